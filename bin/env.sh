@@ -1,0 +1,133 @@
+# shellcheck shell=bash
+# Sourced by the commands beside it: the project's root, and a .venv in it that holds what a lock names.
+#
+#   prepare requirements.txt        makes .venv, or brings it up to date; says nothing when it already is
+#   debian_packages NAME…           installs Debian packages; starts no service
+#
+# Everything said goes to stderr: stdout belongs to the command that is being run.
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+venv=$root/.venv
+python=$venv/bin/python
+
+prepare() { # prepare LOCK
+  if ! is_installed "$1"; then
+    local interpreter
+    interpreter=$(find_python)
+    # One at a time: the lock is on the root folder itself, and goes with the subshell that holds it.
+    (install_lock "$interpreter" "$1") 9<"$root"
+  fi
+}
+
+# Installed is what the stamp says: which interpreter the packages are for, and the lock they came from.
+is_installed() { # is_installed LOCK
+  [[ -x $python && -f $(stamp "$1") && $(<"$(stamp "$1")") == "$(stamp_text "$1")" ]]
+}
+
+stamp() { printf '%s' "$venv/installed-$1"; }
+stamp_text() { readlink -f -- "$python" && cat -- "$root/$1"; }
+
+install_lock() { # install_lock INTERPRETER LOCK
+  take_turns "$1"
+  if is_installed "$2"; then return; fi # another command has just done it
+  trap 'exit 130' INT
+  usable_venv || make_venv "$1"
+  rm -f -- "$venv"/installed-*
+  touch -- "$venv/unfinished"
+  say "installing what $2 names (the first time takes a minute or two)"
+  local status=0
+  "$python" -m pip install -qq --disable-pip-version-check --no-input --no-deps \
+    --require-hashes --requirement "$root/$2" >&2 || status=$?
+  if ((status > 0)); then
+    # Killed half-way, packages may be half there: then the mark stays, and the next start makes .venv anew.
+    ((status > 128)) || rm -f -- "$venv/unfinished"
+    fail "could not install what $2 names: pip's reason is above. Run it again to retry"
+  fi
+  write_stamp "$2"
+  # The development lock holds all that the runtime's holds.
+  [[ $2 != requirements-dev.txt ]] || write_stamp requirements.txt
+  say "installed"
+}
+
+write_stamp() { # write_stamp LOCK
+  stamp_text "$1" >"$venv/unfinished" && mv -f -- "$venv/unfinished" "$(stamp "$1")"
+}
+
+take_turns() { # take_turns INTERPRETER: waits for the lock on descriptor 9
+  "$1" - <<'PYTHON'
+import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print("waiting for another command that is installing", file=sys.stderr)
+    fcntl.flock(9, fcntl.LOCK_EX)
+PYTHON
+}
+
+# An interrupted installation, or a Python that is gone, too old or another one than before, is not usable.
+usable_venv() {
+  [[ ! -e $venv/unfinished ]] && is_new_enough "$python" && "$python" -m pip --version &>/dev/null
+}
+
+make_venv() { # make_venv INTERPRETER
+  with_ensurepip "$1"
+  say "making .venv with $("$1" --version)"
+  rm -rf -- "$venv"
+  mkdir -- "$venv"
+  touch -- "$venv/unfinished"
+  "$1" -m venv -- "$venv" >&2 || fail "could not make $venv: the reason is above"
+}
+
+with_ensurepip() { # with_ensurepip INTERPRETER: Debian packs what a venv needs apart from Python itself
+  if "$1" -c 'import ensurepip, venv' &>/dev/null; then return; fi
+  local package
+  package=$("$1" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+  can_install || fail "$1 can't make virtual environments: install the package $package, then run this again"
+  debian_packages "$package"
+}
+
+# Prints the first interpreter that is new enough; PYTHON names one to try before all others.
+find_python() {
+  local name
+  for name in ${PYTHON:+"$PYTHON"} python3 python3.{14,13,12,11} python; do
+    name=$(command -v -- "$name") || continue
+    # With .venv activated, its own Python comes first: no base to make .venv from.
+    if [[ $name != "$venv"/* ]] && is_new_enough "$name"; then
+      printf '%s\n' "$name"
+      return
+    fi
+  done
+  fail "Python 3.11 or newer is needed, and not found: install it, or name it as in PYTHON=/path/to/python3 ${0##*/}"
+}
+
+is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' &>/dev/null; }
+
+can_install() { ((EUID == 0)) && command -v apt-get >/dev/null; }
+
+debian_packages() { # debian_packages NAME…
+  say "installing Debian packages: $*"
+  (
+    export DEBIAN_FRONTEND=noninteractive
+    forbid_services &&
+      apt-get -qq -o DPkg::Lock::Timeout=300 update >&2 &&
+      apt-get -qq -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends "$@" </dev/null >&2
+  ) || fail "could not install the Debian packages $*: apt's reason is above"
+}
+
+# Installing a server package starts the server, unless this file, asked before any start, says no.
+# One that was there before stays as it is; ours is known by its text, and goes when the subshell ends.
+forbid_services() {
+  local policy=/usr/sbin/policy-rc.d
+  local text=$'#!/bin/sh\n# Here while the drop shop installs packages for its tests: no service is started.\nexit 101'
+  if [[ -e $policy && $(<"$policy") != "$text" ]]; then return; fi
+  # shellcheck disable=SC2064  # the path is known now, and local
+  trap "rm -f -- '$policy'" EXIT
+  trap 'exit 130' INT TERM HUP
+  printf '%s\n' "$text" >"$policy" && chmod 755 "$policy"
+}
+
+say() { printf 'drop-shop: %s\n' "$*" >&2; }
+fail() {
+  say "$*"
+  exit 1
+}
