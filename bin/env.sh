@@ -59,7 +59,7 @@ import fcntl, sys
 try:
     fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
 except BlockingIOError:
-    print("waiting for another command that is installing", file=sys.stderr)
+    print("drop-shop: waiting for another command that is installing", file=sys.stderr)
     fcntl.flock(9, fcntl.LOCK_EX)
 PYTHON
 }
@@ -106,12 +106,22 @@ can_install() { ((EUID == 0)) && command -v apt-get >/dev/null; }
 
 debian_packages() { # debian_packages NAME…
   say "installing Debian packages: $*"
-  (
-    export DEBIAN_FRONTEND=noninteractive
-    forbid_services &&
-      apt-get -qq -o DPkg::Lock::Timeout=300 update >&2 &&
-      apt-get -qq -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends "$@" </dev/null >&2
-  ) || fail "could not install the Debian packages $*: apt's reason is above"
+  local log
+  log=$(mktemp)
+  if ! (forbid_services && apt_install "$@") &>"$log"; then
+    cat -- "$log" >&2
+    rm -f -- "$log"
+    fail "could not install the Debian packages $*: apt's reason is above"
+  fi
+  rm -f -- "$log"
+}
+
+apt_install() { # apt_install NAME…
+  local patient=(-qq -o DPkg::Lock::Timeout=300)
+  export DEBIAN_FRONTEND=noninteractive
+  dpkg --configure -a && # mends an installation that was interrupted
+    apt-get "${patient[@]}" update &&
+    apt-get "${patient[@]}" install --yes --no-install-recommends "$@" </dev/null
 }
 
 # Installing a server package starts the server, unless this file, asked before any start, says no.
