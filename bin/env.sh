@@ -126,15 +126,18 @@ apt_install() { # apt_install NAME…
 
 # Installing a server package starts the server, unless this file, asked before any start, says no.
 # One that was there before stays as it is; ours is known by its text, and goes when the subshell ends.
+policy=/usr/sbin/policy-rc.d
+policy_text=$'#!/bin/sh\n# Here while the drop shop installs packages for its tests: no service is started.\nexit 101'
+
 forbid_services() {
-  local policy=/usr/sbin/policy-rc.d
-  local text=$'#!/bin/sh\n# Here while the drop shop installs packages for its tests: no service is started.\nexit 101'
-  if [[ -e $policy && $(<"$policy") != "$text" ]]; then return; fi
-  # shellcheck disable=SC2064  # the path is known now, and local
-  trap "rm -f -- '$policy'" EXIT
+  if [[ -e $policy ]] && ! services_forbidden_by_us; then return; fi
+  trap allow_services EXIT
   trap 'exit 130' INT TERM HUP
-  printf '%s\n' "$text" >"$policy" && chmod 755 "$policy"
+  printf '%s\n' "$policy_text" >"$policy" && chmod 755 "$policy"
 }
+
+services_forbidden_by_us() { [[ -f $policy && $(<"$policy") == "$policy_text" ]]; }
+allow_services() { rm -f -- "$policy"; }
 
 say() { printf 'drop-shop: %s\n' "$*" >&2; }
 fail() {
