@@ -88,15 +88,14 @@ with_ensurepip() { # with_ensurepip INTERPRETER: Debian packs what a venv needs 
 
 # Prints the first interpreter that is new enough; PYTHON names one to try before all others.
 find_python() {
-  local name
-  for name in ${PYTHON:+"$PYTHON"} python3 python3.{14,13,12,11} python; do
-    name=$(command -v -- "$name") || continue
+  local candidate
+  while IFS= read -r candidate; do
     # With .venv activated, its own Python comes first: no base to make .venv from.
-    if [[ $name != "$venv"/* ]] && is_new_enough "$name"; then
-      printf '%s\n' "$name"
+    if [[ $candidate != "$venv"/* ]] && is_new_enough "$candidate"; then
+      printf '%s\n' "$candidate"
       return
     fi
-  done
+  done < <(type -aP ${PYTHON:+"$PYTHON"} python3 python3.{14,13,12,11} python)
   fail "Python 3.11 or newer is needed, and not found: install it, or name it as in PYTHON=/path/to/python3 ${0##*/}"
 }
 
