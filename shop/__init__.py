@@ -1,0 +1,33 @@
+"""A real-time shop for limited drops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Flask
+
+from shop.assets import install_assets
+from shop.commands import install_commands
+from shop.config import ROOT, load_settings
+from shop.parts import install_parts
+from shop.presentation import install_presentation
+from shop.web import install_web
+
+
+def create_app(environ: Mapping[str, str] | None = None) -> Flask:
+    """Make the shop's app.
+
+    Args:
+        environ: where settings are read from; by default the process's environment and `.env`.
+
+    Raises:
+        SettingError: a setting can't be used. Shown by flask commands as one line.
+    """
+    settings = load_settings(environ)
+    app = Flask(__name__, static_folder=None, instance_path=str(settings.instance))
+    install_presentation(app, settings)
+    install_parts(app, settings)
+    install_assets(app, ROOT / "shop" / "static", settings.instance / "static")
+    install_web(app)
+    install_commands(app)
+    return app

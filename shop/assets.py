@@ -1,0 +1,87 @@
+"""Static files: compressed once, served under names that change with their contents."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+
+from flask import Flask
+from whitenoise import WhiteNoise
+from whitenoise.compress import Compressor
+from whitenoise.responders import Headers
+
+#: A year, in seconds: the most that caches honour (RFC 9111 has no limit, browsers do).
+FAR_FUTURE = 365 * 24 * 3600
+
+#: For how long the files of an earlier release are kept, in seconds: a week.
+OLD_RELEASES_KEPT = 7 * 24 * 3600
+
+
+def install_assets(app: Flask, source: Path, cache: Path) -> None:
+    """Serve `source` below /static/<hash>/, gzip and brotli made once into `cache`.
+
+    Adds the template function `asset(path)`, which gives a file's address, and `image(path)`,
+    which does so for a product's main image unless that is an address already.
+    """
+    release = _fingerprint(source)
+    files = _prepared(source, cache / release)
+    prefix = f"/static/{release}/"
+    # All files of a release change their names together: fewer moving parts than a hash each,
+    # and relative addresses between them stay true.
+    app.wsgi_app = WhiteNoise(  # type: ignore[method-assign]
+        app.wsgi_app,
+        root=str(files),
+        prefix=prefix,
+        max_age=FAR_FUTURE,
+        immutable_file_test=lambda path, url: True,
+        add_headers_function=_harden,
+    )
+    app.jinja_env.globals["asset"] = lambda path: prefix + path
+    app.jinja_env.globals["image"] = _image_address(prefix)
+
+
+def _image_address(prefix: str) -> Callable[[str], str]:
+    def address(main_image: str) -> str:
+        if main_image.startswith(("/", "https://", "http://")):
+            return main_image
+        return f"{prefix}images/{main_image}"
+
+    return address
+
+
+def _harden(headers: Headers, path: str, url: str) -> None:
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+
+
+def _fingerprint(source: Path) -> str:
+    digest = blake2b(digest_size=6)
+    for file in sorted(source.rglob("*")):
+        if file.is_file():
+            digest.update(file.relative_to(source).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _prepared(source: Path, target: Path) -> Path:
+    """Copy and compress into place, whole or not at all; older releases are thrown away."""
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
+        copy = Path(shutil.copytree(source, draft / "files"))
+        compressor = Compressor(quiet=True)
+        for file in [f for f in copy.rglob("*") if f.is_file()]:
+            if compressor.should_compress(file.name):
+                list(compressor.compress(str(file)))
+        try:
+            copy.rename(target)
+        except OSError:  # another process was faster, with the same files
+            pass
+        shutil.rmtree(draft, ignore_errors=True)
+        for old in target.parent.iterdir():  # not at once: pages of that release may be open
+            if old != target and time.time() - old.stat().st_mtime > OLD_RELEASES_KEPT:
+                shutil.rmtree(old, ignore_errors=True)
+    return target

@@ -1,0 +1,226 @@
+"""Carts as visitors see and change them: one short transaction each, announced after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shop.changes import Changes, cart_name
+from shop.db import Database, now_ms
+from shop.inventory import Catalog, ItemView, ProductView
+from shop.models import Cart, CartItem, CartRecord, Item
+from shop.models.cart import cart_ref
+
+#: How many carts are read in one query; SQLite takes 32,766 parameters at most.
+_BATCH = 500
+
+
+@dataclass(frozen=True)
+class CartState:
+    """What the database holds of a cart; `purchases` counts those made from it."""
+
+    cart_id: str
+    version: int
+    purchases: int = 0
+    item_ids: frozenset[int] = frozenset()
+    #: whether the database knows this cart at all
+    known: bool = True
+    merged_into: str | None = None
+
+    @cached_property
+    def ref(self) -> str:
+        """The public fingerprint."""
+        return cart_ref(self.cart_id)
+
+    @classmethod
+    def unknown(cls, cart_id: str) -> CartState:
+        """A cart that the database doesn't know: empty, and as new as the moment.
+
+        So it is newer than whatever a tab still shows of it from before a reset.
+        """
+        return cls(cart_id, now_ms(), known=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One item in a cart, and whether it can be bought now."""
+
+    item: ItemView
+    product: ProductView
+    #: the same shoe's sizes that can be had instead, when this one can't
+    swaps: tuple[ItemView, ...] = ()
+
+    @property
+    def sold_out(self) -> bool:
+        return self.item.sold_out
+
+    @property
+    def closed(self) -> bool:
+        return self.item.sold_out or not self.product.released
+
+
+@dataclass(frozen=True)
+class CartView:
+    """A cart as its visitor sees it, lines in the order of item ids."""
+
+    ref: str
+    #: grows with whatever changes what the visitor sees
+    version: int
+    purchases: int
+    lines: tuple[Line, ...]
+
+    @classmethod
+    def of(cls, state: CartState, catalog: Catalog) -> CartView:
+        """Put together what a cart holds and what is true of that."""
+        items = [catalog.items[i] for i in sorted(state.item_ids) if i in catalog.items]
+        lines = tuple(_line(item, state, catalog) for item in items)
+        # A product's version is the newest of its own and of all its sizes'.
+        version = max([state.version, *(line.product.version for line in lines)])
+        return cls(state.ref, version, state.purchases, lines)
+
+    @cached_property
+    def total(self) -> int:
+        """In minor units; what can't be bought now doesn't count."""
+        return sum(line.product.price for line in self.lines if not line.closed)
+
+    @cached_property
+    def closed_lines(self) -> tuple[Line, ...]:
+        return tuple(line for line in self.lines if line.closed)
+
+    @property
+    def can_be_bought(self) -> bool:
+        return bool(self.lines) and not self.closed_lines
+
+
+def _line(item: ItemView, state: CartState, catalog: Catalog) -> Line:
+    product = catalog.product_of(item)
+    if not item.sold_out or not product.released:
+        return Line(item, product)
+    left = (i for i in product.items if not i.sold_out and i.id not in state.item_ids)
+    return Line(item, product, tuple(left))
+
+
+class Carts:
+    """The carts of a shop."""
+
+    def __init__(self, database: Database, changes: Changes) -> None:
+        self._database = database
+        self._changes = changes
+
+    def state(self, cart_id: str) -> CartState:
+        """Read a cart."""
+        return self.states([cart_id])[cart_id]
+
+    def states(self, cart_ids: Iterable[str]) -> dict[str, CartState]:
+        """Read many carts; one that the database doesn't know is an empty one."""
+        wanted = list(cart_ids)
+        found: dict[str, CartState] = {}
+        with self._database.engine.connect() as connection:
+            for start in range(0, len(wanted), _BATCH):
+                found |= _read(connection, wanted[start : start + _BATCH])
+        return {i: found.get(i) or CartState.unknown(i) for i in wanted}
+
+    def changed_since(self, version: int) -> list[tuple[str, int]]:
+        """Return ids and versions of the carts whose version is at least this one."""
+        columns = select(CartRecord.id, CartRecord.version)
+        with self._database.engine.connect() as connection:
+            rows = connection.execute(columns.where(CartRecord.version >= version)).all()
+        return [(row.id, row.version) for row in rows]
+
+    def add(self, cart_id: str, item_id: int) -> CartState:
+        """Put an item into a cart.
+
+        Raises:
+            UnknownItem, AlreadyInCart, OutOfStock, NotReleased. Nothing was changed.
+        """
+
+        def rule(session: Session, cart: Cart) -> Cart:
+            item = Item.find(session, item_id)
+            after = cart.add(item.id)
+            item.check_for_sale()
+            return after
+
+        return self._change(cart_id, rule)
+
+    def remove(self, cart_id: str, item_id: int) -> CartState:
+        """Take an item out of a cart.
+
+        Raises:
+            NotInCart: it holds no such item. Nothing was changed.
+        """
+        return self._change(cart_id, lambda session, cart: cart.remove(item_id))
+
+    def swap(self, cart_id: str, old_id: int, new_id: int) -> CartState:
+        """Put an item in the place of another, or change nothing.
+
+        Raises:
+            NotInCart, UnknownItem, AlreadyInCart, OutOfStock, NotReleased.
+        """
+
+        def rule(session: Session, cart: Cart) -> Cart:
+            item = Item.find(session, new_id)
+            after = cart.swap(old_id, item.id)
+            item.check_for_sale()
+            return after
+
+        return self._change(cart_id, rule)
+
+    def restore(self, cart_id: str, skus: Iterable[str]) -> CartState:
+        """Fill a cart that the database doesn't know from its export."""
+        wanted = list(skus)
+
+        def rule(session: Session, cart: Cart) -> Cart:
+            there = session.scalars(select(Item.id).where(Item.sku.in_(wanted)))
+            return Cart(cart.item_ids | set(there))
+
+        return self._change(cart_id, rule)
+
+    def merge(self, cart_id: str, others: Iterable[str]) -> CartState:
+        """Make one cart of several of one visitor's; the others lead to it from then on."""
+        strays = list(others)
+
+        def work(session: Session) -> None:
+            record = CartRecord.open(session, cart_id)
+            for stray in strays:
+                other = CartRecord.open(session, stray)
+                if other.merged_into is None:
+                    record.merge(session, other)
+
+        self._database.write(work)
+        self._changes.announce(cart_name(i) for i in (cart_id, *strays))
+        return self.state(cart_id)
+
+    def _change(self, cart_id: str, rule: Callable[[Session, Cart], Cart]) -> CartState:
+        def work(session: Session) -> CartState:
+            record = CartRecord.open(session, cart_id)
+            before = record.load(session)
+            after = rule(session, before)
+            record.save(session, before, after)
+            return CartState(cart_id, record.version, record.purchases, after.item_ids)
+
+        state = self._database.write(work)
+        self._changes.announce([cart_name(cart_id)])
+        return state
+
+
+def _read(connection: object, cart_ids: list[str]) -> dict[str, CartState]:
+    query = (
+        select(CartRecord.id, CartRecord.version, CartRecord.purchases, CartRecord.merged_into)
+        .add_columns(CartItem.item_id)
+        .outerjoin(CartItem, CartItem.cart_id == CartRecord.id)
+        .where(CartRecord.id.in_(cart_ids))
+    )
+    found: dict[str, CartState] = {}
+    held: dict[str, list[int]] = {}
+    for row in connection.execute(query):  # type: ignore[attr-defined]
+        held.setdefault(row.id, [])
+        if row.item_id is not None:
+            held[row.id].append(row.item_id)
+        found[row.id] = CartState(
+            row.id, row.version, row.purchases, frozenset(held[row.id]), True, row.merged_into
+        )
+    return found

@@ -1,0 +1,89 @@
+"""What was bought."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from sqlalchemy import select
+
+from shop.commands import WrongCall, on_database
+from shop.fragments import format_money
+from shop.models import Order
+from shop.models.order import UnknownOrder
+from shop.parts import parts
+
+
+@click.group()
+def orders() -> None:
+    """List and show orders."""
+
+
+@orders.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@on_database
+def list_orders(as_json: bool) -> None:
+    """List every order, oldest first.
+
+    \b
+    Examples:
+      flask orders list
+      flask orders list --json | jq length
+    """
+    with parts.database.reading() as session:
+        found = session.scalars(select(Order).order_by(Order.id)).all()
+        if as_json:
+            click.echo(json.dumps([_row(order) for order in found], indent=1))
+            return
+        for order in found:
+            total = format_money(order.total, order.currency)
+            pieces = len(order.lines)
+            what = f"{pieces} {'piece' if pieces == 1 else 'pieces'}"
+            click.echo(f"{order.number}  {_time(order)}  {what:>9}  {total:>12}  {order.email}")
+        if not found:
+            click.echo("There are no orders yet.")
+
+
+def _row(order: Order) -> dict[str, object]:
+    return {
+        "number": order.number,
+        "email": order.email,
+        "placed_at": _time(order),
+        "total": order.total,
+        "currency": order.currency,
+        "lines": [{"sku": line.sku, "price": line.price} for line in order.lines],
+    }
+
+
+def _time(order: Order) -> str:
+    return order.placed_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@orders.command("show")
+@click.argument("number")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@on_database
+def show_order(number: str, as_json: bool) -> None:
+    """Show an order: what was bought, by whom, and where to.
+
+    \b
+    Example:
+      flask orders show K7QX-4MNP
+    """
+    with parts.database.reading() as session:
+        try:
+            order = Order.find(session, number)
+        except UnknownOrder:
+            raise WrongCall(f"there is no order {number!r}; 'orders list' shows them") from None
+        if as_json:
+            row = _row(order) | {"name": order.name, "address": order.address}
+            click.echo(json.dumps(row, indent=1))
+            return
+        click.echo(f"Order {order.number}, placed {_time(order)}")
+        for line in order.lines:
+            price = format_money(line.price, order.currency)
+            what = f"{line.brand} {line.product}, size {line.size}"
+            click.echo(f"  {line.sku:<20} {what:<36} {price:>12}")
+        click.echo(f"  {'Total':<57} {format_money(order.total, order.currency):>12}")
+        click.echo(f"To: {order.name}, {', '.join(order.address.splitlines())}")
+        click.echo(f"E-mail: {order.email}")

@@ -1,0 +1,97 @@
+"""Selling from a terminal, as purchases elsewhere would."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+
+import click
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from shop.commands import CannotBeDone, on_database
+from shop.commands.stock import MOST_PIECES, find_item
+from shop.models import Item, NotReleased, OutOfStock, Product
+from shop.parts import parts
+
+
+@click.command()
+@click.argument("sku")
+@click.option("--count", type=click.IntRange(1, MOST_PIECES), default=1, show_default=True)
+@on_database
+def sell(sku: str, count: int) -> None:
+    """Sell pieces of an item: all that were asked for, or none.
+
+    \b
+    Example:
+      flask sell OST-KILN-095 --count 3
+    """
+
+    def work(session: Session) -> int:
+        item = find_item(session, sku)
+        item.sell(count)
+        session.refresh(item)
+        return item.available
+
+    try:
+        left = parts.database.write(work)
+    except OutOfStock:
+        raise CannotBeDone(f"{sku}: fewer than {count} left; nothing was sold") from None
+    except NotReleased:
+        raise CannotBeDone(f"{sku} is not released yet; nothing was sold") from None
+    click.echo(f"{sku}: sold {count}, {left} left")
+
+
+@click.command("sell-out")
+@click.option("--per-tick", type=click.IntRange(1, 100_000), default=200, show_default=True,
+              help="Pieces sold at a time.")  # fmt: skip
+@click.option("--tick-ms", type=click.IntRange(0, 60_000), default=250, show_default=True,
+              help="Milliseconds from one time to the next.")  # fmt: skip
+@click.option("--random-seed", type=int, help="The same number sells in the same order again.")
+@on_database
+def sell_out(per_tick: int, tick_ms: int, random_seed: int | None) -> None:
+    """Sell random items that are for sale until nothing is left.
+
+    \b
+    Example:
+      flask sell-out --per-tick 50 --tick-ms 100
+    """
+    chance = random.Random(random_seed)
+    with parts.database.reading() as session:
+        left = sum(_for_sale(session).values())
+        released = session.scalar(select(func.count()).where(Product.released))
+    if not left:
+        if not released:
+            raise CannotBeDone("nothing is released yet, so nothing can be sold")
+        click.echo("Nothing is left to sell.")
+        return
+    total = left
+    with click.progressbar(length=total, label="Selling out") as bar:
+        while left:
+            started = time.monotonic()
+            sold, left = parts.database.write(lambda tx: _sell_some(tx, chance, per_tick))
+            bar.update(sold)
+            if left:
+                time.sleep(max(0.0, started + tick_ms / 1000 - time.monotonic()))
+    click.echo(f"Sold out: {total} pieces.")
+
+
+def _for_sale(session: Session) -> dict[int, int]:
+    """Return counts by id of what is released and not sold out."""
+    rows = select(Item.id, Item.available).join(Item.product)
+    rows = rows.where(Product.released, Item.available > 0).order_by(Item.id)
+    return {row.id: row.available for row in session.execute(rows)}
+
+
+def _sell_some(session: Session, chance: random.Random, most: int) -> tuple[int, int]:
+    """Sell up to `most` pieces, each of a random item; return how many, and how many are left."""
+    left = _for_sale(session)
+    picked: Counter[int] = Counter()
+    for _ in range(min(most, sum(left.values()))):
+        item_id = chance.choice([i for i, available in left.items() if available > picked[i]])
+        picked[item_id] += 1
+    for item_id, count in picked.items():
+        Item.find(session, item_id).sell(count)
+    sold = picked.total()
+    return sold, sum(left.values()) - sold

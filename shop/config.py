@@ -1,0 +1,188 @@
+"""Read the shop's settings from the environment, once, and say clearly what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from babel.numbers import get_currency_precision, list_currencies
+from dotenv import dotenv_values
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Session cookies, cart cookies and CSRF tokens are HMACs keyed by the secret: shorter than the
+#: hash's own output would weaken them (RFC 2104, section 3).
+SECRET_KEY_MIN_LENGTH = 20
+
+
+class SettingError(click.ClickException):
+    """A setting that can't be read. Ends any command with one line and status 2."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, value: str, allowed: str) -> None:
+        super().__init__(f"{name}={value!r} can't be used: {allowed}")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set, checked and typed. Times are seconds, sizes are bytes."""
+
+    instance: Path
+    database_url: URL
+    secret_key: str
+    host: str
+    port: int
+    currency: str
+    low_stock: int
+    medium_stock: int
+    sse_per_cart: int
+    max_streams: int
+    demo: bool
+    https: bool
+    name: str
+
+    @property
+    def currency_digits(self) -> int:
+        """How many decimal digits an amount in minor units carries (ISO 4217): 2 for USD."""
+        return get_currency_precision(self.currency)
+
+    @property
+    def database_file(self) -> Path:
+        """The embedded database's file."""
+        return Path(self.database_url.database or "")
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ`, by default from `.env` below the process's environment.
+
+    Creates the instance folder and, in it, the secret key when there is none.
+
+    Raises:
+        SettingError: naming the setting, its value and what is allowed.
+    """
+    if environ is None:
+        dotenv = {k: v for k, v in dotenv_values(ROOT / ".env").items() if v is not None}
+        environ = {**dotenv, **os.environ}
+    source = _Source(environ)
+    instance = _instance(environ.get("SHOP_INSTANCE", ""))
+    low = source.integer("SHOP_LOW_STOCK", 150, 1, 10_000_000)
+    medium = source.integer("SHOP_MEDIUM_STOCK", 500, 1, 10_000_000)
+    if medium < low:
+        allowed = f"a number of at least SHOP_LOW_STOCK ({low})"
+        raise SettingError("SHOP_MEDIUM_STOCK", str(medium), allowed)
+    return Settings(
+        instance=instance,
+        database_url=_database_url(environ, instance),
+        secret_key=_secret_key(environ, instance),
+        host=source.text("SHOP_HOST", "127.0.0.1"),
+        port=source.integer("SHOP_PORT", 8000, 0, 65535),
+        currency=_currency(source.text("SHOP_CURRENCY", "USD")),
+        low_stock=low,
+        medium_stock=medium,
+        sse_per_cart=source.integer("SHOP_SSE_PER_CART", 4, 0, 1000),
+        max_streams=source.integer("SHOP_MAX_STREAMS", 20_000, 0, 1_000_000),
+        demo=source.switch("SHOP_DEMO", True),
+        https=source.switch("SHOP_HTTPS", False),
+        name=source.text("SHOP_NAME", "Noon"),
+    )
+
+
+class _Source:
+    """Typed reads of an environment; a variable that is set but empty counts as not set."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+
+    def text(self, name: str, default: str) -> str:
+        return self.environ.get(name, "").strip() or default
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        text = self.text(name, str(default))
+        if text.isascii() and text.isdigit() and least <= int(text) <= most:
+            return int(text)
+        raise SettingError(name, text, f"a whole number from {least} to {most} is allowed")
+
+    def switch(self, name: str, default: bool) -> bool:
+        text = self.text(name, "on" if default else "off")
+        words = {"on": True, "true": True, "1": True, "yes": True}
+        words |= {"off": False, "false": False, "0": False, "no": False}
+        if text.lower() not in words:
+            raise SettingError(name, text, "on or off is allowed")
+        return words[text.lower()]
+
+
+def _instance(value: str) -> Path:
+    folder = Path(value).expanduser().resolve() if value.strip() else ROOT / "instance"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        allowed = f"a folder that can be written is allowed ({error.strerror})"
+        raise SettingError("SHOP_INSTANCE", value, allowed) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SettingError("SHOP_INSTANCE", str(folder), "a folder that can be written is allowed")
+    return folder
+
+
+def _database_url(environ: Mapping[str, str], instance: Path) -> URL:
+    text = environ.get("SHOP_DATABASE_URL", "").strip()
+    if not text:
+        return URL.create("sqlite", database=str(instance / "shop.sqlite3"))
+    allowed = "a file in SQLite is allowed, as in sqlite:////var/lib/shop/shop.sqlite3"
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise SettingError("SHOP_DATABASE_URL", text, allowed) from None
+    shown = url.render_as_string(hide_password=True)
+    if url.get_backend_name() != "sqlite" or url.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise SettingError("SHOP_DATABASE_URL", shown, allowed)
+    if url.database in (None, "", ":memory:") or url.query:
+        raise SettingError("SHOP_DATABASE_URL", shown, allowed)
+    if environ.get("SHOP_REDIS_URL", "").strip():
+        raise SettingError("SHOP_REDIS_URL", "…", "leave it unset: this shop runs on one machine")
+    return url
+
+
+def _currency(code: str) -> str:
+    if code.upper() not in list_currencies():
+        raise SettingError("SHOP_CURRENCY", code, "an ISO 4217 code is allowed, such as USD or EUR")
+    return code.upper()
+
+
+def _secret_key(environ: Mapping[str, str], instance: Path) -> str:
+    key = environ.get("SHOP_SECRET_KEY", "")
+    if key and len(key) < SECRET_KEY_MIN_LENGTH:
+        allowed = f"at least {SECRET_KEY_MIN_LENGTH} characters are needed"
+        raise SettingError("SHOP_SECRET_KEY", "…", allowed)
+    return key or _generated_key(instance / "secret_key")
+
+
+def _generated_key(file: Path) -> str:
+    """Read the instance's own key; make it first if this is the first start.
+
+    Written beside and linked into place, so that of two processes starting at once
+    both read the one key that won.
+    """
+    if not file.exists():
+        draft = file.with_name(f".secret_key.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            out.write(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, file)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    key = file.read_text().strip()
+    if len(key) < SECRET_KEY_MIN_LENGTH:
+        raise SettingError(
+            "SHOP_INSTANCE", str(file.parent), "the secret_key in it is damaged: delete that file"
+        )
+    return key

@@ -1,0 +1,200 @@
+"""The database: its engine, short transactions, and SQLite's manners.
+
+SQLite's calls never yield to other greenlets. So a write transaction takes the write lock
+up front (BEGIN IMMEDIATE), makes no cooperative call inside, and a busy database is waited
+for out here, by sleeping (cooperatively under gevent), never by SQLite's own busy timeout,
+which would stop every tab of the process.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session
+
+#: How long a writer waits for the write lock, in seconds, before it gives up.
+WRITE_WAIT = 15.0
+
+T = TypeVar("T")
+
+
+class Base(DeclarativeBase):
+    """What all tables derive from."""
+
+
+class DatabaseBusy(Exception):
+    """The write lock was not to be had within `WRITE_WAIT` seconds. Nothing was changed."""
+
+
+class Database:
+    """One database: read what is true, write in short transactions."""
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.engine = _engine(url)
+        self._inode: int | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Give a session that reads one consistent state. It must not outlive a request."""
+        with Session(self.engine, autoflush=False) as session:
+            yield session
+
+    def write(self, work: Callable[[Session], T]) -> T:
+        """Run `work(session)` in one transaction that holds the write lock, then commit.
+
+        `work` must not wait for anything but the database, and may be called only once: all
+        waiting is for the lock, before it starts. An exception rolls everything back.
+
+        Returns:
+            What `work` returned.
+
+        Raises:
+            DatabaseBusy: another writer held the lock for more than `WRITE_WAIT` seconds.
+            OperationalError: the database is away.
+        """
+        self.check_in_place()
+        with self.engine.connect().execution_options(shop_write=True) as connection:
+            _begin(connection)
+            with Session(connection, expire_on_commit=False) as session:
+                result = work(session)
+                session.flush()
+                session.expunge_all()
+            connection.commit()
+            return result
+
+    def ping(self) -> None:
+        """Ask the database for something, raising what it raises when it does not answer."""
+        self.check_in_place()
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1 FROM products LIMIT 1").all()
+
+    def check_in_place(self) -> None:
+        """See to it that the open connections are to the file that stands there now.
+
+        A file that was deleted stays alive for those who have it open: what is written to it
+        then is lost with them.
+
+        Raises:
+            OperationalError: there is no file.
+        """
+        try:
+            inode = os.stat(str(self.url.database)).st_ino
+        except OSError as error:
+            raise OperationalError("opening the database", None, error) from error
+        if self._inode not in (None, inode):
+            self.engine.dispose()
+        self._inode = inode
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def now_ms() -> int:
+    """The wall clock in milliseconds, the ground that versions grow from."""
+    return time.time_ns() // 1_000_000
+
+
+def is_busy(error: DatabaseError) -> bool:
+    """Tell whether SQLite refused for now, as another connection holds a lock."""
+    code = getattr(error.orig, "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _begin(connection: Connection) -> None:
+    deadline = time.monotonic() + WRITE_WAIT
+    while True:
+        try:
+            connection.begin()
+            return
+        except OperationalError as error:
+            if not is_busy(error):
+                raise
+            if time.monotonic() > deadline:
+                raise DatabaseBusy from error
+        time.sleep(random.uniform(0.004, 0.016))
+
+
+def _engine(url: URL) -> Engine:
+    # timeout=0: never SQLite's own waiting, see above. Connections move between greenlets,
+    # one at a time, which the pool sees to.
+    options: dict[str, Any] = {"timeout": 0, "check_same_thread": False}
+    engine = create_engine(url, connect_args=options, pool_size=5, max_overflow=45)
+    event.listen(engine, "connect", _prepare_connection)
+    event.listen(engine, "begin", _emit_begin)
+    return engine
+
+
+def _prepare_connection(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # the driver must not begin on its own: _emit_begin does
+    # A fresh database switches to WAL once, which needs it alone for a moment.
+    for _ in range(200):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:
+            time.sleep(0.01)
+    connection.execute("PRAGMA synchronous=FULL")  # what was answered as sold survives a power cut
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _emit_begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("shop_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+class CommitWatch:
+    """Notices that anybody, in this process or another, committed something.
+
+    `PRAGMA data_version` costs microseconds and changes when another connection commits;
+    so this watch keeps a connection of its own, on which nothing is ever written.
+    See https://www.sqlite.org/pragma.html#pragma_data_version
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: sqlite3.Connection | None = None
+        self._seen: int | None = None
+
+    def happened(self) -> bool:
+        """Tell whether there was a commit since the last call; the first call says yes.
+
+        Raises:
+            OperationalError: the database is away. The next call after its return says yes.
+        """
+        try:
+            self._database.check_in_place()
+            version = self._read()
+        except OperationalError:
+            self.close()
+            raise
+        except sqlite3.Error as error:
+            self.close()
+            raise OperationalError("PRAGMA data_version", None, error) from error
+        happened, self._seen = version != self._seen, version
+        return happened
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._seen = None
+
+    def _read(self) -> int:
+        if self._connection is None:
+            # mode=rw: a database that was taken away must not come back as an empty file.
+            name = f"file:{quote(str(self._database.url.database))}?mode=rw"
+            self._connection = sqlite3.connect(
+                name, uri=True, timeout=0, isolation_level=None, check_same_thread=False
+            )
+        version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return version

@@ -1,0 +1,205 @@
+"""The catalogue and its stock as this process sees them, and what changed for a shopper.
+
+The view is read anew whenever the database says that somebody committed something, so a page
+never shows less than what is true. Counts stay inside: a shopper sees levels.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from sqlalchemy import select
+
+from shop.db import CommitWatch, Database
+from shop.models import Item, Product
+
+OUT, LOW, MEDIUM, HIGH = "out", "low", "medium", "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The bounds between levels, in pieces."""
+
+    low: int
+    medium: int
+
+    def of(self, available: int) -> str:
+        """Return the level that a shopper sees of a count."""
+        if available <= 0:
+            return OUT
+        if available < self.low:
+            return LOW
+        return MEDIUM if available < self.medium else HIGH
+
+
+@dataclass(frozen=True, slots=True)
+class ItemView:
+    """An item as shoppers see it. Its version grows when they would see something else."""
+
+    id: int
+    product_id: int
+    sku: str
+    size: str
+    level: str
+    version: int
+
+    @property
+    def sold_out(self) -> bool:
+        return self.level == OUT
+
+    def looks_like(self, other: ItemView) -> bool:
+        return (self.sku, self.size, self.level) == (other.sku, other.size, other.level)
+
+
+@dataclass(frozen=True)
+class ProductView:
+    """A product as shoppers see it, with its items in the order of their ids."""
+
+    id: int
+    sku: str
+    brand: str
+    name: str
+    color: str
+    price: int
+    main_image: str
+    released: bool
+    position: int
+    items: tuple[ItemView, ...]
+    version: int
+    gone: bool = False
+
+    @cached_property
+    def _look(self) -> tuple[object, ...]:
+        return (
+            *(self.sku, self.brand, self.name, self.color, self.price, self.main_image),
+            *(self.released, self.position, self.gone, self.items),
+        )
+
+    def looks_like(self, other: ProductView) -> bool:
+        return self._look == other._look
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Every product at one moment. Never changes: a new moment is a new catalogue."""
+
+    products: tuple[ProductView, ...] = ()
+    by_id: dict[int, ProductView] = field(default_factory=dict)
+    by_sku: dict[str, ProductView] = field(default_factory=dict)
+    items: dict[int, ItemView] = field(default_factory=dict)
+    item_ids: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, products: list[ProductView]) -> Catalog:
+        ordered = tuple(sorted(products, key=lambda p: (p.position, p.id)))
+        items = {item.id: item for product in ordered for item in product.items}
+        return cls(
+            products=ordered,
+            by_id={product.id: product for product in ordered},
+            by_sku={product.sku: product for product in ordered},
+            items=items,
+            item_ids={item.sku: item.id for item in items.values()},
+        )
+
+    def product_of(self, item: ItemView) -> ProductView:
+        return self.by_id[item.product_id]
+
+
+@dataclass(frozen=True, slots=True)
+class StockNews:
+    """What shoppers see differently: products by id, and items by id that opened or closed."""
+
+    products: frozenset[int]
+    items: frozenset[int]
+
+
+class Inventory:
+    """This process's view of the catalogue."""
+
+    def __init__(self, database: Database, levels: Levels) -> None:
+        self._database = database
+        self._levels = levels
+        self._commits = CommitWatch(database)
+        self._lock = threading.Lock()
+        self._catalog = Catalog()
+        #: called with the news of every change, whoever made it and whoever noticed it first
+        self.listeners: list[Callable[[StockNews], None]] = []
+
+    def current(self) -> Catalog:
+        """Return the catalogue as it is, read anew if anybody committed since."""
+        if self._commits.happened():
+            self.refresh()
+        return self._catalog
+
+    @property
+    def last_known(self) -> Catalog:
+        """The catalogue as it was last read: what there is to show when the database is away."""
+        return self._catalog
+
+    def refresh(self) -> None:
+        """Read everything, and tell the listeners what a shopper would see differently."""
+        with self._lock:
+            before, after = self._catalog, self._read()
+            self._catalog = after
+        news = _compare(before, after)
+        if news.products:
+            for listener in self.listeners:
+                listener(news)
+
+    def _read(self) -> Catalog:
+        columns = Item.id, Item.product_id, Item.sku, Item.size, Item.available, Item.version
+        with self._database.engine.connect() as connection:
+            item_rows = connection.execute(select(*columns).order_by(Item.id)).all()
+            product_rows = connection.execute(select(Product.__table__)).mappings().all()
+        items: dict[int, list[ItemView]] = {}
+        for row in item_rows:
+            view = ItemView(*row[:4], level=self._levels.of(row.available), version=row.version)
+            items.setdefault(view.product_id, []).append(self._same_or_newer(view))
+        return Catalog.of([self._product(row, items.get(row["id"], [])) for row in product_rows])
+
+    def _same_or_newer(self, view: ItemView) -> ItemView:
+        old = self._catalog.items.get(view.id)
+        if old is None:
+            return view
+        if old.looks_like(view):
+            return old
+        version = max(view.version, old.version + 1)
+        return ItemView(view.id, view.product_id, view.sku, view.size, view.level, version)
+
+    def _product(self, row: object, items: list[ItemView]) -> ProductView:
+        values = dict(row)  # type: ignore[call-overload]
+        version = max([values.pop("version"), *(item.version for item in items)])
+        view = ProductView(**values, items=tuple(items), version=version)
+        old = self._catalog.by_id.get(view.id)
+        if old is None:
+            return view
+        if old.looks_like(view):
+            return old
+        version = max(version, old.version + 1)
+        return ProductView(**values, items=tuple(items), version=version)
+
+
+def _compare(before: Catalog, after: Catalog) -> StockNews:
+    changed = {
+        product_id
+        for product_id in before.by_id.keys() | after.by_id.keys()
+        if before.by_id.get(product_id) is not after.by_id.get(product_id)
+    }
+    items = {
+        item_id
+        for item_id in before.items.keys() | after.items.keys()
+        if _for_sale(before, item_id) != _for_sale(after, item_id)
+    }
+    return StockNews(frozenset(changed), frozenset(items))
+
+
+def _for_sale(catalog: Catalog, item_id: int) -> tuple[object, ...]:
+    """What a cart that holds an item shows of it."""
+    item = catalog.items.get(item_id)
+    if item is None:
+        return ()
+    product = catalog.product_of(item)
+    return (item.sold_out, product.released, product.price, product.name, item.size)

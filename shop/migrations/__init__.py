@@ -1,0 +1,53 @@
+"""The database's steps from version to version, and the way to take them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import click
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from shop.db import Database
+
+
+class DatabaseTooNew(click.ClickException):
+    """The database was migrated by a newer release than this one."""
+
+
+def migrate(database: Database, lock_folder: Path) -> bool:
+    """Bring the database to this release's tables, creating it if it isn't there.
+
+    Of several processes that start at once, one does it and the others wait.
+
+    Returns:
+        Whether the database was created.
+
+    Raises:
+        DatabaseTooNew: it comes from a newer release. Nothing was changed.
+    """
+    lock_folder.mkdir(parents=True, exist_ok=True)
+    with open(lock_folder / ".migrate.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _migrate(database)
+
+
+def _migrate(database: Database) -> bool:
+    config = Config()
+    config.set_main_option("script_location", os.path.dirname(__file__).replace("%", "%%"))
+    with database.engine.connect() as connection:
+        before = MigrationContext.configure(connection).get_current_revision()
+    if before != ScriptDirectory.from_config(config).get_current_head():
+        config.attributes["database"] = database
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise DatabaseTooNew(
+                f"{database.url.database} was made by a newer release of the shop ({error})"
+            ) from None
+    return before is None

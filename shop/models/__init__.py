@@ -1,0 +1,30 @@
+"""The trade: what is sold, what is in a cart, what was bought. Knows nothing of the web."""
+
+from shop.models.cart import AlreadyInCart, Cart, CartItem, CartRecord, NotInCart
+from shop.models.catalog import (
+    Item,
+    NotReleased,
+    OutOfStock,
+    Product,
+    Unavailable,
+    UnknownItem,
+    UnknownProduct,
+)
+from shop.models.order import Order, OrderLine
+
+__all__ = [
+    "AlreadyInCart",
+    "Cart",
+    "CartItem",
+    "CartRecord",
+    "Item",
+    "NotInCart",
+    "NotReleased",
+    "Order",
+    "OrderLine",
+    "OutOfStock",
+    "Product",
+    "Unavailable",
+    "UnknownItem",
+    "UnknownProduct",
+]

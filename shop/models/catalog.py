@@ -1,0 +1,187 @@
+"""Products, their items, and the only ways in which a count changes.
+
+A row's `version` grows with every change of it, and is about the time of the change in
+milliseconds: so it grows as well over a database that was emptied and filled anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, ForeignKey, case, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
+
+from shop.db import Base, now_ms
+
+
+class UnknownProduct(LookupError):
+    """No product has this id or sku."""
+
+
+class UnknownItem(LookupError):
+    """No item has this id or sku."""
+
+
+class Unavailable(Exception):
+    """An item that can't be bought now."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__(item.sku)
+        self.item = item
+
+
+class OutOfStock(Unavailable):
+    """Fewer pieces are left than were asked for."""
+
+
+class NotReleased(Unavailable):
+    """Its product is still coming soon."""
+
+
+def _grown(column: Any) -> ColumnElement[int]:
+    """The next version of a row: the time, or one more where the clock is behind it."""
+    now = now_ms()
+    return case((column >= now, column + 1), else_=now)
+
+
+class Product(Base):
+    """A shoe."""
+
+    __tablename__ = "products"
+    __table_args__ = (CheckConstraint("price >= 0", name="price_not_negative"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sku: Mapped[str] = mapped_column(unique=True)
+    brand: Mapped[str]
+    name: Mapped[str]
+    color: Mapped[str]
+    #: in minor units of the shop's currency
+    price: Mapped[int]
+    #: path or address of the main image
+    main_image: Mapped[str]
+    position: Mapped[int] = mapped_column(default=0)
+    released: Mapped[bool] = mapped_column(default=False)
+    version: Mapped[int] = mapped_column(BigInteger, default=now_ms)
+
+    items: Mapped[list[Item]] = relationship(back_populates="product", order_by="Item.id")
+
+    @classmethod
+    def find(cls, session: Session, id_or_sku: str) -> Product:
+        """Return the product with this sku or, if it is a number, this id.
+
+        Raises:
+            UnknownProduct: there is none.
+        """
+        product = session.scalar(select(cls).where(cls.sku == id_or_sku))
+        if product is None and id_or_sku.isascii() and id_or_sku.isdigit():
+            product = session.get(cls, int(id_or_sku[:18]))
+        if product is None:
+            raise UnknownProduct(id_or_sku)
+        return product
+
+    def release(self) -> bool:
+        """Open the sale. Returns False, and changes nothing, when it is open already."""
+        session = _session_of(self)
+        opened = session.execute(
+            update(Product)
+            .where(Product.id == self.id, Product.released.is_(False))
+            .values(released=True, version=_grown(Product.version))
+        )
+        session.refresh(self)
+        return bool(opened.rowcount)  # type: ignore[attr-defined]
+
+
+class Item(Base):
+    """One size of a product: what is sold."""
+
+    __tablename__ = "items"
+    __table_args__ = (CheckConstraint("available >= 0", name="available_not_negative"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("products.id"), index=True)
+    sku: Mapped[str] = mapped_column(unique=True)
+    size: Mapped[str]
+    available: Mapped[int]
+    version: Mapped[int] = mapped_column(BigInteger, default=now_ms)
+
+    product: Mapped[Product] = relationship(back_populates="items", lazy="joined")
+
+    @classmethod
+    def find(cls, session: Session, item_id: int) -> Item:
+        """Return the item with this id, its product loaded with it.
+
+        Raises:
+            UnknownItem: there is none.
+        """
+        # SQLite's integers end at 2**63: a longer number is no item's.
+        item = session.get(cls, item_id) if item_id < 2**63 else None
+        if item is None:
+            raise UnknownItem(item_id)
+        return item
+
+    @classmethod
+    def find_sku(cls, session: Session, sku: str) -> Item:
+        """Return the item with this sku.
+
+        Raises:
+            UnknownItem: there is none.
+        """
+        item = session.scalar(select(cls).where(cls.sku == sku))
+        if item is None:
+            raise UnknownItem(sku)
+        return item
+
+    def check_for_sale(self) -> None:
+        """Raise what keeps this item from being put into a cart now.
+
+        Raises:
+            NotReleased: its product is coming soon.
+            OutOfStock: no piece is left.
+        """
+        if not self.product.released:
+            raise NotReleased(self)
+        if self.available < 1:
+            raise OutOfStock(self)
+
+    def sell(self, count: int = 1) -> None:
+        """Take `count` pieces off the shelf: all of them or none.
+
+        The database decides, by an update that holds only while enough pieces are there,
+        whatever this object, or anybody's memory, says of the count.
+
+        Raises:
+            NotReleased: its product is coming soon.
+            OutOfStock: fewer than `count` pieces are left.
+        """
+        if not self.product.released:
+            raise NotReleased(self)
+        session = _session_of(self)
+        sold = session.execute(
+            update(Item)
+            .where(Item.id == self.id, Item.available >= count)
+            .values(available=Item.available - count, version=_grown(Item.version))
+            .execution_options(synchronize_session=False)
+        )
+        if not sold.rowcount:  # type: ignore[attr-defined]
+            raise OutOfStock(self)
+
+    def stock_up(self, count: int) -> None:
+        """Put `count` more pieces on the shelf."""
+        self._change(available=Item.available + count)
+
+    def set_stock(self, count: int) -> None:
+        """Say that exactly `count` pieces are on the shelf."""
+        self._change(available=count)
+
+    def _change(self, **values: Any) -> None:
+        session = _session_of(self)
+        values["version"] = _grown(Item.version)
+        session.execute(update(Item).where(Item.id == self.id).values(**values))
+        session.refresh(self)
+
+
+def _session_of(instance: Base) -> Session:
+    session = object_session(instance)
+    if session is None:
+        raise RuntimeError(f"{instance!r} is in no session")
+    return session

@@ -1,0 +1,96 @@
+"""What was bought: an order, and the prices paid."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+
+from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from shop.db import Base
+from shop.models.cart import cart_ref
+
+#: Letters and digits that are not mistaken for one another when read out.
+_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+
+class UnknownOrder(LookupError):
+    """No order has this number."""
+
+
+def new_order_number() -> str:
+    """Return an order number that tells nothing of how many there are, as in 'K7QX-4MNP'."""
+    text = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+    return f"{text[:4]}-{text[4:]}"
+
+
+class Order(Base):
+    """A purchase: everything that was in a cart."""
+
+    __tablename__ = "orders"
+    # A cart's n-th purchase is made once, however often it is sent.
+    __table_args__ = (UniqueConstraint("cart_ref", "purchase", name="purchase_made_once"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[str] = mapped_column(unique=True, default=new_order_number)
+    #: fingerprint of the cart, whose id nobody but its visitor may know
+    cart_ref: Mapped[str]
+    #: which purchase of that cart, counted from 0
+    purchase: Mapped[int]
+    email: Mapped[str]
+    name: Mapped[str]
+    address: Mapped[str]
+    #: seconds since 1970, UTC
+    placed: Mapped[int] = mapped_column(BigInteger)
+    #: in minor units of `currency`
+    total: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str]
+
+    lines: Mapped[list[OrderLine]] = relationship(
+        back_populates="order", order_by="OrderLine.id", lazy="selectin"
+    )
+
+    @property
+    def placed_at(self) -> datetime:
+        return datetime.fromtimestamp(self.placed, UTC)
+
+    @classmethod
+    def find(cls, session: Session, number: str) -> Order:
+        """Return the order with this number.
+
+        Raises:
+            UnknownOrder: there is none.
+        """
+        order = session.scalar(select(cls).where(cls.number == number.strip().upper()))
+        if order is None:
+            raise UnknownOrder(number)
+        return order
+
+    @classmethod
+    def of_cart(cls, session: Session, cart_id: str, purchase: int | None = None) -> Order | None:
+        """Return a cart's order: that of a given purchase, or of its last one."""
+        chosen = select(cls).where(cls.cart_ref == cart_ref(cart_id))
+        if purchase is not None:
+            chosen = chosen.where(cls.purchase == purchase)
+        return session.scalar(chosen.order_by(cls.purchase.desc()).limit(1))
+
+
+class OrderLine(Base):
+    """One item of an order, as it was when it was bought."""
+
+    __tablename__ = "order_lines"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
+    item_id: Mapped[int] = mapped_column(ForeignKey("items.id"))
+    sku: Mapped[str]
+    brand: Mapped[str]
+    product: Mapped[str]
+    color: Mapped[str]
+    size: Mapped[str]
+    #: paid, in minor units of the order's currency
+    price: Mapped[int]
+    main_image: Mapped[str]
+
+    order: Mapped[Order] = relationship(back_populates="lines")

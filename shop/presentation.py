@@ -1,0 +1,39 @@
+"""What templates know of the shop: its name, its money, its words."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+from flask import Flask
+
+from shop.config import Settings
+from shop.fragments import LEVEL_WORDS, format_money
+from shop.inventory import ProductView
+
+#: For a strict policy nothing is evaluated or styled by script, and every open tab is live,
+#: also one in the background. A dismissed notice stays dismissed when it is morphed.
+HTMX_CONFIG = {
+    "extensions": "sse,ws",
+    "history": False,
+    "includeIndicatorCSS": False,
+    "morphIgnore": ["data-htmx-powered", "data-dismissed"],
+    "sse": {"pauseOnBackground": False, "reconnectDelay": 300, "reconnectMaxDelay": 2500},
+    "ws": {"pauseOnBackground": False, "reconnectDelay": 300, "reconnectMaxDelay": 2500},
+}
+
+
+def install_presentation(app: Flask, settings: Settings) -> None:
+    """Give templates their functions and words."""
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    app.jinja_env.globals.update(
+        shop_name=settings.name,
+        htmx_config=json.dumps(HTMX_CONFIG, separators=(",", ":")),
+        level_words=LEVEL_WORDS,
+        money=lambda amount, currency=settings.currency: format_money(amount, currency),
+        product_url=lambda product: _product_url(product),
+    )
+
+
+def _product_url(product: ProductView) -> str:
+    return f"/products/{quote(product.sku, safe='')}"

@@ -1,0 +1,191 @@
+"""Gevent's WSGI server with the shop's manners.
+
+Sockets that streams take over, no waiting for acknowledgements between keep-alive answers, and
+time limits for clients that are slow on purpose.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import gevent
+from gevent.pywsgi import WSGIHandler, WSGIServer
+
+from shop.config import Settings, SettingError
+from shop.web.security import MAX_BODY
+
+#: Seconds a connection may stay open without a request on it.
+IDLE = 60.0
+
+#: Seconds from the first byte of a request to the end of its head.
+HEAD = 10.0
+
+#: Seconds for reading a request's body.
+BODY = 20.0
+
+#: Seconds after which a peer that acknowledges nothing is given up.
+UNACKNOWLEDGED = 30
+
+#: Bytes of a body that is too large which are still read, so that the client gets its answer
+#: and not a reset connection.
+DRAINED = 1024 * 1024
+
+_TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class _TooSlow(BaseException):
+    """The client took too long."""
+
+
+class Handler(WSGIHandler):
+    """One connection."""
+
+    def __init__(self, sock: Any, address: Any, server: Any) -> None:
+        super().__init__(sock, address, server)
+        self._deadline: Any = None
+        if sock.family != socket.AF_UNIX:
+            # Left on, Nagle's algorithm holds every keep-alive answer back for some 40 ms.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            milliseconds = UNACKNOWLEDGED * 1000
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+    def handle_one_request(self) -> Any:
+        with gevent.Timeout(IDLE, False):
+            try:
+                arrived = bool(self.rfile.peek(1))
+            except (OSError, ValueError):
+                return None
+            if arrived:
+                self._deadline = gevent.Timeout.start_new(HEAD, _TooSlow)
+        if self._deadline is None:
+            return None
+        try:
+            return super().handle_one_request()
+        except _TooSlow:
+            return ("408", _TIMED_OUT)
+        finally:
+            self._stop_clock()
+
+    def get_environ(self) -> dict[str, Any]:
+        self._stop_clock()
+        environ: dict[str, Any] = super().get_environ()
+        environ["shop.hand_over"] = self._hand_over
+        return environ
+
+    def handle_one_response(self) -> None:
+        if self.headers.get("Upgrade"):
+            self.close_connection = True  # what follows a WebSocket is no further request
+            super().handle_one_response()
+            return
+        try:
+            with gevent.Timeout(BODY, _TooSlow):
+                too_large = self._read_body()
+        except (_TooSlow, OSError):
+            self.close_connection = True
+            self.socket.sendall(_TIMED_OUT)
+            return
+        super().handle_one_response()
+        if too_large:
+            self._drain()
+
+    def _read_body(self) -> bool:
+        """Read the body before the app runs: a slow client must not hold anything of the app.
+
+        Returns:
+            Whether it is larger than the app takes. What the app gets then is no more than
+            its length, which it refuses.
+        """
+        body = self.wsgi_input.read(MAX_BODY + 1)
+        self.environ.pop("HTTP_TRANSFER_ENCODING", None)
+        self.environ["CONTENT_LENGTH"] = str(max(len(body), self.content_length or 0))
+        self.environ["wsgi.input"] = BytesIO(body)
+        if len(body) <= MAX_BODY:
+            return False
+        self.close_connection = True
+        self.wsgi_input = _Discarded()
+        return True
+
+    def _drain(self) -> None:
+        with gevent.Timeout(2, False):
+            try:
+                left = DRAINED
+                while left > 0:
+                    data = self.rfile.read1(64 * 1024)
+                    if not data:
+                        return
+                    left -= len(data)
+            except OSError:
+                pass
+
+    def _hand_over(self) -> int:
+        """Give the connection away, as a descriptor; the handler ends after this request.
+
+        The descriptor is a duplicate, non-blocking as gevent's sockets are. The original must
+        never be shut down, only closed.
+        """
+        self.close_connection = True
+        return os.dup(self.socket.fileno())
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.close()
+            self._deadline = None
+
+
+class _Discarded:
+    """Stands in for a body of which nothing more is to be read."""
+
+    def _discard(self) -> None:
+        pass
+
+
+def serve(app: Any, settings: Settings, on_open: Callable[[str], None], close: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then let running requests finish.
+
+    Args:
+        on_open: called with the shop's address when connections are accepted.
+        close: called when no more are; ends the streams.
+
+    Raises:
+        SettingError: the address can't be listened on.
+    """
+    _allow_many_files()
+    server = WSGIServer(
+        (settings.host, settings.port), app, handler_class=Handler, log=None, backlog=4096
+    )
+    try:
+        server.start()
+    except OSError as error:
+        raise _refused(settings, error) from None
+    stop = gevent.event.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, stop.set)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    on_open(f"http://{host}:{server.server_port}")
+    stop.wait()
+    server.close()
+    close()
+    server.stop(timeout=5)
+
+
+def _refused(settings: Settings, error: OSError) -> SettingError:
+    if error.errno == errno.EADDRINUSE:
+        allowed = "something listens there already; choose another port or stop that"
+        return SettingError("SHOP_PORT", str(settings.port), allowed)
+    if error.errno == errno.EACCES:
+        allowed = "ports below 1024 need rights that this process doesn't have"
+        return SettingError("SHOP_PORT", str(settings.port), allowed)
+    return SettingError("SHOP_HOST", settings.host, f"an address of this machine is allowed ({error})")
+
+
+def _allow_many_files() -> None:
+    """Each stream holds a descriptor: take as many as the system gives."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,96 @@
+"""The cart's page and its actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Blueprint, Response, abort, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from shop.carts import CartState
+from shop.models import AlreadyInCart, NotInCart, NotReleased, OutOfStock, UnknownItem
+from shop.parts import parts
+from shop.web.pages import (
+    PROBLEM,
+    Notice,
+    back_with,
+    page_to_return_to,
+    show_cart,
+    show_page,
+    wants_fragments,
+)
+from shop.web.visitor import visitor
+
+bp = Blueprint("cart", __name__)
+
+#: No database numbers its rows higher than this: SQLite's and PostgreSQL's largest integer.
+_LARGEST_ID = 2**63 - 1
+
+
+@bp.get("/cart")
+def show() -> Response:
+    return show_page("cart/show.html")
+
+
+@bp.post("/cart/items")
+def add() -> BaseResponse:
+    item_id = _item_id_in_form()
+    return _act(lambda cart_id: parts.carts.add(cart_id, item_id), "added")
+
+
+@bp.post("/cart/items/<item_id>/remove")
+def remove(item_id: str) -> BaseResponse:
+    number = _item_id(item_id)
+    return _act(lambda cart_id: parts.carts.remove(cart_id, number), "removed")
+
+
+@bp.post("/cart/items/<item_id>/swap")
+def swap(item_id: str) -> BaseResponse:
+    old, new = _item_id(item_id), _item_id_in_form()
+    return _act(lambda cart_id: parts.carts.swap(cart_id, old, new), "swapped")
+
+
+def _act(action: Callable[[str], CartState], done: str) -> BaseResponse:
+    """Do what was asked for to the visitor's cart, and answer with how it went."""
+    cart_id = visitor.state.cart_id
+    try:
+        visitor.state = action(cart_id)
+    except UnknownItem:
+        abort(404, "There is no such size here.")
+    except AlreadyInCart as error:
+        return _answer(409, Notice(f"{_named(error.args[0])} is in your cart already.", PROBLEM))
+    except NotInCart:
+        return _answer(404, Notice("That size is not in your cart any more.", PROBLEM))
+    except OutOfStock as error:
+        return _answer(409, Notice(f"{_named(error.item.id)} is sold out.", PROBLEM))
+    except NotReleased as error:
+        return _answer(409, Notice(f"{_named(error.item.id)} is not released yet.", PROBLEM))
+    return _answer(200, None, f"The size was {done}.")
+
+
+def _answer(status: int, notice: Notice | None, done: str = "") -> BaseResponse:
+    if wants_fragments():
+        return show_cart(status, notice)
+    return back_with(notice or Notice(done), page_to_return_to())
+
+
+def _named(item_id: int) -> str:
+    catalog = parts.inventory.current()
+    item = catalog.items[item_id]
+    return f"{catalog.product_of(item).name}, size {item.size},"
+
+
+def _item_id_in_form() -> int:
+    text = request.form.get("item_id", "")
+    if not text:
+        abort(400, "No size was chosen.")
+    return _item_id(text)
+
+
+def _item_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        abort(400, "A size is chosen by its number, and that is none.")
+    number = int(text) if len(text) < 20 else _LARGEST_ID + 1
+    if number > _LARGEST_ID:
+        abort(404, "There is no such size here.")
+    return number

@@ -1,0 +1,121 @@
+"""The checkout page, the purchase, and the receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint, Response, abort, request, session
+from werkzeug.wrappers import Response as BaseResponse
+
+from shop.changes import cart_name, item_name
+from shop.checkout import (
+    LIMITS,
+    Buyer,
+    CartClosed,
+    EmptyCart,
+    Offer,
+    PriceChanged,
+    WrongDetails,
+    buy,
+)
+from shop.models import Item, Order
+from shop.parts import parts
+from shop.web.pages import (
+    PROBLEM,
+    Notice,
+    back_with,
+    show_cart,
+    show_page,
+    wants_fragments,
+)
+from shop.web.visitor import visitor
+
+bp = Blueprint("checkout", __name__)
+
+#: Where what was typed waits for the next try, in the visitor's own session.
+_DRAFT = "checkout_draft"
+
+
+@bp.get("/checkout")
+def show() -> BaseResponse:
+    if not visitor.cart.lines:
+        return back_with(None, "/")
+    return _show_form(session.get(_DRAFT, {}), {})
+
+
+@bp.post("/checkout")
+def purchase() -> BaseResponse:
+    typed = {field: request.form.get(field, "")[: limit + 1] for field, limit in LIMITS.items()}
+    cart_id = visitor.state.cart_id
+    try:
+        offer, buyer = _offer(request.form), Buyer.check(typed)
+        currency = parts.settings.currency
+        order = parts.database.write(lambda tx: buy(tx, cart_id, buyer, offer, currency))
+    except WrongDetails as error:
+        return _wrong_details(typed, error.messages)
+    except (EmptyCart, CartClosed, PriceChanged) as error:
+        return _refused(typed, _why(error))
+    return _bought(cart_id, order)
+
+
+@bp.get("/checkout/complete")
+def complete() -> BaseResponse:
+    with parts.database.reading() as reading:
+        order = Order.of_cart(reading, visitor.state.cart_id)
+        if order is None:
+            return back_with(Notice("There is no receipt: nothing was bought yet."), "/")
+        return show_page("checkout/complete.html", order=order)
+
+
+def _bought(cart_id: str, order: Order) -> BaseResponse:
+    session.pop(_DRAFT, None)
+    parts.changes.announce([cart_name(cart_id), *(item_name(line.item_id) for line in order.lines)])
+    visitor.state = parts.carts.state(cart_id)
+    return back_with(None, "/checkout/complete")
+
+
+def _refused(typed: dict[str, str], why: str) -> BaseResponse:
+    """Nothing was bought, by no fault of the form's: back to it, all that was typed kept."""
+    session[_DRAFT] = typed
+    notice = Notice(why, PROBLEM)
+    return show_cart(409, notice) if wants_fragments() else back_with(notice, "/checkout")
+
+
+def _wrong_details(typed: dict[str, str], messages: dict[str, str]) -> BaseResponse:
+    if wants_fragments():
+        return show_cart(422, Notice(" ".join(messages.values()), PROBLEM))
+    return _show_form(typed, messages, 422)
+
+
+def _show_form(typed: Mapping[str, str], errors: dict[str, str], status: int = 200) -> Response:
+    return show_page(
+        "checkout/show.html", status=status, typed=typed, errors=errors, limits=LIMITS
+    )
+
+
+def _why(error: EmptyCart | CartClosed | PriceChanged) -> str:
+    nothing = "Nothing was bought."
+    if isinstance(error, EmptyCart):
+        return f"Your cart is empty. {nothing}"
+    if isinstance(error, PriceChanged):
+        return f"The price of {_listed(error.items)} is another now. {nothing} Look again, please."
+    reasons = []
+    if error.sold_out:
+        reasons.append(f"Sold out: {_listed(error.sold_out)}.")
+    if error.not_released:
+        reasons.append(f"Not released yet: {_listed(error.not_released)}.")
+    return " ".join([*reasons, nothing])
+
+
+def _listed(items: list[Item]) -> str:
+    return ", ".join(f"{item.product.name}, size {item.size}" for item in items)
+
+
+def _offer(form: Mapping[str, str]) -> Offer:
+    """Read the form's hidden fields: which purchase, and the prices that were shown."""
+    try:
+        seen = [pair.split(":") for pair in request.form.getlist("seen")]
+        prices = {int(item_id): int(price) for item_id, price in seen}
+        return Offer(int(form.get("purchase", "")), prices)
+    except ValueError:
+        abort(400, "The checkout form is not complete. Reload the page and try again.")

@@ -1,0 +1,74 @@
+"""No other site makes a visitor's browser act in this shop.
+
+Three things stand in the way, each on its own: cookies are SameSite=Lax; a request that says it
+comes from elsewhere is refused; and every form carries a token, signed by the shop for the
+visitor's cart, without a time limit. Tied to the cart and not to a session that any answer may
+overwrite, it stays good when several first pages are opened at once (see `visitor`).
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import Flask, request
+from itsdangerous import BadData, URLSafeSerializer
+from werkzeug.exceptions import BadRequest
+
+from shop.parts import parts
+from shop.web.visitor import visitor
+
+FIELD = "csrf_token"
+HEADER = "X-CSRFToken"
+
+
+class BadToken(BadRequest):
+    """A form without a token, with a forged one, or with another visitor's."""
+
+    description = (
+        "This page is from an earlier visit, or cookies are off. "
+        "Reload it and try again: nothing was changed."
+    )
+
+
+def install(app: Flask) -> None:
+    """Check every request that acts; give templates `csrf_token`."""
+    app.before_request(_check)
+    app.context_processor(lambda: {"csrf_token": issue_token()})
+
+
+def issue_token() -> str:
+    """Return the token for the forms of the page that answers this request."""
+    token: str = _signer().dumps(visitor.ref)
+    return token
+
+
+def comes_from_here() -> bool:
+    """Tell whether the browser sent this request for a page of this shop.
+
+    The rule is the one of Go's net/http.CrossOriginProtection: trust Sec-Fetch-Site, else
+    compare Origin with Host; a client that sends neither is no browser that could be misused.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == request.host
+
+
+def _check() -> None:
+    if request.method in ("GET", "HEAD", "OPTIONS", "TRACE") or request.endpoint is None:
+        return
+    token = request.headers.get(HEADER) or request.form.get(FIELD, "")
+    if not comes_from_here() or not _is_good(token):
+        raise BadToken
+
+
+def _is_good(token: str) -> bool:
+    try:
+        return _signer().loads(token) in visitor.merged_refs
+    except BadData:
+        return False
+
+
+def _signer() -> URLSafeSerializer:
+    return URLSafeSerializer(parts.settings.secret_key, salt="csrf")

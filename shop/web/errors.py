@@ -1,0 +1,81 @@
+"""What is shown when something can't be done: a page, or for HTMX a notice."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, render_template_string, request
+from sqlalchemy.exc import DatabaseError
+from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
+
+from shop.carts import CartState, CartView
+from shop.db import DatabaseBusy
+from shop.inventory import Catalog
+from shop.web.pages import PROBLEM, Notice, show_notice, show_page, wants_fragments
+from shop.web.visitor import visitor
+
+log = logging.getLogger(__name__)
+
+#: Title and text by status, where the one who raised the error says nothing of their own.
+TEXTS = {
+    400: ("That did not work", "The request could not be understood. Nothing was changed."),
+    403: ("Not from here", "This can only be done from the shop’s own pages."),
+    404: ("Nothing at this address", "The page is not here, or not any more."),
+    405: ("Not this way", "This address does not take that kind of request."),
+    413: ("Too much", "That is more than this shop reads at once. Nothing was changed."),
+    500: ("Our mistake", "Something broke on our side. Nothing was charged; try again."),
+    503: ("One moment", "The shop can’t do this right now. Nothing was changed; try again soon."),
+}
+
+_BARE_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
+<h1>{{ title }}</h1><p>{{ text }}</p><p><a href="/">Back to the shoes</a></p></html>
+"""
+
+
+def install(app: Flask) -> None:
+    """Answer every error, the expected ones and the others."""
+    app.register_error_handler(HTTPException, _show)
+    app.register_error_handler(DatabaseError, _database_away)
+    app.register_error_handler(DatabaseBusy, _database_away)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _database_away(error: Exception) -> Response:
+    log.warning("%s %s: the database does not answer: %s", request.method, request.path, error)
+    return _show(ServiceUnavailable(retry_after=2))
+
+
+def _unexpected(error: Exception) -> Response:
+    log.exception("%s %s failed", request.method, request.path, exc_info=error)
+    return _show(InternalServerError())
+
+
+def _show(error: HTTPException) -> Response:
+    code = error.code or 500
+    title, text = TEXTS.get(code, (error.name, "This could not be done."))
+    # An own description says more than the status does; werkzeug's stock ones don't.
+    if error.description and error.description != type(error).description:
+        text = error.description
+    elif type(error).__module__.startswith("shop."):
+        text = error.description or text
+    response = _render(code, title, text)
+    response.headers.extend((k, v) for k, v in error.get_headers() if k != "Content-Type")
+    return response
+
+
+def _render(code: int, title: str, text: str) -> Response:
+    if wants_fragments():
+        return show_notice(code, Notice(text, PROBLEM))
+    values = {"code": code, "title": title, "text": text}
+    try:
+        return show_page("errors/error.html", status=code, cart=_cart_if_known(), **values)
+    except Exception:  # an error page must not fail, whatever is broken
+        log.exception("the error page failed as well")
+        return Response(render_template_string(_BARE_PAGE, **values), code)
+
+
+def _cart_if_known() -> CartView:
+    try:
+        return visitor.cart
+    except (DatabaseError, DatabaseBusy):
+        return CartView.of(CartState.unknown(visitor.cart_id), Catalog())

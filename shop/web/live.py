@@ -1,0 +1,141 @@
+"""The stream routes: what a request may watch, and how its connection is held."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from flask import Blueprint, Response, abort, request
+from flask_sock import Sock
+from simple_websocket import ConnectionClosed, Server
+
+from shop.changes import cart_name, product_name
+from shop.parts import parts
+from shop.streams import (
+    HEARTBEAT,
+    HEARTBEAT_COMMENT,
+    Message,
+    QueueTab,
+    SocketTab,
+    sse_event,
+)
+from shop.web.csrf import comes_from_here
+from shop.web.sockets import WholeFrames
+from shop.web.visitor import cart_of_cookie
+
+bp = Blueprint("live", __name__)
+sock = Sock()
+
+#: More products than any page shows.
+_MOST_PRODUCTS = 500
+
+#: WebSocket close code for a server that goes away: browsers come back after it (RFC 6455, 7.4.1).
+GOING_AWAY = 1001
+
+_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # nginx must not gather what is to arrive at once
+}
+
+
+@bp.before_request
+def check_room() -> Response | None:
+    if len(parts.hub) < parts.settings.max_streams:
+        return None
+    return Response("All places are taken right now.\n", 503, {"Retry-After": "5"})
+
+
+@bp.get("/stream")
+def stream() -> Response:
+    topics = _topics()
+    if _has_its_streams(topics):
+        return Response(sse_event("", event="overflow"), headers=_HEADERS)
+    return EventStream(topics)
+
+
+@sock.route("/socket", bp=bp)
+def socket(connection: Server) -> None:
+    topics = _topics()
+    connection.sock = WholeFrames(connection.sock)
+    tab = QueueTab(parts.hub, topics, connection.event, is_event_stream=False)
+    try:
+        connection.sock.send(Message(_present(topics)).websocket)
+        while connection.connected and not tab.closed:
+            for message in tab.take(HEARTBEAT):
+                connection.sock.send(message.websocket)
+            connection.input_buffer.clear()  # a tab has nothing to say here
+        connection.close(GOING_AWAY)
+    except (ConnectionClosed, OSError):
+        pass
+    finally:
+        tab.close()
+
+
+@bp.before_request
+def check_origin() -> None:
+    if request.endpoint != "live.socket":
+        return
+    if not comes_from_here():
+        abort(403)
+    # Compressing each message anew for each tab would cost more than it saves.
+    request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+
+
+class EventStream(Response):
+    """An answer that never ends. Where the server can hand over its socket, the hub takes it
+    and the request is over; elsewhere the request lives on as a generator."""
+
+    def __init__(self, topics: tuple[str, ...]) -> None:
+        super().__init__(headers=_HEADERS)
+        self.topics = topics
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        hand_over = environ.get("shop.hand_over")
+        if hand_over is None or environ["REQUEST_METHOD"] == "HEAD":
+            self.response = self._generate() if environ["REQUEST_METHOD"] != "HEAD" else []
+            return super().__call__(environ, start_response)
+        tab = SocketTab(parts.hub, hand_over(), self.topics)
+        try:
+            tab.open(self._head() + sse_event(_present(self.topics)))
+        except BaseException:
+            tab.close()
+            raise
+        return []
+
+    def _head(self) -> bytes:
+        lines = [f"HTTP/1.1 {self.status}", *(f"{k}: {v}" for k, v in self.headers)]
+        # The end of the connection ends the stream: no chunks, no length (RFC 9112, section 6.3).
+        lines = [line for line in lines if not line.lower().startswith("content-length:")]
+        return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
+
+    def _generate(self) -> Iterator[bytes]:
+        tab = QueueTab(parts.hub, self.topics, threading.Event(), is_event_stream=True)
+        try:
+            yield sse_event(_present(self.topics))
+            while not tab.closed:
+                messages = tab.take(HEARTBEAT)
+                yield b"".join(message.sse for message in messages) or HEARTBEAT_COMMENT
+        finally:
+            tab.close()
+
+
+def _present(topics: tuple[str, ...]) -> str:
+    return parts.live.present_state(topics)
+
+
+def _topics() -> tuple[str, ...]:
+    """Return what the request may watch: products that exist, and its own cookie's cart."""
+    known = parts.inventory.current().by_id
+    asked = request.args.getlist("product")[:_MOST_PRODUCTS]
+    numbers = {int(text) for text in asked if text.isascii() and text.isdigit() and len(text) < 19}
+    cart_id = cart_of_cookie()
+    cart = [cart_name(cart_id)] if cart_id is not None else []
+    return (*cart, *(product_name(number) for number in sorted(numbers) if number in known))
+
+
+def _has_its_streams(topics: tuple[str, ...]) -> bool:
+    carts = [topic for topic in topics if topic.startswith("cart:")]
+    most = parts.settings.sse_per_cart
+    return any(parts.hub.event_streams(topic) >= most for topic in carts)

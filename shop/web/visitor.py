@@ -1,0 +1,202 @@
+"""Who is asking: the visitor's one cart, kept in signed HttpOnly cookies.
+
+A browser that opens several tabs at once sends several first requests, none with a cookie, and
+is given a cart by each. Each comes in a cookie of its own name, so that no answer overwrites
+another's; the next request brings them all, and they are merged into the oldest. Nothing that
+was put into one of them in between is lost, all tabs end up with the same cart, and the cookie
+of that cart remembers the merged ones, so that the forms of all those tabs stay good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from flask import Flask, Response, g, request
+from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
+from werkzeug.local import LocalProxy
+
+from shop.carts import CartState, CartView
+from shop.db import now_ms
+from shop.models.cart import (
+    EXPORT_MAX_AGE,
+    cart_ref,
+    export_cart,
+    import_cart,
+    new_cart_id,
+)
+from shop.parts import parts
+
+#: Cookies with this prefix carry a cart id each.
+CART_COOKIE = "cart-"
+EXPORT_COOKIE = "cart_export"
+
+#: How long a browser keeps its cart, in seconds after its last change: 180 days.
+CART_MAX_AGE = 180 * 24 * 3600
+
+#: More first requests at once than any person makes: what is beyond is not looked at.
+_MOST_COOKIES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CartCookie:
+    """A cart id that this shop gave to this browser, and when, in milliseconds since 1970."""
+
+    name: str
+    cart_id: str
+    born: int
+    #: fingerprints of the carts that were merged into it
+    merged: tuple[str, ...] = ()
+
+
+class Visitor:
+    """The browser that is asking."""
+
+    def __init__(self, cookies: list[CartCookie]) -> None:
+        """Take the valid cart cookies of a request, oldest first."""
+        self.cookies = cookies
+        self.is_new = not cookies
+        self.cart_id = cookies[0].cart_id if cookies else new_cart_id()
+        self._state: CartState | None = None
+        self._strays = [cookie.cart_id for cookie in cookies[1:]]
+        #: whether the browser's copy of the cart is to be renewed with the answer
+        self.changed = False
+
+    @property
+    def state(self) -> CartState:
+        """The visitor's cart as the database holds it; strays merged, a lost one restored."""
+        if self._state is None:
+            self._state = self._find()
+        return self._state
+
+    @state.setter
+    def state(self, state: CartState) -> None:
+        self._state = state
+        self.changed = True
+
+    @property
+    def cart(self) -> CartView:
+        """The visitor's cart as it is to be shown."""
+        return CartView.of(self.state, parts.inventory.current())
+
+    @property
+    def ref(self) -> str:
+        """The public fingerprint of the visitor's cart."""
+        return cart_ref(self.cart_id)
+
+    @cached_property
+    def merged_refs(self) -> list[str]:
+        """The fingerprints of the visitor's carts of which this one was made, oldest first."""
+        refs = [ref for cookie in self.cookies for ref in (cart_ref(cookie.cart_id), *cookie.merged)]
+        return list(dict.fromkeys(refs))[:_MOST_COOKIES]
+
+    def forget_state(self) -> None:
+        """Read the cart anew when it is asked for next."""
+        self._state = None
+
+    def _find(self) -> CartState:
+        if self.is_new:
+            return CartState.unknown(self.cart_id)
+        state = parts.carts.state(self.cart_id)
+        if state.merged_into is not None:
+            self.cart_id = state.merged_into
+            state = parts.carts.state(self.cart_id)
+            self.changed = True
+        strays = [stray for stray in self._strays if stray != self.cart_id]
+        if strays:
+            state = parts.carts.merge(self.cart_id, strays)
+            self.changed = True
+        return state if state.known else self._restored(state)
+
+    def _restored(self, state: CartState) -> CartState:
+        exported = request.cookies.get(EXPORT_COOKIE, "")
+        skus = import_cart(_export_signer(), self.cart_id, exported) if exported else []
+        there = [sku for sku in skus if sku in parts.inventory.current().item_ids]
+        return parts.carts.restore(self.cart_id, there) if there else state
+
+
+visitor: Visitor = LocalProxy(lambda: _current())  # type: ignore[assignment]
+
+
+def install(app: Flask) -> None:
+    """Give every visitor's browser its cookies with the answer."""
+    app.after_request(_remember)
+
+
+def cart_of_cookie() -> str | None:
+    """Return the id of the cart that the request's own signed cookie names, if it has one.
+
+    Gives no new visitor a cart, and leaves it to the pages to merge several.
+    """
+    return visitor.state.cart_id if _read_cookies() else None
+
+
+def _current() -> Visitor:
+    if "visitor" not in g:
+        g.visitor = Visitor(_read_cookies())
+    found: Visitor = g.visitor
+    return found
+
+
+def _read_cookies() -> list[CartCookie]:
+    if "cart_cookies" not in g:
+        names = [name for name in request.cookies if name.startswith(CART_COOKIE)]
+        read = [_read_cookie(name) for name in names[:_MOST_COOKIES]]
+        g.cart_cookies = sorted(
+            (cookie for cookie in read if cookie is not None),
+            key=lambda cookie: (cookie.born, cookie.cart_id),
+        )
+    found: list[CartCookie] = g.cart_cookies
+    return found
+
+
+def _read_cookie(name: str) -> CartCookie | None:
+    try:
+        cart_id, born, *merged = _cart_signer().loads(request.cookies[name])
+        return CartCookie(name, cart_id, born, tuple(merged))
+    except (BadData, TypeError, ValueError):
+        return None
+
+
+def _remember(response: Response) -> Response:
+    if "visitor" not in g:
+        return response
+    keep = _cookie_name(visitor.cart_id)
+    names = {cookie.name for cookie in visitor.cookies}
+    if visitor.changed or keep not in names:
+        born = visitor.cookies[0].born if visitor.cookies else now_ms()
+        merged = [ref for ref in visitor.merged_refs if ref != visitor.ref]
+        value = _cart_signer().dumps([visitor.cart_id, born, *merged])
+        _set(response, keep, value, CART_MAX_AGE)
+    # Strays are let go only by an answer that has merged them.
+    if visitor._state is not None:
+        for name in names - {keep}:
+            response.delete_cookie(name, httponly=True, samesite="Lax", secure=_secure())
+    if visitor.changed:
+        items = parts.inventory.current().items
+        skus = [items[i].sku for i in visitor.state.item_ids if i in items]
+        exported = export_cart(_export_signer(), visitor.cart_id, skus)
+        _set(response, EXPORT_COOKIE, exported, EXPORT_MAX_AGE)
+    return response
+
+
+def _cookie_name(cart_id: str) -> str:
+    return CART_COOKIE + cart_ref(cart_id)[:8]
+
+
+def _set(response: Response, name: str, value: str, max_age: int) -> None:
+    response.set_cookie(
+        name, value, max_age=max_age, httponly=True, samesite="Lax", secure=_secure()
+    )
+
+
+def _secure() -> bool:
+    return parts.settings.https
+
+
+def _cart_signer() -> URLSafeSerializer:
+    return URLSafeSerializer(parts.settings.secret_key, salt="cart")
+
+
+def _export_signer() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(parts.settings.secret_key, salt="cart-export")

@@ -1,0 +1,48 @@
+"""The shop as a WSGI app, and the embedded server when run: `python wsgi.py`."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import logging  # noqa: E402
+import sys  # noqa: E402
+
+import click  # noqa: E402
+
+from shop import create_app  # noqa: E402
+from shop.demo import prepare_database  # noqa: E402
+from shop.server import serve  # noqa: E402
+
+
+def main() -> int:
+    """Serve until stopped. A setting that can't be used ends it with one line."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        app = create_app()
+        parts = app.extensions["shop"]
+        prepare_database(parts.database, parts.settings)
+        serve(app, parts.settings, on_open=greet, close=parts.hub.close)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return 0
+
+
+def greet(address: str) -> None:
+    """Say where the shop is, and what to try next."""
+    click.echo(
+        f"\nThe shop is open at {address}\n\n"
+        "  Open it in a few tabs, then try in a second terminal:\n"
+        "    bin/flask release 1 2       the drop: sizes appear in every tab\n"
+        "    bin/flask stock list        what is left\n"
+        "    bin/flask sell-out          watch it sell out\n"
+        "    bin/flask --help            everything else\n\n"
+        "  Ctrl-C closes the shop; carts, stock and orders stay.\n",
+    )
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+
+app = create_app()
