@@ -1,0 +1,162 @@
+"""A real shop for tests: a server process of its own, on a port and in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).resolve().parent.parent
+
+T = TypeVar("T")
+
+
+class NeverHappened(AssertionError):
+    """What was waited for did not come."""
+
+
+def eventually(ask: Callable[[], T], seconds: float = 10.0, every: float = 0.02) -> T:
+    """Ask again and again until the answer is true, and return it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise NeverHappened(f"{ask} was not true within {seconds} s: {answer!r}")
+        time.sleep(every)
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nothing listens on."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RunningShop:
+    """A serving shop, and the operators' commands beside it."""
+
+    def __init__(self, instance: Path, **settings: str) -> None:
+        self.instance = instance
+        self.port = free_port()
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SHOP_", "FLASK_"))}
+        self.environ = {
+            **inherited,
+            "SHOP_INSTANCE": str(instance),
+            "SHOP_PORT": str(self.port),
+            **settings,
+        }
+        self.process: subprocess.Popen[str] | None = None
+        self.output: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def database(self) -> Path:
+        return self.instance / "shop.sqlite3"
+
+    def start(self) -> RunningShop:
+        """Start the server and wait until it says that it is open."""
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "wsgi.py")],
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        opened = threading.Event()
+        threading.Thread(target=self._read, args=(self.process, opened), daemon=True).start()
+        while not opened.wait(0.05):
+            if self.process.poll() is not None:
+                raise NeverHappened("the shop did not open:\n" + "".join(self.output))
+        return self
+
+    def _read(self, process: subprocess.Popen[str], opened: threading.Event) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.output.append(line)
+            if re.search(r"open at http://", line):
+                opened.set()
+        process.stdout.close()
+
+    def stop(self) -> int:
+        """End the server as an operator does, and return its exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(15)
+
+    def kill(self) -> None:
+        """End the server as a power cut does."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(15)
+
+    def end(self) -> None:
+        """See to it that nothing of it is left."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+    def flask(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run an operators' command in a process of its own, from the outset."""
+        done = subprocess.run(
+            [sys.executable, "-m", "flask", "--app", str(ROOT / "shop"), *args],
+            env={**self.environ, "FLASK_SKIP_DOTENV": "1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"flask {' '.join(args)}: {done.stdout}{done.stderr}")
+        return done
+
+    def start_flask(self, *args: str) -> subprocess.Popen[str]:
+        """Start an operators' command that runs while the test goes on."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "flask", "--app", str(ROOT / "shop"), *args],
+            env={**self.environ, "FLASK_SKIP_DOTENV": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def stock(self) -> dict[int, dict[str, Any]]:
+        """Return what `stock list` says, by item id."""
+        rows = json.loads(self.flask("stock", "list", "--json").stdout)
+        return {row["id"]: row for row in rows}
+
+    def orders(self) -> list[dict[str, Any]]:
+        """Return what `orders list` says."""
+        found: list[dict[str, Any]] = json.loads(self.flask("orders", "list", "--json").stdout)
+        return found
+
+    def sku(self, item_id: int) -> str:
+        """Return an item's sku."""
+        with closing(self.connect()) as connection:
+            row = connection.execute("SELECT sku FROM items WHERE id = ?", (item_id,)).fetchone()
+        return str(row[0])
+
+    def connect(self) -> sqlite3.Connection:
+        """Open the shop's database as another process would."""
+        return sqlite3.connect(self.database, timeout=10, isolation_level=None)
+
+    def page(self, path: str = "/") -> str:
+        """Return a page as a visitor without cookies gets it."""
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            text: str = answer.read().decode()
+            return text
