@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
+SERVER = ROOT / "wsgi.py"
 
 T = TypeVar("T")
 
@@ -50,8 +51,9 @@ def free_port() -> int:
 class RunningShop:
     """A serving shop, and the operators' commands beside it."""
 
-    def __init__(self, instance: Path, **settings: str) -> None:
+    def __init__(self, instance: Path, main: Path = SERVER, **settings: str) -> None:
         self.instance = instance
+        self.main = main
         self.port = free_port()
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SHOP_", "FLASK_"))}
         self.environ = {
@@ -74,7 +76,7 @@ class RunningShop:
     def start(self) -> RunningShop:
         """Start the server and wait until it says that it is open."""
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "wsgi.py")],
+            [sys.executable, str(self.main)],
             env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -145,11 +147,14 @@ class RunningShop:
         found: list[dict[str, Any]] = json.loads(self.flask("orders", "list", "--json").stdout)
         return found
 
+    def sql(self, statement: str, *values: object) -> list[Any]:
+        """Have a statement done on the database by another process than the server."""
+        with closing(self.connect()) as connection:
+            return connection.execute(statement, values).fetchall()
+
     def sku(self, item_id: int) -> str:
         """Return an item's sku."""
-        with closing(self.connect()) as connection:
-            row = connection.execute("SELECT sku FROM items WHERE id = ?", (item_id,)).fetchone()
-        return str(row[0])
+        return str(self.sql("SELECT sku FROM items WHERE id = ?", item_id)[0][0])
 
     def connect(self) -> sqlite3.Connection:
         """Open the shop's database as another process would."""

@@ -1,0 +1,48 @@
+"""The shop with the rule taken out: sells by reading the count and writing it back, one less.
+
+For the race's own test: what passes here as well would prove nothing. Between read and write all
+sellers wait for one another, so that it goes wrong every time and not only on an unlucky day.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys  # noqa: E402
+import threading  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from sqlalchemy import select, update  # noqa: E402
+from sqlalchemy.orm import object_session  # noqa: E402
+
+import shop.db  # noqa: E402
+from shop.models import Item, OutOfStock  # noqa: E402
+
+#: As many as read before anybody writes; fewer than the connections that there are.
+READERS = 40
+
+everybody_read = threading.Event()
+readers: list[int] = []
+
+
+def naive_sell(self: Item, count: int = 1) -> None:
+    session = object_session(self)
+    assert session is not None
+    seen = session.scalar(select(Item.available).where(Item.id == self.id)) or 0
+    readers.append(self.id)
+    if len(readers) >= READERS:
+        everybody_read.set()
+    everybody_read.wait(10)
+    if seen < count:
+        raise OutOfStock(self)
+    session.execute(update(Item).where(Item.id == self.id).values(available=seen - count))
+
+
+if __name__ == "__main__":
+    Item.sell = naive_sell  # type: ignore[method-assign]
+    shop.db._emit_begin = lambda connection: None  # each statement for itself
+    from wsgi import main
+
+    sys.exit(main())

@@ -1,0 +1,377 @@
+"""A shopper without a browser: requests with a cookie jar, and tabs that follow the shop live."""
+
+from __future__ import annotations
+
+import html as html_module
+import http.client
+import re
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from http.cookies import SimpleCookie
+from typing import Any
+from urllib.parse import urlencode
+
+from tests.running import NeverHappened, RunningShop
+
+BUYER = {
+    "email": "kim@example.com",
+    "name": "Kim Vale",
+    "address": "4 Harbour Lane\nPort Elsewhere 1203\nNetherland",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the shop answered."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def location(self) -> str:
+        return self.headers["Location"] or ""
+
+
+class Shopper:
+    """A browser's cookies, and the forms of the shop's pages."""
+
+    def __init__(self, shop: RunningShop) -> None:
+        self.shop = shop
+        self.cookies: dict[str, str] = {}
+        self._token = ""
+
+    def get(self, path: str = "/", *, method: str = "GET", **headers: str) -> Answer:
+        return self.send(method, path, headers)
+
+    def post(
+        self,
+        path: str,
+        fields: Iterable[tuple[str, str]] | dict[str, str] = (),
+        *,
+        hx: bool = False,
+        **headers: str,
+    ) -> Answer:
+        """Post a form's fields with this visitor's token, as HTMX does or as a plain form."""
+        if hx:
+            headers = {"HX-Request": "true", "X-CSRFToken": self.token, **headers}
+            return self.send("POST", path, headers, list(pairs(fields)))
+        return self.send("POST", path, headers, [*pairs(fields), ("csrf_token", self.token)])
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | None = None,
+        fields: Sequence[tuple[str, str]] | bytes | None = None,
+    ) -> Answer:
+        """Send one request with the cookies of the jar, and keep those of the answer."""
+        sent = {name.replace("_", "-"): value for name, value in (headers or {}).items()}
+        if self.cookies:
+            sent.setdefault("Cookie", self.cookie_header)
+        body = fields if isinstance(fields, bytes | None) else urlencode(fields).encode()
+        if body is not None:
+            sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
+        connection = http.client.HTTPConnection("127.0.0.1", self.shop.port, timeout=30)
+        with closing(connection):
+            connection.request(method, path, body, sent)
+            response = connection.getresponse()
+            answer = Answer(response.status, response.headers, response.read())
+        self.keep_cookies(answer)
+        return answer
+
+    def keep_cookies(self, answer: Answer) -> None:
+        """Put an answer's cookies into the jar, and take out those that it deletes."""
+        for name, morsel in cookies_of(answer).items():
+            if morsel["max-age"] == "0":
+                self.cookies.pop(name, None)
+            else:
+                self.cookies[name] = morsel.value
+
+    def follow(self, answer: Answer) -> Answer:
+        """Go where an answer redirects to."""
+        assert answer.status == 303, (answer.status, answer.text)
+        return self.get(answer.location)
+
+    @property
+    def cookie_header(self) -> str:
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+
+    @property
+    def token(self) -> str:
+        """The token of this visitor's forms, of the first page that they opened."""
+        if not self._token:
+            self._token = token_of(self.get("/").text)
+        return self._token
+
+    @token.setter
+    def token(self, token: str) -> None:
+        self._token = token
+
+    def add(self, item_id: object, *, hx: bool = False) -> Answer:
+        return self.post("/cart/items", {"item_id": str(item_id)}, hx=hx)
+
+    def remove(self, item_id: object, *, hx: bool = False) -> Answer:
+        return self.post(f"/cart/items/{item_id}/remove", hx=hx)
+
+    def cart(self) -> list[int]:
+        """Return the item ids that a fresh page shows in the cart, as they stand there."""
+        return items_in(self.get("/cart").text)
+
+    def checkout_form(self) -> list[tuple[str, str]]:
+        """Open the checkout page and return its hidden fields, the token aside."""
+        answer = self.get("/checkout")
+        assert answer.status == 200, (answer.status, answer.location)
+        fields = inputs_of(element(answer.text, "checkout"))
+        return [(k, v) for k, v in fields if k in ("purchase", "seen")]
+
+    def buy(
+        self, hidden: Iterable[tuple[str, str]] | None = None, *, hx: bool = False, **typed: str
+    ) -> Answer:
+        """Buy what is in the cart, as a form with these hidden fields says, or a fresh one."""
+        shown = self.checkout_form() if hidden is None else list(hidden)
+        return self.post("/checkout", [*shown, *{**BUYER, **typed}.items()], hx=hx)
+
+
+def pairs(fields: Iterable[tuple[str, str]] | dict[str, str]) -> Iterable[tuple[str, str]]:
+    return fields.items() if isinstance(fields, dict) else fields
+
+
+def cookies_of(answer: Answer) -> SimpleCookie:
+    """Return the cookies that an answer sets or deletes, with their attributes."""
+    jar: SimpleCookie = SimpleCookie()
+    for line in answer.headers.get_all("Set-Cookie") or ():
+        jar.load(line)
+    return jar
+
+
+# --- Reading pages --------------------------------------------------------------------------
+
+
+def element(html: str, element_id: str) -> str:
+    """Return the element with an id, from its first to its last character."""
+    found = re.search(rf'<([\w-]+)\b[^<>]*\sid="{re.escape(element_id)}"[^<>]*>', html)
+    assert found, f"there is no #{element_id}"
+    depth = 0
+    for tag in re.finditer(rf"<(/?){found[1]}\b[^<>]*>", html[found.start() :]):
+        depth += -1 if tag[1] else 1
+        if depth == 0:
+            return html[found.start() : found.start() + tag.end()]
+    raise AssertionError(f"#{element_id} has no end")
+
+
+def text_of(html: str) -> str:
+    """Return what is read of a piece of HTML, spaces folded."""
+    return " ".join(html_module.unescape(re.sub(r"<[^>]*>", " ", html)).split())
+
+
+def notices_in(html: str) -> list[str]:
+    """Return the texts of all notices of a page or a fragment."""
+    return [text_of(text) for text in re.findall(r'class="notice__text">(.*?)</p>', html, re.S)]
+
+
+def items_in(html: str) -> list[int]:
+    """Return the item ids of the cart's lines, in their order."""
+    return [int(i) for i in re.findall(r'data-item-id="(\d+)"', element(html, "cart"))]
+
+
+def version_in(html: str) -> int:
+    """Return the version that a cart is shown under."""
+    found = re.search(r'id="cart"[^>]* data-version="(\d+)"', html)
+    assert found, "there is no cart"
+    return int(found[1])
+
+
+def ref_in(html: str) -> str:
+    """Return the fingerprint of the cart that is shown."""
+    found = re.search(r'id="cart"[^>]* data-cart-ref="(\w+)"', html)
+    assert found, "there is no cart"
+    return found[1]
+
+
+def token_of(html: str) -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', html)
+    assert found, "the page has no token"
+    return found[1]
+
+
+def inputs_of(html: str) -> list[tuple[str, str]]:
+    """Return names and values of the inputs and text areas in a piece of HTML."""
+    reader = _Inputs()
+    reader.feed(html)
+    return reader.found
+
+
+class _Inputs(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str]] = []
+        self._area = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        name = values.get("name") or ""
+        if tag == "input":
+            self.found.append((name, values.get("value") or ""))
+        elif tag == "textarea":
+            self._area = name
+            self.found.append((name, ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":
+            self._area = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._area:
+            self.found[-1] = (self._area, self.found[-1][1] + data)
+
+
+# --- Live tabs ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Event:
+    """One server-sent event."""
+
+    data: str
+    name: str = "message"
+
+
+@dataclass
+class EventReader:
+    """Reads an event stream as the HTML standard says, independently of how the shop writes it."""
+
+    comments: int = 0
+    _rest: bytes = b""
+    _data: list[str] = field(default_factory=list)
+    _name: str = ""
+
+    def feed(self, data: bytes) -> list[Event]:
+        *lines, self._rest = re.split(rb"\r\n|\n|\r(?!$)", self._rest + data)
+        return [event for line in lines if (event := self._read(line.decode()))]
+
+    def _read(self, line: str) -> Event | None:
+        if not line:
+            event = Event("\n".join(self._data), self._name or "message") if self._data else None
+            self._data, self._name = [], ""
+            return event
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "":
+            self.comments += 1
+        elif name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._name = value
+        return None
+
+
+class Tab:
+    """An open page: its event stream, and what it shows."""
+
+    def __init__(
+        self, shop: RunningShop, shopper: Shopper | None = None, products: Iterable[int] = ()
+    ) -> None:
+        query = urlencode([("product", number) for number in products])
+        cookies = f"Cookie: {shopper.cookie_header}\r\n" if shopper and shopper.cookies else ""
+        self.socket = socket.create_connection(("127.0.0.1", shop.port), timeout=10)
+        self.socket.sendall(
+            f"GET /stream?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n{cookies}\r\n".encode()
+        )
+        self._reader = EventReader()
+        self._waiting: list[Event] = []
+        self.events: list[Event] = []
+        #: what the page shows, by element id
+        self.shown: dict[str, str] = {}
+        self.status, self.headers, rest = self._read_head()
+        self._waiting += self._reader.feed(rest)
+
+    def _read_head(self) -> tuple[int, dict[str, str], bytes]:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            more = self.socket.recv(65536)
+            if not more:
+                raise NeverHappened(f"the stream ended before its head did: {data!r}")
+            data += more
+        head, _, rest = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+        return int(first.split()[1]), headers, rest
+
+    @property
+    def comments(self) -> int:
+        return self._reader.comments
+
+    def next(self, seconds: float = 5.0) -> Event:
+        """Return the next event, and show what it brings."""
+        deadline = time.monotonic() + seconds
+        while not self._waiting:
+            self._receive(deadline)
+        event = self._waiting.pop(0)
+        self.events.append(event)
+        self.shown.update(partials_in(event.data))
+        return event
+
+    def _receive(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise NeverHappened("no event came in time")
+        self.socket.settimeout(left)
+        try:
+            data = self.socket.recv(1 << 20)
+        except TimeoutError:
+            raise NeverHappened("no event came in time") from None
+        if not data:
+            raise EOFError("the stream ended")
+        self._waiting += self._reader.feed(data)
+
+    def until(self, shows: Callable[[Tab], Any], seconds: float = 5.0) -> Tab:
+        """Take in events until the page shows what is asked for."""
+        deadline = time.monotonic() + seconds
+        while not shows(self):
+            self.next(deadline - time.monotonic())
+        return self
+
+    def until_shown(self, element_id: str, html: str, seconds: float = 5.0) -> Tab:
+        """Take in events until an element is exactly this."""
+        return self.until(lambda tab: tab.shown.get(element_id) == html, seconds)
+
+    @property
+    def cart(self) -> list[int]:
+        """The item ids in the cart as this tab shows it."""
+        return items_in(self.shown["cart"])
+
+    def level(self, product_id: int, item_id: int) -> str:
+        """The level of an item as this tab shows it."""
+        return level_in(self.shown[f"stock-{product_id}"], item_id)
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def __enter__(self) -> Tab:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def level_in(html: str, item_id: int) -> str:
+    """Return the level that a page or a fragment shows of an item."""
+    button = rf'<button class="[^"]*--level-(\w+)"[^>]* name="item_id" value="{item_id}"'
+    found = re.search(button, html)
+    assert found, f"item {item_id} is not for sale here"
+    return found[1]
+
+
+def partials_in(html: str) -> Iterator[tuple[str, str]]:
+    """Give the fragments of a message, by the id of the element that each stands for."""
+    one = r'<hx-partial hx-target="#([\w-]+)" hx-swap="outerMorph">(.*?)</hx-partial>'
+    yield from re.findall(one, html, re.S)

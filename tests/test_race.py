@@ -1,0 +1,132 @@
+"""Selling no more than there is, whoever comes at the same moment."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+from sqlalchemy import URL, update
+from sqlalchemy.orm import object_session
+
+from shop.db import Database
+from shop.models import Item, OutOfStock
+from tests.running import ROOT, RunningShop
+from tests.shopper import Answer, Shopper, notices_in
+
+ITEM = 1
+PAIRS = 10
+SHOPPERS = 100
+
+
+def race(shop: RunningShop) -> list[tuple[Shopper, Answer]]:
+    """Let a hundred shoppers press the button for the last ten pairs at once, half with HTMX."""
+    shop.sql("UPDATE items SET available = ? WHERE id = ?", PAIRS, ITEM)
+    at_once = threading.Barrier(SHOPPERS, timeout=60)
+
+    def shopping(number: int) -> tuple[Shopper, Answer]:
+        shopper = Shopper(shop)
+        assert shopper.add(ITEM).status == 303
+        form = shopper.checkout_form()
+        at_once.wait()
+        email = f"shopper{number}@example.com"
+        return shopper, shopper.buy(form, hx=number % 2 == 0, email=email)
+
+    with ThreadPoolExecutor(SHOPPERS) as crowd:
+        return list(crowd.map(shopping, range(SHOPPERS)))
+
+
+def test_a_hundred_shoppers_for_the_last_ten_pairs(drop: RunningShop) -> None:
+    outcome = race(drop)
+
+    bought = [shopper for shopper, answer in outcome if answer.location == "/checkout/complete"]
+    refused = [(s, a) for s, a in outcome if a.location != "/checkout/complete"]
+    assert (len(bought), len(refused)) == (PAIRS, SHOPPERS - PAIRS)
+
+    reason = "Sold out: Tideline, size 6. Nothing was bought."
+    for shopper, answer in refused:
+        if answer.status == 409:
+            assert reason in notices_in(answer.text)
+        else:
+            assert (answer.status, answer.location) == (303, "/checkout")
+            assert reason in notices_in(shopper.get("/checkout").text)
+    assert {answer.status for _, answer in refused} == {303, 409}
+    assert all(shopper.cart() == [ITEM] for shopper, _ in refused), "the refused keep their carts"
+
+    receipts = [shopper.get("/checkout/complete").text for shopper in bought]
+    orders = drop.orders()
+    assert drop.sql("SELECT available FROM items WHERE id = ?", ITEM) == [(0,)]
+    assert len(orders) == PAIRS
+    assert all([line["sku"] for line in o["lines"]] == [drop.sku(ITEM)] for o in orders)
+    assert all(sum(o["number"] in receipt for receipt in receipts) == 1 for o in orders)
+    assert drop.sql("SELECT count(*) FROM order_lines") == [(PAIRS,)], "nothing half-done"
+    assert all(shopper.cart() == [] for shopper in bought)
+
+
+def test_the_race_is_real_a_shop_that_reads_and_writes_back_sells_too_many(
+    released: Path, tmp_path: Path, open_shop: Callable[..., RunningShop]
+) -> None:
+    copytree(released, tmp_path / "naive")
+    naive = open_shop("naive", main=ROOT / "tests" / "naive_shop.py")
+
+    outcome = race(naive)
+
+    bought = sum(answer.location == "/checkout/complete" for _, answer in outcome)
+    assert bought > PAIRS
+    assert naive.sql("SELECT count(*) FROM orders") == [(bought,)]
+
+
+def naive_sell(self: Item, count: int = 1) -> None:
+    """Sell by what was read before."""
+    session = object_session(self)
+    assert session is not None
+    if self.available < count:
+        raise OutOfStock(self)
+    less = update(Item).where(Item.id == self.id).values(available=self.available - count)
+    session.execute(less)
+
+
+def sell_by_stale_objects(file: Path, sellers: int) -> Counter[str]:
+    """Let all sellers read an item first, and sell it only when all of them have."""
+    all_have_read = threading.Barrier(sellers, timeout=30)
+
+    def sell(_: int) -> str:
+        database = Database(URL.create("sqlite", database=str(file)))
+        try:
+            with database.reading() as session:
+                item = Item.find(session, ITEM)
+            all_have_read.wait()
+            database.write(lambda tx: tx.merge(item, load=False).sell())
+            return "sold"
+        except OutOfStock:
+            return "refused"
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(sellers) as crowd:
+        return Counter(crowd.map(sell, range(sellers)))
+
+
+@pytest.fixture
+def last_ten(released: Path, tmp_path: Path) -> RunningShop:
+    """A shop that doesn't run, with ten pieces left of an item."""
+    shop = RunningShop(copytree(released, tmp_path / "instance"))
+    shop.sql("UPDATE items SET available = ? WHERE id = ?", PAIRS, ITEM)
+    return shop
+
+
+def test_a_sale_trusts_the_database_and_no_object_in_memory(last_ten: RunningShop) -> None:
+    assert sell_by_stale_objects(last_ten.database, 25) == {"sold": PAIRS, "refused": 15}
+    assert last_ten.sql("SELECT available FROM items WHERE id = ?", ITEM) == [(0,)]
+
+
+def test_a_sale_that_trusts_its_object_sells_too_many(
+    last_ten: RunningShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Item, "sell", naive_sell)
+    assert sell_by_stale_objects(last_ten.database, 25) == {"sold": 25}
+    assert last_ten.sql("SELECT available FROM items WHERE id = ?", ITEM) == [(PAIRS - 1,)]
