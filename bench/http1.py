@@ -1,0 +1,87 @@
+"""As much of HTTP/1.1 as a benchmark's client needs: keep-alive, cookies, answers of known length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to ask, and what must be answered."""
+
+    #: under which name the time it takes is noted
+    kind: str
+    method: str
+    path: str
+    form: dict[str, str] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class Browser:
+    """Writes requests and reads answers, and keeps one visitor's cookies."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._cookies: dict[str, str] = {}
+        self._came = bytearray()
+
+    def write(self, request: Request) -> bytes:
+        """Return a request as it goes over the wire."""
+        body = urlencode(request.form or {}).encode()
+        headers = {"Host": self._host, **request.headers}
+        if self._cookies:
+            headers["Cookie"] = "; ".join(f"{k}={v}" for k, v in self._cookies.items())
+        if request.form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            headers["Content-Length"] = str(len(body))
+        lines = [f"{request.method} {request.path} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
+    def read(self, data: bytes) -> Answer | None:
+        """Take what came; return the answer once it is whole.
+
+        Raises:
+            ValueError: it has no Content-Length.
+        """
+        self._came += data
+        end = self._came.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        first, *lines = self._came[:end].decode("latin-1").split("\r\n")
+        headers = [(k.lower(), v.strip()) for k, _, v in (line.partition(":") for line in lines)]
+        lengths = [int(value) for name, value in headers if name == "content-length"]
+        if not lengths:
+            raise ValueError(f"an answer without Content-Length: {first}")
+        whole = end + 4 + lengths[0]
+        if len(self._came) < whole:
+            return None
+        answer = Answer(int(first.split()[1]), headers, bytes(self._came[end + 4 : whole]))
+        del self._came[:whole]
+        self._keep_cookies(answer)
+        return answer
+
+    def _keep_cookies(self, answer: Answer) -> None:
+        for name, value in answer.headers:
+            if name != "set-cookie":
+                continue
+            key, _, text = value.partition(";")[0].partition("=")
+            if "max-age=0;" in value.lower() + ";":
+                self._cookies.pop(key, None)
+            else:
+                self._cookies[key] = text

@@ -1,0 +1,21 @@
+"""A Flask route that answers `ok`, under the shop's own server: the least a request can cost."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+from flask import Flask  # noqa: E402
+
+from bench.servers import serve  # noqa: E402
+from shop.server import Handler  # noqa: E402
+
+app = Flask(__name__)
+
+
+@app.get("/")
+def ok() -> str:
+    return "ok"
+
+
+if __name__ == "__main__":
+    serve(app, Handler)
