@@ -63,3 +63,7 @@ def open_drop(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     shop = RunningShop(folder, SHOP_DEMO="off").start()
     yield shop
     shop.end()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", metavar="FOLDER", help="keep the screenshots in this folder")

@@ -48,6 +48,12 @@ def free_port() -> int:
         return port
 
 
+def listens(port: int) -> bool:
+    """Tell whether anything listens on a port of 127.0.0.1."""
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 class RunningShop:
     """A serving shop, and the operators' commands beside it."""
 

@@ -12,8 +12,10 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from http.cookies import SimpleCookie
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode
+
+import websocket
 
 from tests.running import NeverHappened, RunningShop
 
@@ -278,20 +280,31 @@ class Tab:
     """An open page: its event stream, and what it shows."""
 
     def __init__(
-        self, shop: RunningShop, shopper: Shopper | None = None, products: Iterable[int] = ()
+        self,
+        shop: RunningShop,
+        shopper: Shopper | None = None,
+        products: Iterable[object] = (),
+        **headers: str,
     ) -> None:
-        query = urlencode([("product", number) for number in products])
-        cookies = f"Cookie: {shopper.cookie_header}\r\n" if shopper and shopper.cookies else ""
-        self.socket = socket.create_connection(("127.0.0.1", shop.port), timeout=10)
-        self.socket.sendall(
-            f"GET /stream?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n{cookies}\r\n".encode()
-        )
-        self._reader = EventReader()
         self._waiting: list[Event] = []
         self.events: list[Event] = []
         #: what the page shows, by element id
         self.shown: dict[str, str] = {}
+        query = urlencode([("product", str(product)) for product in products])
+        if shopper and shopper.cookies:
+            headers["Cookie"] = shopper.cookie_header
+        self._connect(shop, f"?{query}" if query else "", headers)
+
+    def _connect(self, shop: RunningShop, query: str, headers: dict[str, str]) -> None:
+        self._reader = EventReader()
+        self.socket = socket.create_connection(("127.0.0.1", shop.port), timeout=10)
+        lines = [f"GET /stream{query} HTTP/1.1", "Host: 127.0.0.1"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self.socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
         self.status, self.headers, rest = self._read_head()
+        #: how many bytes are still to come of a body that has an end
+        length = self.headers.get("content-length")
+        self._left = int(length) - len(rest) if length else None
         self._waiting += self._reader.feed(rest)
 
     def _read_head(self) -> tuple[int, dict[str, str], bytes]:
@@ -308,39 +321,48 @@ class Tab:
 
     @property
     def comments(self) -> int:
+        """How many heartbeats came."""
         return self._reader.comments
 
     def next(self, seconds: float = 5.0) -> Event:
-        """Return the next event, and show what it brings."""
+        """Return the next event, and show what it brings.
+
+        Raises:
+            NeverHappened: none came in time.
+            EOFError: the shop ended the stream.
+        """
         deadline = time.monotonic() + seconds
         while not self._waiting:
-            self._receive(deadline)
+            self.listen(deadline - time.monotonic())
         event = self._waiting.pop(0)
         self.events.append(event)
         self.shown.update(partials_in(event.data))
         return event
 
-    def _receive(self, deadline: float) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise NeverHappened("no event came in time")
-        self.socket.settimeout(left)
+    def listen(self, seconds: float) -> None:
+        """Wait for something to arrive, be it a whole event or not."""
         try:
-            data = self.socket.recv(1 << 20)
-        except TimeoutError:
-            raise NeverHappened("no event came in time") from None
+            self.socket.settimeout(max(seconds, 0.001))
+            self._waiting += self._receive()
+        except (TimeoutError, websocket.WebSocketTimeoutException):
+            raise NeverHappened("nothing came in time") from None
+
+    def _receive(self) -> list[Event]:
+        data = b"" if self._left == 0 else self.socket.recv(1 << 20)
         if not data:
             raise EOFError("the stream ended")
-        self._waiting += self._reader.feed(data)
+        if self._left is not None:
+            self._left -= len(data)
+        return self._reader.feed(data)
 
-    def until(self, shows: Callable[[Tab], Any], seconds: float = 5.0) -> Tab:
+    def until(self, shows: Callable[[Self], Any], seconds: float = 5.0) -> Self:
         """Take in events until the page shows what is asked for."""
         deadline = time.monotonic() + seconds
         while not shows(self):
             self.next(deadline - time.monotonic())
         return self
 
-    def until_shown(self, element_id: str, html: str, seconds: float = 5.0) -> Tab:
+    def until_shown(self, element_id: str, html: str, seconds: float = 5.0) -> Self:
         """Take in events until an element is exactly this."""
         return self.until(lambda tab: tab.shown.get(element_id) == html, seconds)
 
@@ -356,11 +378,34 @@ class Tab:
     def close(self) -> None:
         self.socket.close()
 
-    def __enter__(self) -> Tab:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class SocketTab(Tab):
+    """An open page that follows the shop over a WebSocket."""
+
+    def _connect(self, shop: RunningShop, query: str, headers: dict[str, str]) -> None:
+        headers.setdefault("Origin", shop.url)
+        self._websocket = websocket.create_connection(
+            f"ws://127.0.0.1:{shop.port}/socket{query}",
+            timeout=10,
+            header=headers,
+            suppress_origin=True,
+        )
+        self.socket = self._websocket.sock
+
+    def _receive(self) -> list[Event]:
+        opcode, data = self._websocket.recv_data()
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            raise EOFError(int.from_bytes(data[:2], "big"))
+        return [Event(data.decode())]
+
+    def close(self) -> None:
+        self._websocket.shutdown()
 
 
 def level_in(html: str, item_id: int) -> str:

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 WATCH = """
 (() => {
   window.seen = {};        // "item:12" and "no item:12": in the cart, or not; in milliseconds
-  window.closed = {};      // "12": when a size was first seen sold out
+  window.soldOut = {};      // "12": when a size was first seen sold out
   window.reopened = [];    // sizes that went from sold out back to available
   const note = (key) => { window.seen[key] ??= Date.now(); };
   const look = () => {
@@ -25,8 +25,8 @@ WATCH = """
     }
     for (const size of document.querySelectorAll("button.size-container__entry")) {
       const out = size.disabled && size.className.includes("--level-out");
-      if (out) window.closed[size.value] ??= Date.now();
-      else if (window.closed[size.value]) window.reopened.push(size.value);
+      if (out) window.soldOut[size.value] ??= Date.now();
+      else if (window.soldOut[size.value]) window.reopened.push(size.value);
     }
   };
   document.addEventListener("click", () => { window.clicked = Date.now(); }, true);
