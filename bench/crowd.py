@@ -117,9 +117,8 @@ class Crowd:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         connection.bind((source, 0))
         connection.settimeout(10)
-        connection.connect(
-            ("127.0.0.1", port)
-        )  # the kernel's work alone: no waiting for the server
+        # The kernel's work alone: this doesn't wait for the server to accept.
+        connection.connect(("127.0.0.1", port))
         connection.sendall(request)
         connection.setblocking(False)
         self._tabs[connection.fileno()] = Tab(connection)

@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as a benchmark's client needs: keep-alive, cookies, answers of known length."""
+"""As much of HTTP/1.1 as a load client needs: keep-alive, cookies, answers of known length."""
 
 from __future__ import annotations
 

@@ -46,7 +46,12 @@ class Row:
 @click.command()
 @click.option("--seconds", default=5.0, type=click.FloatRange(0.5, 60), show_default=True)
 @click.option("--connections", default=8, type=click.IntRange(1, 200), show_default=True)
-@click.option("--json", "file", type=click.Path(dir_okay=False, writable=True, path_type=Path))
+@click.option(
+    "--json",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep all figures there, times in seconds.",
+)
 def pages(seconds: float, connections: int, file: Path | None) -> None:
     """Measure pages, adds, removes and purchases: rate, time to the answer, CPU time.
 
@@ -134,16 +139,8 @@ def _without(checkout: Row, add: Row) -> Row:
 def _print(
     rows: list[Row], bare: Row, page_alone: Row, alone: Row, seconds: float, machine: Machine
 ) -> None:
-    head = [
-        "request",
-        "per second",
-        "p50",
-        "p99",
-        "server CPU",
-        "client CPU",
-        "CPU/bare",
-        "p50/bare",
-    ]
+    head = ["request", "per second", "p50", "p99", "server CPU", "client CPU"]
+    head += ["CPU/bare", "p50/bare"]
     bare_cells = [*_cells(bare, bare)]
     print_table(head, [["bare route", *bare_cells], *([r.name, *_cells(r, bare)] for r in rows)])
     click.echo("\nOne connection:")

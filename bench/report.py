@@ -21,16 +21,6 @@ def print_table(head: list[str], rows: list[list[str]]) -> None:
         click.echo("  ".join(cells).rstrip())
 
 
-def format_bytes(count: float) -> str:
-    """Write a number of bytes in KB of 1,024."""
-    return f"{count / 1024:.2f} KB"
-
-
-def format_us(seconds: float) -> str:
-    """Write a time in microseconds."""
-    return f"{seconds * 1e6:,.1f} µs"
-
-
 def write_json(file: Path, *, machine: Machine, **figures: Any) -> None:
     """Write figures, times in seconds and sizes in bytes.
 
