@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,9 @@ class Database:
         self.url = url
         self.engine = _engine(url)
         self._inode: int | None = None
+        # One writer of this process waits for the lock and holds a connection; the others wait
+        # here, so that they leave the pool's connections to those who only read.
+        self._turn = threading.Lock()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -64,8 +68,17 @@ class Database:
             OperationalError: the database is away.
         """
         self.check_in_place()
+        deadline = time.monotonic() + WRITE_WAIT
+        if not self._turn.acquire(timeout=WRITE_WAIT):
+            raise DatabaseBusy
+        try:
+            return self._write(work, deadline)
+        finally:
+            self._turn.release()
+
+    def _write(self, work: Callable[[Session], T], deadline: float) -> T:
         with self.engine.connect().execution_options(shop_write=True) as connection:
-            _begin(connection)
+            _begin(connection, deadline)
             with Session(connection, expire_on_commit=False) as session:
                 result = work(session)
                 session.flush()
@@ -111,8 +124,7 @@ def is_busy(error: DatabaseError) -> bool:
     return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _begin(connection: Connection) -> None:
-    deadline = time.monotonic() + WRITE_WAIT
+def _begin(connection: Connection, deadline: float) -> None:
     while True:
         try:
             connection.begin()
