@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort, request, stream_with_context
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server
 
@@ -91,10 +91,13 @@ class EventStream(Response):
         super().__init__(headers=_HEADERS)
         self.topics = topics
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
         hand_over = environ.get("shop.hand_over")
         if hand_over is None or environ["REQUEST_METHOD"] == "HEAD":
-            self.response = self._generate() if environ["REQUEST_METHOD"] != "HEAD" else []
+            live = environ["REQUEST_METHOD"] != "HEAD"
+            self.response = stream_with_context(self._generate()) if live else []
             return super().__call__(environ, start_response)
         tab = SocketTab(parts.hub, hand_over(), self.topics)
         try:
