@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -76,10 +77,8 @@ def _prepared(source: Path, target: Path) -> Path:
         for file in [f for f in copy.rglob("*") if f.is_file()]:
             if compressor.should_compress(file.name):
                 list(compressor.compress(str(file)))
-        try:
+        with suppress(OSError):  # another process was faster, with the same files
             copy.rename(target)
-        except OSError:  # another process was faster, with the same files
-            pass
         shutil.rmtree(draft, ignore_errors=True)
         for old in target.parent.iterdir():  # not at once: pages of that release may be open
             if old != target and time.time() - old.stat().st_mtime > OLD_RELEASES_KEPT:

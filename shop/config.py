@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 #: hash's own output would weaken them (RFC 2104, section 3).
 SECRET_KEY_MIN_LENGTH = 20
 
+#: The largest body of a request that is read, in bytes: a checkout form is the largest there is.
+MAX_BODY = 64 * 1024
+
 
 class SettingError(click.ClickException):
     """A setting that can't be read. Ends any command with one line and status 2."""

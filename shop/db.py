@@ -8,13 +8,13 @@ which would stop every tab of the process.
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -102,7 +102,7 @@ class Database:
             OperationalError: there is no file.
         """
         try:
-            inode = os.stat(str(self.url.database)).st_ino
+            inode = Path(str(self.url.database)).stat().st_ino
         except OSError as error:
             raise OperationalError("opening the database", None, error) from error
         if self._inode not in (None, inode):

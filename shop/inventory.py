@@ -13,7 +13,7 @@ from functools import cached_property
 
 from sqlalchemy import select
 
-from shop.db import CommitWatch, Database
+from shop.db import CommitWatch, Database, now_ms
 from shop.models import Item, Product
 
 OUT, LOW, MEDIUM, HIGH = "out", "low", "medium", "high"
@@ -80,6 +80,11 @@ class ProductView:
 
     def looks_like(self, other: ProductView) -> bool:
         return self._look == other._look
+
+    @classmethod
+    def gone_now(cls, product_id: int) -> ProductView:
+        """What is left of a product that was taken out of the shop, for who still shows it."""
+        return cls(product_id, "", "", "", "", 0, "", False, 0, (), now_ms(), gone=True)
 
 
 @dataclass(frozen=True)

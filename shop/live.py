@@ -124,8 +124,10 @@ class Live:
         return "".join(parts)
 
     def run(self) -> None:
-        """Tell tabs of changes, for ever. A database that is away is waited for, and everything
-        is read anew when it is back."""
+        """Tell tabs of changes, for ever.
+
+        A database that is away is waited for; everything is read anew when it is back.
+        """
         sweep_at = beat_at = time.monotonic()
         while True:
             self._wake.wait(POLL)
@@ -188,7 +190,7 @@ class Live:
         for topic in heard:
             if topic.startswith("product:") and self._hub.is_watched(topic):
                 product_id = int(topic.partition(":")[2])
-                product = catalog.by_id.get(product_id) or _gone(product_id)
+                product = catalog.by_id.get(product_id) or ProductView.gone_now(product_id)
                 self._hub.send(topic, Message(self._fragments.stock_message(product)))
 
     def _tell_carts(self, heard: set[str], catalog: Catalog) -> None:
@@ -223,10 +225,3 @@ class Live:
         cart_id = cart_id_of(topic)
         if cart_id is not None:
             self._open.forget(cart_id)
-
-
-def _gone(product_id: int) -> ProductView:
-    """A product that was taken out of the shop, for the tabs that still show it."""
-    nothing = {"sku": "", "brand": "", "name": "", "color": "", "main_image": ""}
-    closed = {"price": 0, "released": False, "position": 0, "items": (), "gone": True}
-    return ProductView(id=product_id, version=now_ms(), **nothing, **closed)

@@ -18,8 +18,7 @@ from typing import Any
 import gevent
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
-from shop.config import Settings, SettingError
-from shop.web.security import MAX_BODY
+from shop.config import MAX_BODY, SettingError, Settings
 
 #: Seconds a connection may stay open without a request on it.
 IDLE = 60.0
@@ -102,7 +101,7 @@ class Handler(WSGIHandler):
             Whether it is larger than the app takes. What the app gets then is no more than
             its length, which it refuses.
         """
-        body = self.wsgi_input.read(MAX_BODY + 1)
+        body: bytes = self.wsgi_input.read(MAX_BODY + 1)  # type: ignore[has-type]
         self.environ.pop("HTTP_TRANSFER_ENCODING", None)
         self.environ["CONTENT_LENGTH"] = str(max(len(body), self.content_length or 0))
         self.environ["wsgi.input"] = BytesIO(body)
@@ -146,7 +145,9 @@ class _Discarded:
         pass
 
 
-def serve(app: Any, settings: Settings, on_open: Callable[[str], None], close: Callable[[], None]) -> None:
+def serve(
+    app: Any, settings: Settings, on_open: Callable[[str], None], close: Callable[[], None]
+) -> None:
     """Serve until SIGTERM or SIGINT, then let running requests finish.
 
     Args:
@@ -182,7 +183,9 @@ def _refused(settings: Settings, error: OSError) -> SettingError:
     if error.errno == errno.EACCES:
         allowed = "ports below 1024 need rights that this process doesn't have"
         return SettingError("SHOP_PORT", str(settings.port), allowed)
-    return SettingError("SHOP_HOST", settings.host, f"an address of this machine is allowed ({error})")
+    return SettingError(
+        "SHOP_HOST", settings.host, f"an address of this machine is allowed ({error})"
+    )
 
 
 def _allow_many_files() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from pathlib import Path
 
 import click
@@ -39,7 +38,7 @@ def migrate(database: Database, lock_folder: Path) -> bool:
 
 def _migrate(database: Database) -> bool:
     config = Config()
-    config.set_main_option("script_location", os.path.dirname(__file__).replace("%", "%%"))
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     with database.engine.connect() as connection:
         before = MigrationContext.configure(connection).get_current_revision()
     if before != ScriptDirectory.from_config(config).get_current_head():

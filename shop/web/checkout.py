@@ -88,9 +88,7 @@ def _wrong_details(typed: dict[str, str], messages: dict[str, str]) -> BaseRespo
 
 
 def _show_form(typed: Mapping[str, str], errors: dict[str, str], status: int = 200) -> Response:
-    return show_page(
-        "checkout/show.html", status=status, typed=typed, errors=errors, limits=LIMITS
-    )
+    return show_page("checkout/show.html", status=status, typed=typed, errors=errors, limits=LIMITS)
 
 
 def _why(error: EmptyCart | CartClosed | PriceChanged) -> str:

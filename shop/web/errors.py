@@ -46,7 +46,7 @@ def _database_away(error: Exception) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    log.exception("%s %s failed", request.method, request.path, exc_info=error)
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
     return _show(InternalServerError())
 
 
@@ -66,12 +66,18 @@ def _show(error: HTTPException) -> Response:
 def _render(code: int, title: str, text: str) -> Response:
     if wants_fragments():
         return show_notice(code, Notice(text, PROBLEM))
-    values = {"code": code, "title": title, "text": text}
     try:
-        return show_page("errors/error.html", status=code, cart=_cart_if_known(), **values)
+        return show_page(
+            "errors/error.html",
+            status=code,
+            cart=_cart_if_known(),
+            code=code,
+            title=title,
+            text=text,
+        )
     except Exception:  # an error page must not fail, whatever is broken
         log.exception("the error page failed as well")
-        return Response(render_template_string(_BARE_PAGE, **values), code)
+        return Response(render_template_string(_BARE_PAGE, title=title, text=text), code)
 
 
 def _cart_if_known() -> CartView:

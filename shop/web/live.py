@@ -84,8 +84,11 @@ def check_origin() -> None:
 
 
 class EventStream(Response):
-    """An answer that never ends. Where the server can hand over its socket, the hub takes it
-    and the request is over; elsewhere the request lives on as a generator."""
+    """An answer that never ends.
+
+    Where the server can hand over its socket, the hub takes it and the request is over;
+    elsewhere the request lives on as a generator.
+    """
 
     def __init__(self, topics: tuple[str, ...]) -> None:
         super().__init__(headers=_HEADERS)

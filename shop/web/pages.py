@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
-from flask import Response, flash, get_flashed_messages, make_response, redirect, render_template
-from flask import request
+from flask import (
+    Response,
+    flash,
+    get_flashed_messages,
+    make_response,
+    redirect,
+    render_template,
+    request,
+)
 from werkzeug.wrappers import Response as BaseResponse
 
 from shop.carts import CartView
@@ -35,24 +42,28 @@ def wants_fragments() -> bool:
 
 
 def show_page(
-    template: str, *, watching: tuple[ProductView, ...] = (), cart: CartView | None = None,
-    status: int = 200, notices: list[Notice] | None = None, **values: Any,
-) -> Response:  # fmt: skip
+    template: str,
+    *,
+    watching: tuple[ProductView, ...] = (),
+    cart: CartView | None = None,
+    status: int = 200,
+    **values: Any,
+) -> Response:
     """Render a page around the visitor's cart, with a stream for the products on it.
 
     Args:
         watching: the products whose changes the page follows.
         cart: the cart to show, the visitor's own if it isn't given.
-        notices: what to tell besides what was flashed.
     """
     cart = visitor.cart if cart is None else cart
-    flashed = [Notice(text, kind) for kind, text in get_flashed_messages(with_categories=True)]
+    messages = cast(list[tuple[str, str]], get_flashed_messages(with_categories=True))
+    flashed = [Notice(text, kind) for kind, text in messages]
     query = urlencode([("product", product.id) for product in watching])
     html = render_template(
         template,
         cart=cart,
         lines_html=parts.fragments.lines(cart),
-        notices=flashed + (notices or []),
+        notices=flashed,
         watched=f"?{query}" if query else "",
         **values,
     )

@@ -7,6 +7,7 @@ from typing import cast
 from flask import Flask, Response
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from shop.config import MAX_BODY
 from shop.parts import Parts, parts
 
 #: Everything from this origin, nothing inline, nothing framed.
@@ -24,9 +25,6 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-
-#: The largest body that is read, in bytes: a checkout form is the largest there is.
-MAX_BODY = 64 * 1024
 
 
 def install(app: Flask) -> None:

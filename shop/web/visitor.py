@@ -87,7 +87,9 @@ class Visitor:
     @cached_property
     def merged_refs(self) -> list[str]:
         """The fingerprints of the visitor's carts of which this one was made, oldest first."""
-        refs = [ref for cookie in self.cookies for ref in (cart_ref(cookie.cart_id), *cookie.merged)]
+        refs = [
+            ref for cookie in self.cookies for ref in (cart_ref(cookie.cart_id), *cookie.merged)
+        ]
         return list(dict.fromkeys(refs))[:_MOST_COOKIES]
 
     def forget_state(self) -> None:

@@ -41,7 +41,14 @@ class Complaints(list[str]):
     def hear(self, message: ConsoleMessage) -> None:
         if message.type not in ("error", "warning") or message.text.startswith(_EXPECTED):
             return
-        gone = ("net::ERR_", "status of 503", "htmx:sse:error", "htmx:error", "htmx:ws:error", "WebSocket connection")
+        gone = (
+            "net::ERR_",
+            "status of 503",
+            "htmx:sse:error",
+            "htmx:error",
+            "htmx:ws:error",
+            "WebSocket connection",
+        )
         if self.server_goes_away and any(word in message.text for word in gone):
             return
         self.append(f"{message.type}: {message.text} ({message.location.get('url')})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import BrowserContext, Page, Request, Response, Route, expect
+from playwright.sync_api import APIResponse, BrowserContext, Page, Request, Route, expect
 
 from tests.browser.conftest import Complaints
 from tests.browser.shopper import (
@@ -26,7 +26,7 @@ def test_an_answer_that_arrives_late_takes_nothing_back(
     drop: RunningShop, window: BrowserContext
 ) -> None:
     slow, other = (visit(window.new_page(), drop.url) for _ in range(2))
-    held: list[tuple[Route, Response]] = []
+    held: list[tuple[Route, APIResponse]] = []
 
     def hold(route: Route) -> None:
         held.append((route, route.fetch()))  # the shop has answered; the tab doesn't get it yet
@@ -143,7 +143,8 @@ def test_a_hidden_tab_tells_of_a_sold_out_line_by_its_title(
     title = tab.title()
     # Headless tabs never count as hidden: this one says that it is.
     tab.evaluate(
-        """() => { Object.defineProperty(document, 'hidden', { get: () => window.away ?? true, configurable: true });
+        """() => {
+        Object.defineProperty(document, 'hidden', { get: () => window.away ?? true });
         document.dispatchEvent(new Event('visibilitychange')) }"""
     )
     drop.flask("stock", "set", drop.sku(1), "0")
@@ -253,7 +254,7 @@ def test_a_purchase_is_sent_once_however_often_the_button_is_pressed(
         checkout.on("request", lambda r: posts.append(r) if r.method == "POST" else None)
         # In the page, so that both are on their way before either is answered.
         checkout.evaluate(
-            "() => { const b = document.getElementById('purchase'); b.click(); b.click(); b.click() }"
+            "() => { for (let i = 0; i < 3; i++) document.getElementById('purchase').click() }"
         )
     for checkout in (one, two):
         checkout.wait_for_url("**/checkout/complete")

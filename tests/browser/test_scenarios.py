@@ -23,7 +23,7 @@ from tests.browser.shopper import (
 )
 from tests.running import ROOT, RunningShop
 
-Operator = Callable[..., None]
+Operator = Callable[..., object]
 
 #: A process that takes one command a line and answers each with its exit status.
 _SECOND_PROCESS = """

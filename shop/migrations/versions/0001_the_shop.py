@@ -27,7 +27,9 @@ def upgrade() -> None:
     op.create_table(
         "items",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("product_id", sa.Integer, sa.ForeignKey("products.id"), nullable=False, index=True),
+        sa.Column(
+            "product_id", sa.Integer, sa.ForeignKey("products.id"), nullable=False, index=True
+        ),
         sa.Column("sku", sa.String, nullable=False, unique=True),
         sa.Column("size", sa.String, nullable=False),
         sa.Column("available", sa.Integer, nullable=False),
