@@ -297,7 +297,7 @@ class Tab:
 
     def _connect(self, shop: RunningShop, query: str, headers: dict[str, str]) -> None:
         self._reader = EventReader()
-        self.socket = socket.create_connection(("127.0.0.1", shop.port), timeout=10)
+        self.socket = self._open(shop.port)
         lines = [f"GET /stream{query} HTTP/1.1", "Host: 127.0.0.1"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
@@ -306,6 +306,9 @@ class Tab:
         length = self.headers.get("content-length")
         self._left = int(length) - len(rest) if length else None
         self._waiting += self._reader.feed(rest)
+
+    def _open(self, port: int) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", port), timeout=10)
 
     def _read_head(self) -> tuple[int, dict[str, str], bytes]:
         data = b""
@@ -396,6 +399,7 @@ class SocketTab(Tab):
             header=headers,
             suppress_origin=True,
         )
+        assert self._websocket.sock
         self.socket = self._websocket.sock
 
     def _receive(self) -> list[Event]:
