@@ -32,6 +32,9 @@ BODY = 20.0
 #: Seconds after which a peer that acknowledges nothing is given up.
 UNACKNOWLEDGED = 30
 
+#: Seconds that running requests are given when the shop closes.
+FINISH = 5.0
+
 #: Bytes of a body that is too large which are still read, so that the client gets its answer
 #: and not a reset connection.
 DRAINED = 1024 * 1024
@@ -56,21 +59,29 @@ class Handler(WSGIHandler):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def handle_one_request(self) -> Any:
-        with gevent.Timeout(IDLE, False):
-            try:
-                arrived = bool(self.rfile.peek(1))
-            except (OSError, ValueError):
-                return None
-            if arrived:
-                self._deadline = gevent.Timeout.start_new(HEAD, _TooSlow)
-        if self._deadline is None:
+        if not self._request_begins():
             return None
+        self._deadline = gevent.Timeout.start_new(HEAD, _TooSlow)
         try:
             return super().handle_one_request()
         except _TooSlow:
             return ("408", _TIMED_OUT)
         finally:
             self._stop_clock()
+
+    def _request_begins(self) -> bool:
+        """Wait for the first byte of a request, in the knowledge of the server."""
+        idle = self.server.idle
+        me = gevent.getcurrent()
+        idle.add(me)
+        try:
+            with gevent.Timeout(IDLE, False):
+                return bool(self.rfile.peek(1))
+        except (OSError, ValueError):
+            pass
+        finally:
+            idle.discard(me)
+        return False
 
     def get_environ(self) -> dict[str, Any]:
         self._stop_clock()
@@ -138,6 +149,23 @@ class Handler(WSGIHandler):
             self._deadline = None
 
 
+class Server(WSGIServer):
+    """The shop's listener."""
+
+    handler_class = Handler
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: the greenlets of connections that wait for their next request
+        self.idle: set[Any] = set()
+
+    def finish(self) -> None:
+        """Accept no more connections, close the idle ones, let running requests finish."""
+        self.close()
+        gevent.killall(list(self.idle), block=False)
+        self.stop(timeout=FINISH)
+
+
 class _Discarded:
     """Stands in for a body of which nothing more is to be read."""
 
@@ -158,9 +186,7 @@ def serve(
         SettingError: the address can't be listened on.
     """
     _allow_many_files()
-    server = WSGIServer(
-        (settings.host, settings.port), app, handler_class=Handler, log=None, backlog=4096
-    )
+    server = Server((settings.host, settings.port), app, log=None, backlog=4096)
     try:
         server.start()
     except OSError as error:
@@ -171,9 +197,8 @@ def serve(
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     on_open(f"http://{host}:{server.server_port}")
     stop.wait()
-    server.close()
     close()
-    server.stop(timeout=5)
+    server.finish()
 
 
 def _refused(settings: Settings, error: OSError) -> SettingError:

@@ -45,14 +45,14 @@ def issue_token() -> str:
 def comes_from_here() -> bool:
     """Tell whether the browser sent this request for a page of this shop.
 
-    The rule is the one of Go's net/http.CrossOriginProtection: trust Sec-Fetch-Site, else
-    compare Origin with Host; a client that sends neither is no browser that could be misused.
+    Browsers say so by Sec-Fetch-Site, and by an Origin that is this Host (the rule of Go's
+    net/http.CrossOriginProtection, taken strictly); a client that sends neither is no browser
+    that could be misused.
     """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        return site in ("same-origin", "none")
+    site = request.headers.get("Sec-Fetch-Site", "none")
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == request.host
+    same_host = origin is None or urlsplit(origin).netloc == request.host
+    return same_host and site in ("same-origin", "none")
 
 
 def _check() -> None:
