@@ -27,6 +27,10 @@ _AT_ONCE = 64
 _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; the constant came with Python 3.12
 _RESET = struct.pack("ii", 1, 0)  # closing leaves no TIME_WAIT behind, that 5,000 ports be free
 
+#: Shared by all tabs: a buffer made for each read would cost more than the read.
+_buffer = bytearray(2 + 65_536)
+_behind_tail = memoryview(_buffer)[2:]
+
 
 class Tab:
     """One open stream."""
@@ -36,19 +40,21 @@ class Tab:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.messages = 0
-        self.tail = b""
+        #: the end of what came before: a message's own end may be split
+        self.tail = b"\0\0"
         #: all that came, until the first message is whole
         self.head: bytes | None = b""
 
     def read(self) -> None:
         """Take what has come, and count the messages that end in it."""
-        data = self.socket.recv(262_144)
-        if not data:
+        _buffer[:2] = self.tail
+        size = self.socket.recv_into(_behind_tail)
+        if size == 0:
             raise RuntimeError("the server closed a stream")
-        self.messages += (self.tail + data).count(END)
-        self.tail = data[-2:] if len(data) > 1 else (self.tail + data)[-2:]
+        self.messages += _buffer.count(END, 0, size + 2)
+        self.tail = bytes(_buffer[size : size + 2])
         if self.head is not None:
-            self._begin(data)
+            self._begin(bytes(_buffer[2 : size + 2]))
 
     def _begin(self, data: bytes) -> None:
         self.head = (self.head or b"") + data

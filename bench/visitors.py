@@ -42,7 +42,7 @@ class Visitor:
 
     def hear(self) -> tuple[Request, float] | None:
         """Take what has come; return what was asked and the seconds it took, once it is whole."""
-        data = self.socket.recv(262_144)
+        data = self.socket.recv(65_536)
         if not data:
             raise RuntimeError(f"the server closed the connection after {self._asked.path}")
         answer = self._browser.read(data)

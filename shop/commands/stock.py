@@ -19,6 +19,9 @@ MOST_PIECES = 1_000_000_000
 
 PIECES = click.IntRange(0, MOST_PIECES)
 
+#: So that "-1" is taken for a wrong number and not for an unknown option.
+_NUMBERS = {"ignore_unknown_options": True}
+
 
 @click.group()
 def stock() -> None:
@@ -44,8 +47,10 @@ def list_stock(as_json: bool) -> None:
         return
     if not rows:
         click.echo("There are no items. Next: flask seed")
+        return
+    click.echo(f"{'ID':>4}  {'SKU':<20} {'SIZE':<6} {'LEFT':>7}  LEVEL")
     for row in rows:
-        text = f"{row['sku']:<20} size {row['size']:<5} {row['available']:>7}  {row['level']}"
+        text = f"{row['sku']:<20} {row['size']:<6} {row['available']:>7}  {row['level']}"
         click.echo(f"{row['id']:>4}  {text}")
 
 
@@ -61,7 +66,7 @@ def _row(item: Item) -> dict[str, object]:
     }
 
 
-@stock.command("set")
+@stock.command("set", context_settings=_NUMBERS)
 @click.argument("sku")
 @click.argument("count", metavar="N", type=PIECES)
 @on_database
@@ -75,7 +80,7 @@ def set_stock(sku: str, count: int) -> None:
     _change(sku, lambda item: item.set_stock(count))
 
 
-@stock.command("add")
+@stock.command("add", context_settings=_NUMBERS)
 @click.argument("sku")
 @click.argument("count", metavar="N", type=click.IntRange(1, MOST_PIECES))
 @on_database
