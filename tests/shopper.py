@@ -175,6 +175,11 @@ def text_of(html: str) -> str:
     return " ".join(html_module.unescape(re.sub(r"<[^>]*>", " ", html)).split())
 
 
+def without_version(html: str) -> str:
+    """Return a piece of HTML as a shopper sees it: a version alone is nothing to be seen."""
+    return re.sub(r' data-version="\d+"', "", html)
+
+
 def notices_in(html: str) -> list[str]:
     """Return the texts of all notices of a page or a fragment."""
     return [text_of(text) for text in re.findall(r'class="notice__text">(.*?)</p>', html, re.S)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import socket
 import sqlite3
@@ -28,6 +27,7 @@ from tests.shopper import (
     notices_in,
     partials_in,
     version_in,
+    without_version,
 )
 
 
@@ -144,12 +144,8 @@ def test_after_each_action_all_tabs_show_what_a_fresh_page_shows(
 
 
 def looks_like(parts: dict[str, str], tab: Tab) -> bool:
-    """Tell whether a tab looks like a fresh page: a version alone is nothing to be seen."""
+    """Tell whether a tab looks like a fresh page."""
     return all(without_version(tab.shown[name]) == without_version(parts[name]) for name in parts)
-
-
-def without_version(html: str) -> str:
-    return re.sub(r' data-version="\d+"', "", html)
 
 
 def test_an_open_checkout_page_follows(open_drop: RunningShop, shopper: Shopper) -> None:
