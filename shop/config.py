@@ -74,6 +74,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         dotenv = {k: v for k, v in dotenv_values(ROOT / ".env").items() if v is not None}
         environ = {**dotenv, **os.environ}
     source = _Source(environ)
+    _check_for_one_machine(source)
     instance = _instance(environ.get("SHOP_INSTANCE", ""))
     low = source.integer("SHOP_LOW_STOCK", 150, 1, 10_000_000)
     medium = source.integer("SHOP_MEDIUM_STOCK", 500, 1, 10_000_000)
@@ -121,6 +122,28 @@ class _Source:
         return words[text.lower()]
 
 
+def _check_for_one_machine(source: _Source) -> None:
+    """Refuse what belongs to a shop on several machines, which this release doesn't serve.
+
+    A key that each machine generated for itself would be refused first: their cookies would
+    not be each other's.
+    """
+    database, redis = source.text("SHOP_DATABASE_URL", ""), source.text("SHOP_REDIS_URL", "")
+    shared = redis or database.startswith("postgres")
+    if shared and not source.text("SHOP_SECRET_KEY", ""):
+        raise SettingError("SHOP_SECRET_KEY", "", "must be set when a database or Redis is shared")
+    if redis:
+        allowed = "leave it unset; this release serves one machine, without Redis"
+        raise SettingError("SHOP_REDIS_URL", _without_password(redis), allowed)
+
+
+def _without_password(address: str) -> str:
+    try:
+        return make_url(address).render_as_string(hide_password=True)
+    except ArgumentError:
+        return address
+
+
 def _instance(value: str) -> Path:
     folder = Path(value).expanduser().resolve() if value.strip() else ROOT / "instance"
     try:
@@ -147,8 +170,6 @@ def _database_url(environ: Mapping[str, str], instance: Path) -> URL:
         raise SettingError("SHOP_DATABASE_URL", shown, allowed)
     if url.database in (None, "", ":memory:") or url.query:
         raise SettingError("SHOP_DATABASE_URL", shown, allowed)
-    if environ.get("SHOP_REDIS_URL", "").strip():
-        raise SettingError("SHOP_REDIS_URL", "…", "leave it unset: this shop runs on one machine")
     return url
 
 

@@ -213,7 +213,11 @@ class CommitWatch:
             # mode=rw: a database that was taken away must not come back as an empty file.
             name = f"file:{quote(str(self._database.url.database))}?mode=rw"
             self._connection = sqlite3.connect(
-                name, uri=True, timeout=READ_WAIT / 1000, isolation_level=None, check_same_thread=False
+                name,
+                uri=True,
+                timeout=READ_WAIT / 1000,
+                isolation_level=None,
+                check_same_thread=False,
             )
         version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
         return version

@@ -208,9 +208,8 @@ def _refused(settings: Settings, error: OSError) -> SettingError:
     if error.errno == errno.EACCES:
         allowed = "ports below 1024 need rights that this process doesn't have"
         return SettingError("SHOP_PORT", str(settings.port), allowed)
-    return SettingError(
-        "SHOP_HOST", settings.host, f"an address of this machine is allowed ({error})"
-    )
+    allowed = f"an address of this machine is allowed ({error.strerror})"
+    return SettingError("SHOP_HOST", settings.host, allowed)
 
 
 def _allow_many_files() -> None:
