@@ -16,9 +16,9 @@ OPENING, DELIVERY = 120.0, 30.0
 #: but once, on first use, isn't counted.
 _WARM_UP = 20
 
-#: One stream in so many is opened before memory is looked at. The first ones find room that the
-#: process has left over from its start, and would seem to take none.
-_FIRST = 5
+#: One part in so many of the streams is opened before memory is looked at. The first ones find
+#: room that the process has left over from its start, and would seem to take none.
+_FIRST = 2
 
 #: Seconds that a server has for ending what opening the streams began.
 _SETTLE = 1.0

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from itertools import cycle
 from pathlib import Path
 
@@ -107,6 +107,8 @@ def _publish(running: Server, text: str) -> float:
     try:
         connection.request("POST", "/publish", text.encode())
         connection.getresponse().read()
+    except (OSError, HTTPException) as error:
+        raise click.ClickException(f"a server did not take a message: {error}") from None
     finally:
         connection.close()
     return began
@@ -134,7 +136,7 @@ def _print_conditions(load: Load, runs: int, machine: Machine) -> None:
     click.echo(
         f"\n{load.streams:,} streams, {load.deliveries} deliveries to all of them; medians of "
         f"{runs} run(s). Memory is what the server\nprocess's unique set size (USS) grew by while "
-        "the last four fifths were opened. CPU is user and system time.\nA change is another "
+        "the second half of them was opened. CPU is user and system\ntime. A change is another "
         "process's commit to the shop's database, and a request to the other servers.\n"
         f"{machine}"
     )

@@ -7,7 +7,7 @@ monkey.patch_all()
 from flask import Flask  # noqa: E402
 
 from bench.servers import serve  # noqa: E402
-from shop.server import Handler  # noqa: E402
+from shop.server import Server  # noqa: E402
 
 app = Flask(__name__)
 
@@ -18,4 +18,4 @@ def ok() -> str:
 
 
 if __name__ == "__main__":
-    serve(app, Handler)
+    serve(app, Server)

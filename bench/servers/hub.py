@@ -10,7 +10,7 @@ from typing import Any  # noqa: E402
 from flask import Flask, Response, request  # noqa: E402
 
 from bench.servers import serve  # noqa: E402
-from shop.server import Handler  # noqa: E402
+from shop.server import Server  # noqa: E402
 from shop.streams import Hub, Message, SocketTab  # noqa: E402
 
 HEAD = (
@@ -51,4 +51,4 @@ def publish() -> str:
 
 
 if __name__ == "__main__":
-    serve(app, Handler)
+    serve(app, Server)
