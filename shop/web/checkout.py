@@ -32,6 +32,9 @@ from shop.web.visitor import visitor
 
 bp = Blueprint("checkout", __name__)
 
+#: What a count in the database can be; a larger number is not from one of the shop's forms.
+_MOST_PURCHASES = 2**31 - 1
+
 #: Where what was typed waits for the next try, in the visitor's own session.
 _DRAFT = "checkout_draft"
 
@@ -114,6 +117,9 @@ def _offer(form: Mapping[str, str]) -> Offer:
     try:
         seen = [pair.split(":") for pair in request.form.getlist("seen")]
         prices = {int(item_id): int(price) for item_id, price in seen}
-        return Offer(int(form.get("purchase", "")), prices)
+        purchase = int(form.get("purchase", ""))
+        if not 0 <= purchase <= _MOST_PURCHASES:
+            raise ValueError
+        return Offer(purchase, prices)
     except ValueError:
         abort(400, "The checkout form is not complete. Reload the page and try again.")
