@@ -7,7 +7,7 @@ import http.client
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -136,11 +136,21 @@ class Shopper:
         return [(k, v) for k, v in fields if k in ("purchase", "seen")]
 
     def buy(
-        self, hidden: Iterable[tuple[str, str]] | None = None, *, hx: bool = False, **typed: str
+        self,
+        hidden: Iterable[tuple[str, str]] | None = None,
+        typed: Mapping[str, str] | None = None,
+        *,
+        hx: bool = False,
     ) -> Answer:
-        """Buy what is in the cart, as a form with these hidden fields says, or a fresh one."""
+        """Buy what is in the cart.
+
+        Args:
+            hidden: the form's hidden fields; by default those of a checkout page opened now.
+            typed: what is typed otherwise than in `BUYER`.
+        """
         shown = self.checkout_form() if hidden is None else list(hidden)
-        return self.post("/checkout", [*shown, *{**BUYER, **typed}.items()], hx=hx)
+        details = {**BUYER, **(typed or {})}
+        return self.post("/checkout", [*shown, *details.items()], hx=hx)
 
 
 def pairs(fields: Iterable[tuple[str, str]] | dict[str, str]) -> Iterable[tuple[str, str]]:

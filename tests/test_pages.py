@@ -265,7 +265,6 @@ def test_a_product_has_a_page_of_its_own(shopper: Shopper) -> None:
         "/products/%00",
         "/products/%F0%9F%91%9F",
         "/%00",
-        "//",
         "/x/",
     ],
 )
