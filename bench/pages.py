@@ -13,7 +13,7 @@ import click
 
 from bench.machine import Machine
 from bench.processes import Client, Server, client, server
-from bench.report import print_table, write_json
+from bench.report import json_option, print_table, write_json
 from bench.shops import open_shop
 
 #: What Nagle's algorithm and delayed acknowledgements would add to each answer, in seconds.
@@ -44,19 +44,26 @@ class Row:
 
 
 @click.command()
-@click.option("--seconds", default=5.0, type=click.FloatRange(0.5, 60), show_default=True)
-@click.option("--connections", default=8, type=click.IntRange(1, 200), show_default=True)
 @click.option(
-    "--json",
-    "file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep all figures there, times in seconds.",
+    "--seconds",
+    default=5.0,
+    type=click.FloatRange(0.5, 60),
+    show_default=True,
+    help="For each of the six measurements.",
 )
+@click.option(
+    "--connections",
+    default=8,
+    type=click.IntRange(1, 200),
+    show_default=True,
+    help="Visitors that act at the same time.",
+)
+@json_option
 def pages(seconds: float, connections: int, file: Path | None) -> None:
     """Measure pages, adds, removes and purchases: rate, time to the answer, CPU time.
 
     Visitors on keep-alive connections ask the real shop, then a bare Flask route under the same
-    server class. --seconds is for each of the scripts.
+    server class. Takes half a minute.
 
     \b
     Example:

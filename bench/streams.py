@@ -17,7 +17,7 @@ from bench.comparison import Pair, measure_pair, print_comparison
 from bench.loopback import measure_floor
 from bench.machine import Machine, allow_files
 from bench.processes import Server, client, server
-from bench.report import write_json
+from bench.report import json_option, write_json
 from bench.shops import PLENTY, Shop, open_shop
 from shop.streams import sse_event
 
@@ -32,15 +32,28 @@ PATIENCE = 30.0
 
 
 @click.command()
-@click.option("--streams", default=5000, type=click.IntRange(100, 50_000), show_default=True)
-@click.option("--deliveries", default=20, type=click.IntRange(1, 1000), show_default=True)
-@click.option("--runs", default=1, type=click.IntRange(1, 20), show_default=True)
 @click.option(
-    "--json",
-    "file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep all figures there, times in seconds and sizes in bytes.",
+    "--streams",
+    default=5000,
+    type=click.IntRange(100, 50_000),
+    show_default=True,
+    help="Open on each server at once.",
 )
+@click.option(
+    "--deliveries",
+    default=20,
+    type=click.IntRange(1, 1000),
+    show_default=True,
+    help="Messages to each stream, one after another.",
+)
+@click.option(
+    "--runs",
+    default=1,
+    type=click.IntRange(1, 20),
+    show_default=True,
+    help="Of every server, each in a fresh process.",
+)
+@json_option
 def streams(streams: int, deliveries: int, runs: int, file: Path | None) -> None:
     """Measure open streams: memory while idle, CPU time for each delivery, and delay.
 
