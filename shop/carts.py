@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
+from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from shop.changes import Changes, cart_name
@@ -190,7 +191,7 @@ class Carts:
                 if other.merged_into is None:
                     record.merge(session, other)
 
-        self._database.write(work)
+        self._database.write(work, durable=False)
         self._changes.announce(cart_name(i) for i in (cart_id, *strays))
         return self.state(cart_id)
 
@@ -202,25 +203,27 @@ class Carts:
             record.save(session, before, after)
             return CartState(cart_id, record.version, record.purchases, after.item_ids)
 
-        state = self._database.write(work)
+        state = self._database.write(work, durable=False)
         self._changes.announce([cart_name(cart_id)])
         return state
 
 
-def _read(connection: object, cart_ids: list[str]) -> dict[str, CartState]:
-    query = (
-        select(CartRecord.id, CartRecord.version, CartRecord.purchases, CartRecord.merged_into)
-        .add_columns(CartItem.item_id)
-        .outerjoin(CartItem, CartItem.cart_id == CartRecord.id)
-        .where(CartRecord.id.in_(cart_ids))
-    )
+def _read(connection: Connection, cart_ids: list[str]) -> dict[str, CartState]:
     found: dict[str, CartState] = {}
     held: dict[str, list[int]] = {}
-    for row in connection.execute(query):  # type: ignore[attr-defined]
-        held.setdefault(row.id, [])
-        if row.item_id is not None:
-            held[row.id].append(row.item_id)
-        found[row.id] = CartState(
-            row.id, row.version, row.purchases, frozenset(held[row.id]), True, row.merged_into
-        )
+    for row in connection.execute(_CARTS, {"cart_ids": cart_ids}):
+        cart_id, version, purchases, merged_into, item_id = row
+        items = held.setdefault(cart_id, [])
+        if item_id is not None:
+            items.append(item_id)
+        found[cart_id] = CartState(cart_id, version, purchases, frozenset(items), True, merged_into)
     return found
+
+
+#: Made once: every page reads a cart, and making a statement takes longer than running it.
+_CARTS = (
+    select(CartRecord.id, CartRecord.version, CartRecord.purchases, CartRecord.merged_into)
+    .add_columns(CartItem.item_id)
+    .outerjoin(CartItem, CartItem.cart_id == CartRecord.id)
+    .where(CartRecord.id.in_(bindparam("cart_ids", expanding=True)))
+)

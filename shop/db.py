@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 #: How long a writer waits for the write lock, in seconds, before it gives up.
@@ -57,11 +57,15 @@ class Database:
         with Session(self.engine, autoflush=False) as session:
             yield session
 
-    def write(self, work: Callable[[Session], T]) -> T:
+    def write(self, work: Callable[[Session], T], *, durable: bool = True) -> T:
         """Run `work(session)` in one transaction that holds the write lock, then commit.
 
         `work` must not wait for anything but the database, and may be called only once: all
         waiting is for the lock, before it starts. An exception rolls everything back.
+
+        Args:
+            durable: whether what was committed must survive a power cut. A crash of the process
+                it survives anyway.
 
         Returns:
             What `work` returned.
@@ -75,12 +79,12 @@ class Database:
         if not self._turn.acquire(timeout=WRITE_WAIT):
             raise DatabaseBusy
         try:
-            return self._write(work, deadline)
+            return self._write(work, deadline, "FULL" if durable else "NORMAL")
         finally:
             self._turn.release()
 
-    def _write(self, work: Callable[[Session], T], deadline: float) -> T:
-        with self.engine.connect().execution_options(shop_write=True) as connection:
+    def _write(self, work: Callable[[Session], T], deadline: float, synchronous: str) -> T:
+        with self.engine.connect().execution_options(shop_write=synchronous) as connection:
             _begin(connection, deadline)
             with Session(connection, expire_on_commit=False) as session:
                 result = work(session)
@@ -121,9 +125,9 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def is_busy(error: DatabaseError) -> bool:
+def is_busy(error: sqlite3.Error) -> bool:
     """Tell whether SQLite refused for now, as another connection holds a lock."""
-    code = getattr(error.orig, "sqlite_errorcode", 0)
+    code = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -132,9 +136,9 @@ def _begin(connection: Connection, deadline: float) -> None:
         try:
             connection.begin()
             return
-        except OperationalError as error:
+        except sqlite3.OperationalError as error:
             if not is_busy(error):
-                raise
+                raise OperationalError("BEGIN IMMEDIATE", None, error) from error
             if time.monotonic() > deadline:
                 raise DatabaseBusy from error
         time.sleep(random.uniform(0.004, 0.016))
@@ -152,24 +156,40 @@ def _engine(url: URL) -> Engine:
 
 def _prepare_connection(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver must not begin on its own: _emit_begin does
-    # A fresh database switches to WAL once, which needs it alone for a moment.
-    for _ in range(200):
+    try:
+        _switch_to_wal(connection)
+        connection.execute("PRAGMA foreign_keys=ON")
+    except sqlite3.Error as error:
+        raise OperationalError("opening the database", None, error) from error
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Switch a fresh database to WAL, for which it is needed alone for a moment."""
+    deadline = time.monotonic() + 2
+    while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
-            break
-        except sqlite3.OperationalError:
-            time.sleep(0.01)
-    connection.execute("PRAGMA synchronous=FULL")  # what was answered as sold survives a power cut
-    connection.execute("PRAGMA foreign_keys=ON")
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _emit_begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get("shop_write", False)
+    synchronous = connection.get_execution_options().get("shop_write")
     # A reader is refused only for the moments in which another process opens the database after
     # a crash: that is worth waiting for in place. A writer's wait is `_begin`'s.
-    patience = 0 if write else READ_WAIT
-    connection.exec_driver_sql(f"PRAGMA busy_timeout={patience}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    # Past SQLAlchemy, which would take ten times as long for these as SQLite does.
+    sqlite = connection.connection.driver_connection
+    if sqlite is None:
+        raise RuntimeError("a transaction begins on a connection that is closed")
+    sqlite.execute(f"PRAGMA busy_timeout={0 if synchronous else READ_WAIT}")
+    if synchronous:
+        sqlite.execute(f"PRAGMA synchronous={synchronous}")
+        sqlite.execute("BEGIN IMMEDIATE")
+    else:
+        sqlite.execute("BEGIN")
 
 
 class CommitWatch:

@@ -155,14 +155,14 @@ class Inventory:
                 listener(news)
 
     def _read(self) -> Catalog:
-        columns = Item.id, Item.product_id, Item.sku, Item.size, Item.available, Item.version
         with self._database.engine.connect() as connection:
-            item_rows = connection.execute(select(*columns).order_by(Item.id)).all()
-            product_rows = connection.execute(select(Product.__table__)).mappings().all()
+            item_rows = connection.execute(_ITEMS).all()
+            product_rows = connection.execute(_PRODUCTS).mappings().all()
         items: dict[int, list[ItemView]] = {}
         for row in item_rows:
-            view = ItemView(*row[:4], level=self._levels.of(row.available), version=row.version)
-            items.setdefault(view.product_id, []).append(self._same_or_newer(view))
+            item_id, product_id, sku, size, available, version = row
+            view = ItemView(item_id, product_id, sku, size, self._levels.of(available), version)
+            items.setdefault(product_id, []).append(self._same_or_newer(view))
         return Catalog.of([self._product(row, items.get(row["id"], [])) for row in product_rows])
 
     def _same_or_newer(self, view: ItemView) -> ItemView:
@@ -185,6 +185,12 @@ class Inventory:
             return old
         version = max(version, old.version + 1)
         return ProductView(**values, items=tuple(items), version=version)
+
+
+_ITEMS = select(
+    Item.id, Item.product_id, Item.sku, Item.size, Item.available, Item.version
+).order_by(Item.id)
+_PRODUCTS = select(Product.__table__)
 
 
 def _compare(before: Catalog, after: Catalog) -> StockNews:

@@ -6,7 +6,7 @@ import shop.models  # noqa: F401  (the tables that it compares with)
 from shop.db import Base
 
 database = context.config.attributes["database"]
-with database.engine.connect().execution_options(shop_write=True) as connection:
+with database.engine.connect().execution_options(shop_write="FULL") as connection:
     context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
