@@ -8,9 +8,12 @@ import logging  # noqa: E402
 import sys  # noqa: E402
 
 import click  # noqa: E402
+from sqlalchemy.exc import DatabaseError  # noqa: E402
 
 from shop import create_app  # noqa: E402
+from shop.config import SettingError  # noqa: E402
 from shop.demo import prepare_database  # noqa: E402
+from shop.parts import Parts  # noqa: E402
 from shop.server import serve  # noqa: E402
 
 
@@ -20,12 +23,22 @@ def main() -> int:
     try:
         app = create_app()
         parts = app.extensions["shop"]
-        prepare_database(parts.database, parts.settings)
+        open_database(parts)
         serve(app, parts.settings, on_open=greet, close=parts.hub.close)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     return 0
+
+
+def open_database(parts: Parts) -> None:
+    """Create, migrate or just open the database, or say in one line why that can't be."""
+    try:
+        prepare_database(parts.database, parts.settings)
+    except DatabaseError as error:
+        shown = parts.settings.database_url.render_as_string(hide_password=True)
+        allowed = f"a database that can be opened and written is needed ({error.orig})"
+        raise SettingError("SHOP_DATABASE_URL", shown, allowed) from None
 
 
 def greet(address: str) -> None:
