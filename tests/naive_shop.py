@@ -43,7 +43,7 @@ def naive_sell(self: Item, count: int = 1) -> None:
     session.execute(update(Item).where(Item.id == self.id).values(available=seen - count))
 
 
-def write_without_a_lock(self: Database, work: Callable[[Session], Any]) -> Any:
+def write_without_a_lock(self: Database, work: Callable[[Session], Any], **_: Any) -> Any:
     """Do each statement for itself."""
     with Session(self.engine, expire_on_commit=False, autoflush=False) as session:
         result = work(session)
