@@ -157,8 +157,6 @@ def _instance(value: str) -> Path:
 
 
 def _database_url(environ: Mapping[str, str], instance: Path) -> URL:
-    if environ.get("SHOP_REDIS_URL", "").strip():
-        raise SettingError("SHOP_REDIS_URL", "…", "leave it unset: this shop runs on one machine")
     text = environ.get("SHOP_DATABASE_URL", "").strip()
     if not text:
         return URL.create("sqlite", database=str(instance / "shop.sqlite3"))
