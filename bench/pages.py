@@ -72,8 +72,8 @@ def pages(seconds: float, connections: int, file: Path | None) -> None:
     machine = Machine.here()
     with _servers() as (shop, bare), client("bench.visitors") as visitors:
         visit = _Visit(visitors, seconds)
-        route = visit(bare, "front_page", connections)["GET /"]
-        alone = visit(bare, "front_page", 1)["GET /"]
+        route = visit(bare, "bare_route", connections)["bare route"]
+        alone = visit(bare, "bare_route", 1)["bare route"]
         page = visit(shop, "front_page", connections)["GET /"]
         page_alone = visit(shop, "front_page", 1)["GET /"]
         changes = visit(shop, "adds_and_removes", connections)
@@ -148,13 +148,9 @@ def _print(
 ) -> None:
     head = ["request", "per second", "p50", "p99", "server CPU", "client CPU"]
     head += ["CPU/bare", "p50/bare"]
-    bare_cells = [*_cells(bare, bare)]
-    print_table(head, [["bare route", *bare_cells], *([r.name, *_cells(r, bare)] for r in rows)])
+    print_table(head, [[row.name, *_cells(row, bare)] for row in (bare, *rows)])
     click.echo("\nOne connection:")
-    print_table(
-        head,
-        [["bare route", *_cells(alone, alone)], ["GET /", *_cells(page_alone, alone)]],
-    )
+    print_table(head, [[row.name, *_cells(row, alone)] for row in (alone, page_alone)])
     waits = "a wait" if page_alone.p50 >= NAGLE else "no wait"
     click.echo(
         f"\nThere is {waits} of {NAGLE * 1000:.0f} ms for acknowledgements between keep-alive "

@@ -13,6 +13,12 @@ Script = Generator[Request, Answer, None]
 _HTMX = {"HX-Request": "true"}
 
 
+def bare_route(number: int) -> Script:
+    """Ask for what costs a server the least."""
+    while True:
+        yield Request("bare route", "GET", "/")
+
+
 def front_page(number: int) -> Script:
     """Read the front page, as a visitor with a cart cookie."""
     while True:
@@ -44,7 +50,7 @@ def purchases(number: int) -> Script:
 
 
 SCRIPTS: dict[str, Callable[[int], Script]] = {
-    script.__name__: script for script in (front_page, adds_and_removes, purchases)
+    script.__name__: script for script in (bare_route, front_page, adds_and_removes, purchases)
 }
 
 
