@@ -16,6 +16,7 @@ from io import BytesIO
 from typing import Any
 
 import gevent
+from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from shop.config import MAX_BODY, SettingError, Settings
@@ -155,7 +156,8 @@ class Server(WSGIServer):
     handler_class = Handler
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        # A pool, though without a limit: without one nobody would wait for running requests.
+        super().__init__(*args, spawn=Pool(), **kwargs)
         #: the greenlets of connections that wait for their next request
         self.idle: set[Any] = set()
 
