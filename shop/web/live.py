@@ -9,6 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, request, stream_with_context
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server
+from wsproto.utilities import RemoteProtocolError
 
 from shop.changes import cart_name, product_name
 from shop.parts import parts
@@ -81,6 +82,11 @@ def check_origin() -> None:
         abort(403)
     # Compressing each message anew for each tab would cost more than it saves.
     request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+
+
+@bp.errorhandler(RemoteProtocolError)
+def refuse_handshake(_: RemoteProtocolError) -> Response:
+    return Response("Here is a WebSocket and nothing else.\n", 400)
 
 
 class EventStream(Response):
