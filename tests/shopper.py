@@ -407,6 +407,7 @@ class SocketTab(Tab):
     """An open page that follows the shop over a WebSocket."""
 
     def _connect(self, shop: RunningShop, query: str, headers: dict[str, str]) -> None:
+        self._reader = EventReader()
         headers.setdefault("Origin", shop.url)
         self._websocket = websocket.create_connection(
             f"ws://127.0.0.1:{shop.port}/socket{query}",
@@ -418,10 +419,13 @@ class SocketTab(Tab):
         self.socket = self._websocket.sock
 
     def _receive(self) -> list[Event]:
-        opcode, data = self._websocket.recv_data()
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
-            raise EOFError(int.from_bytes(data[:2], "big"))
-        return [Event(data.decode())]
+        frame = self._websocket.recv_frame()
+        if frame is None or frame.opcode == websocket.ABNF.OPCODE_CLOSE:
+            raise EOFError(int.from_bytes(frame.data[:2], "big") if frame else 0)
+        if frame.opcode != websocket.ABNF.OPCODE_TEXT:
+            self._reader.comments += 1
+            return []
+        return [Event(frame.data.decode())]
 
     def close(self) -> None:
         self._websocket.shutdown()
