@@ -273,7 +273,7 @@ def test_nothing_that_a_shopper_would_not_see_is_news(
     assert len(news) == told
     shop.sql("UPDATE items SET available = 0 WHERE id = ?", ITEM)
     inventory.current()
-    assert (news[-1].products, news[-1].items) == ({1}, {ITEM})
+    assert news[-1] == StockNews(frozenset({1}), frozenset({ITEM}))
 
 
 def test_a_watch_notices_the_commits_of_others(shop: RunningShop, database: Database) -> None:
