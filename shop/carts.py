@@ -187,9 +187,7 @@ class Carts:
         def work(session: Session) -> None:
             record = CartRecord.open(session, cart_id)
             for stray in strays:
-                other = CartRecord.open(session, stray)
-                if other.merged_into is None:
-                    record.merge(session, other)
+                record.merge(session, stray)
 
         self._database.write(work, durable=False)
         self._changes.announce(cart_name(i) for i in (cart_id, *strays))
@@ -201,10 +199,10 @@ class Carts:
             before = record.load(session)
             after = rule(session, before)
             record.save(session, before, after)
-            return CartState(cart_id, record.version, record.purchases, after.item_ids)
+            return CartState(record.id, record.version, record.purchases, after.item_ids)
 
         state = self._database.write(work, durable=False)
-        self._changes.announce([cart_name(cart_id)])
+        self._changes.announce([cart_name(state.cart_id)])
         return state
 
 

@@ -46,6 +46,7 @@ class Database:
     def __init__(self, url: URL) -> None:
         self.url = url
         self.engine = _engine(url)
+        self._file = Path(str(url.database))
         self._inode: int | None = None
         # One writer of this process waits for the lock and holds a connection; the others wait
         # here, so that they leave the pool's connections to those who only read.
@@ -109,7 +110,7 @@ class Database:
             OperationalError: there is no file.
         """
         try:
-            inode = Path(str(self.url.database)).stat().st_ino
+            inode = self._file.stat().st_ino
         except OSError as error:
             raise OperationalError("opening the database", None, error) from error
         if self._inode not in (None, inode):

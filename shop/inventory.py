@@ -14,7 +14,7 @@ from functools import cached_property
 from sqlalchemy import select
 
 from shop.db import CommitWatch, Database, now_ms
-from shop.models import Item, Product
+from shop.models import CatalogStamp, Item, Product
 
 OUT, LOW, MEDIUM, HIGH = "out", "low", "medium", "high"
 
@@ -130,14 +130,20 @@ class Inventory:
         self._commits = CommitWatch(database)
         self._lock = threading.Lock()
         self._catalog = Catalog()
+        self._stamp: int | None = None
         #: called with the news of every change, whoever made it and whoever noticed it first
         self.listeners: list[Callable[[StockNews], None]] = []
 
     def current(self) -> Catalog:
-        """Return the catalogue as it is, read anew if anybody committed since."""
-        if self._commits.happened():
-            self.refresh()
-        return self._catalog
+        """Return the catalogue as it is, read anew if a commit since has touched it."""
+        with self._lock:  # whoever asks while another reads gets what is read
+            if self._commits.happened():
+                try:
+                    self._catch_up()
+                except BaseException:
+                    self._commits.close()
+                    raise
+            return self._catalog
 
     @property
     def last_known(self) -> Catalog:
@@ -145,10 +151,20 @@ class Inventory:
         return self._catalog
 
     def refresh(self) -> None:
-        """Read everything, and tell the listeners what a shopper would see differently."""
+        """Read everything, whatever the database says of commits."""
         with self._lock:
-            before, after = self._catalog, self._read()
-            self._catalog = after
+            self._refresh()
+
+    def _catch_up(self) -> None:
+        with self._database.engine.connect() as connection:
+            stamp = connection.scalar(_STAMP)
+        if stamp != self._stamp:
+            self._refresh()
+            self._stamp = stamp
+
+    def _refresh(self) -> None:
+        before, after = self._catalog, self._read()
+        self._catalog = after
         news = _compare(before, after)
         if news.products:
             for listener in self.listeners:
@@ -191,6 +207,9 @@ _ITEMS = select(
     Item.id, Item.product_id, Item.sku, Item.size, Item.available, Item.version
 ).order_by(Item.id)
 _PRODUCTS = select(Product.__table__)
+
+#: Differs when the catalogue does. Most commits are of carts, and this costs less to read.
+_STAMP = select(CatalogStamp.changes)
 
 
 def _compare(before: Catalog, after: Catalog) -> StockNews:

@@ -102,6 +102,8 @@ class Live:
     def start(self) -> None:
         """Begin to tell tabs of changes, in a thread (under gevent: a greenlet) of its own."""
         if self._runner is None:
+            self._inventory.current()  # what is read first is no news to anybody
+            self._heard.clear()
             self._runner = threading.Thread(target=self.run, name="live", daemon=True)
             self._runner.start()
 

@@ -74,6 +74,8 @@ class Handler(WSGIHandler):
         """Wait for the first byte of a request, in the knowledge of the server."""
         idle = self.server.idle
         me = gevent.getcurrent()
+        # The next request of a fast client is there already: others get their turn first.
+        gevent.sleep(0)
         idle.add(me)
         try:
             with gevent.Timeout(IDLE, False):

@@ -70,6 +70,9 @@ def websocket_text_frame(text: str) -> bytes:
 
 HEARTBEAT_COMMENT = b":\n\n"
 
+#: An empty ping: browsers answer it, and a connection whose peer is gone fails by it.
+WEBSOCKET_PING = b"\x89\x00"
+
 
 class Tab(Protocol):
     """One open page's connection, as the hub knows it."""

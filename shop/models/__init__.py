@@ -2,6 +2,7 @@
 
 from shop.models.cart import AlreadyInCart, Cart, CartItem, CartRecord, NotInCart
 from shop.models.catalog import (
+    CatalogStamp,
     Item,
     NotReleased,
     OutOfStock,
@@ -17,6 +18,7 @@ __all__ = [
     "Cart",
     "CartItem",
     "CartRecord",
+    "CatalogStamp",
     "Item",
     "NotInCart",
     "NotReleased",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from itsdangerous import BadData, URLSafeTimedSerializer
-from sqlalchemy import BigInteger, ForeignKey, delete, func, select, update
+from sqlalchemy import BigInteger, ForeignKey, bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from shop.db import Base, now_ms
@@ -101,7 +101,15 @@ class CartRecord(Base):
 
     @classmethod
     def open(cls, session: Session, cart_id: str) -> CartRecord:
-        """Return the record of a cart, and make it first if there is none."""
+        """Return the record of a cart, or of the one it was merged into.
+
+        Makes it first if there is none.
+        """
+        record = cls._own(session, cart_id)
+        return record if record.merged_into is None else cls._own(session, record.merged_into)
+
+    @classmethod
+    def _own(cls, session: Session, cart_id: str) -> CartRecord:
         record = session.get(cls, cart_id)
         if record is None:
             record = cls(id=cart_id, version=now_ms(), purchases=0)
@@ -111,8 +119,8 @@ class CartRecord(Base):
 
     def load(self, session: Session) -> Cart:
         """Return the cart as it is."""
-        chosen = select(CartItem.item_id).where(CartItem.cart_id == self.id)
-        return Cart(frozenset(session.scalars(chosen)))
+        rows = session.connection().execute(_ITEM_IDS, {"cart_id": self.id})
+        return Cart(frozenset(item_id for (item_id,) in rows))
 
     def save(self, session: Session, before: Cart, after: Cart) -> None:
         """Keep a changed cart, under a version above all that any tab shows of it.
@@ -120,16 +128,20 @@ class CartRecord(Base):
         A tab shows the newest of the versions of the cart and of what is in it; none of them
         is ahead of the clock, but for a clock that was set back.
         """
-        gone, come = before.item_ids - after.item_ids, after.item_ids - before.item_ids
         self.version = max(self.version, now_ms(), _newest(session, before.item_ids)) + 1
-        if gone:
-            mine = CartItem.cart_id == self.id
-            session.execute(delete(CartItem).where(mine, CartItem.item_id.in_(gone)))
-        session.add_all(CartItem(cart_id=self.id, item_id=item_id) for item_id in come)
+        gone, come = before.item_ids - after.item_ids, after.item_ids - before.item_ids
+        connection = session.connection()
+        for item_id in gone:
+            connection.execute(_TAKE_OUT, {"cart_id": self.id, "item_id": item_id})
+        for item_id in come:
+            connection.execute(_PUT_IN, {"cart_id": self.id, "item_id": item_id})
         session.flush()
 
-    def merge(self, session: Session, other: CartRecord) -> None:
-        """Take over what another cart of the same visitor holds, and leave it empty."""
+    def merge(self, session: Session, stray_id: str) -> None:
+        """Take over what another cart of the same visitor holds; it leads here from then on."""
+        other = self._own(session, stray_id)
+        if other is self or other.merged_into is not None:
+            return
         mine, theirs = self.load(session), other.load(session)
         other.save(session, theirs, Cart())
         other.merged_into = self.id
@@ -149,11 +161,24 @@ class CartItem(Base):
     item_id: Mapped[int] = mapped_column(ForeignKey("items.id"), primary_key=True, index=True)
 
 
-def _newest(session: Session, item_ids: Iterable[int]) -> int:
-    chosen = Item.id.in_(item_ids)
-    newest = select(func.max(Item.version), func.max(Product.version)).join(Item.product)
-    versions = session.execute(newest.where(chosen)).one() if item_ids else ()
-    return max((v for v in versions if v is not None), default=0)
+# Made once: making a statement takes longer than running it.
+_ITEM_IDS = select(CartItem.item_id).where(CartItem.cart_id == bindparam("cart_id"))
+_PUT_IN = insert(CartItem)
+_TAKE_OUT = delete(CartItem).where(
+    CartItem.cart_id == bindparam("cart_id"), CartItem.item_id == bindparam("item_id")
+)
+_NEWEST = (
+    select(func.max(Item.version), func.max(Product.version))
+    .join(Item.product)
+    .where(Item.id.in_(bindparam("item_ids", expanding=True)))
+)
+
+
+def _newest(session: Session, item_ids: frozenset[int]) -> int:
+    if not item_ids:
+        return 0
+    item, product = session.connection().execute(_NEWEST, {"item_ids": list(item_ids)}).one()
+    return max(item or 0, product or 0)
 
 
 def export_cart(signer: URLSafeTimedSerializer, cart_id: str, skus: Iterable[str]) -> str:

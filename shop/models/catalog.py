@@ -180,6 +180,17 @@ class Item(Base):
         session.refresh(self)
 
 
+class CatalogStamp(Base):
+    """Counts the changes of products and items: triggers of the database do, so that a change
+    by whatever means is counted. One row.
+    """
+
+    __tablename__ = "catalog_stamp"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    changes: Mapped[int] = mapped_column(BigInteger)
+
+
 def _session_of(instance: Base) -> Session:
     session = object_session(instance)
     if session is None:

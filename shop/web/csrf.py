@@ -8,6 +8,7 @@ overwrite, it stays good when several first pages are opened at once (see `visit
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from flask import Flask, request
@@ -38,7 +39,7 @@ def install(app: Flask) -> None:
 
 def issue_token() -> str:
     """Return the token for the forms of the page that answers this request."""
-    token: str = _signer().dumps(visitor.ref)
+    token: str = _signer(parts.settings.secret_key).dumps(visitor.ref)
     return token
 
 
@@ -65,10 +66,11 @@ def _check() -> None:
 
 def _is_good(token: str) -> bool:
     try:
-        return _signer().loads(token) in visitor.merged_refs
+        return _signer(parts.settings.secret_key).loads(token) in visitor.merged_refs
     except BadData:
         return False
 
 
-def _signer() -> URLSafeSerializer:
-    return URLSafeSerializer(parts.settings.secret_key, salt="csrf")
+@lru_cache
+def _signer(key: str) -> URLSafeSerializer:
+    return URLSafeSerializer(key, salt="csrf")

@@ -16,6 +16,7 @@ from shop.parts import parts
 from shop.streams import (
     HEARTBEAT,
     HEARTBEAT_COMMENT,
+    WEBSOCKET_PING,
     Message,
     QueueTab,
     SocketTab,
@@ -64,8 +65,8 @@ def socket(connection: Server) -> None:
     try:
         connection.sock.send(Message(_present(topics)).websocket)
         while connection.connected and not tab.closed:
-            for message in tab.take(HEARTBEAT):
-                connection.sock.send(message.websocket)
+            frames = [message.websocket for message in tab.take(HEARTBEAT)]
+            connection.sock.send(b"".join(frames) or WEBSOCKET_PING)
             connection.input_buffer.clear()  # a tab has nothing to say here
         connection.close(GOING_AWAY)
     except (ConnectionClosed, OSError):

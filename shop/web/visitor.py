@@ -10,7 +10,7 @@ of that cart remembers the merged ones, so that the forms of all those tabs stay
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from flask import Flask, Response, g, request
 from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
@@ -72,6 +72,7 @@ class Visitor:
     @state.setter
     def state(self, state: CartState) -> None:
         self._state = state
+        self.cart_id = state.cart_id
         self.changed = True
 
     @property
@@ -197,8 +198,13 @@ def _secure() -> bool:
 
 
 def _cart_signer() -> URLSafeSerializer:
-    return URLSafeSerializer(parts.settings.secret_key, salt="cart")
+    return _signers(parts.settings.secret_key)[0]
 
 
 def _export_signer() -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(parts.settings.secret_key, salt="cart-export")
+    return _signers(parts.settings.secret_key)[1]
+
+
+@lru_cache
+def _signers(key: str) -> tuple[URLSafeSerializer, URLSafeTimedSerializer]:
+    return URLSafeSerializer(key, salt="cart"), URLSafeTimedSerializer(key, salt="cart-export")
