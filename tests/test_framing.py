@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shop.streams import HEARTBEAT_COMMENT, sse_event, websocket_text_frame
@@ -11,7 +11,11 @@ from tests.shopper import Event, EventReader
 
 #: Texts in which every kind of line end is likely.
 TEXTS = st.text(
-    st.one_of(st.sampled_from("\r\n\u2028\u2029\x0b\x0c\x85: \t\0"), st.characters(codec="utf-8"))
+    st.one_of(
+        st.sampled_from("\r\n"),
+        st.sampled_from("\u2028\u2029\x0b\x0c\x85: \t\0"),
+        st.characters(codec="utf-8"),
+    )
 )
 
 
@@ -20,6 +24,14 @@ def as_a_browser_joins_lines(text: str) -> str:
 
 
 @given(TEXTS)
+@example("")
+@example("one line")
+@example("two\nlines")
+@example("two\rlines")
+@example("two\r\nlines")
+@example("\r\n\r\r\n\n")
+@example("two\u2028lines\u2029and\x85more\x0b\x0c")
+@example(" leading space, data: and : a colon")
 def test_any_text_arrives_as_one_event_with_its_lines(text: str) -> None:
     assert EventReader().feed(sse_event(text)) == [Event(as_a_browser_joins_lines(text))]
 
