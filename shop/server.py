@@ -76,6 +76,8 @@ class Handler(WSGIHandler):
         me = gevent.getcurrent()
         # The next request of a fast client is there already: others get their turn first.
         gevent.sleep(0)
+        if self.server.closing:
+            return False
         idle.add(me)
         try:
             with gevent.Timeout(IDLE, False):
@@ -162,9 +164,12 @@ class Server(WSGIServer):
         super().__init__(*args, spawn=Pool(), **kwargs)
         #: the greenlets of connections that wait for their next request
         self.idle: set[Any] = set()
+        #: whether no connection may wait for a further request
+        self.closing = False
 
     def finish(self) -> None:
         """Accept no more connections, close the idle ones, let running requests finish."""
+        self.closing = True
         self.close()
         gevent.killall(list(self.idle), block=False)
         self.stop(timeout=FINISH)
