@@ -289,6 +289,17 @@ def forgetful(open_drop: RunningShop) -> Callable[[], Shopper]:
     return forgotten
 
 
+def test_a_lost_cart_comes_back_also_when_a_late_first_page_brings_another_one(
+    open_drop: RunningShop, forgetful: Callable[[], Shopper]
+) -> None:
+    late = Shopper(open_drop).get("/")
+    shopper = forgetful()
+    shopper.keep_cookies(late)
+    assert len(cart_cookies(shopper)) == 2
+    assert shopper.cart() == [1]
+    assert len(cart_cookies(shopper)) == 1
+
+
 def test_an_export_of_the_last_week_is_good(
     open_drop: RunningShop, forgetful: Callable[[], Shopper]
 ) -> None:

@@ -58,7 +58,6 @@ class Visitor:
         self.is_new = not cookies
         self.cart_id = cookies[0].cart_id if cookies else new_cart_id()
         self._state: CartState | None = None
-        self._strays = [cookie.cart_id for cookie in cookies[1:]]
         #: whether the browser's copy of the cart is to be renewed with the answer
         self.changed = False
 
@@ -93,29 +92,23 @@ class Visitor:
         ]
         return list(dict.fromkeys(refs))[:_MOST_COOKIES]
 
-    def forget_state(self) -> None:
-        """Read the cart anew when it is asked for next."""
-        self._state = None
-
     def _find(self) -> CartState:
         if self.is_new:
             return CartState.unknown(self.cart_id)
-        state = parts.carts.state(self.cart_id)
-        if state.merged_into is not None:
-            self.cart_id = state.merged_into
-            state = parts.carts.state(self.cart_id)
-            self.changed = True
-        strays = [stray for stray in self._strays if stray != self.cart_id]
+        states = parts.carts.states(cookie.cart_id for cookie in self.cookies)
+        states = {i: s if s.known else self._restored(s) for i, s in states.items()}
+        leading = dict.fromkeys(state.merged_into or i for i, state in states.items())
+        self.cart_id, *strays = leading
+        self.changed |= len(strays) > 0 or self.cart_id != self.cookies[0].cart_id
         if strays:
-            state = parts.carts.merge(self.cart_id, strays)
-            self.changed = True
-        return state if state.known else self._restored(state)
+            return parts.carts.merge(self.cart_id, strays)
+        return states.get(self.cart_id) or parts.carts.state(self.cart_id)
 
     def _restored(self, state: CartState) -> CartState:
         exported = request.cookies.get(EXPORT_COOKIE, "")
-        skus = import_cart(_export_signer(), self.cart_id, exported) if exported else []
+        skus = import_cart(_export_signer(), state.cart_id, exported) if exported else []
         there = [sku for sku in skus if sku in parts.inventory.current().item_ids]
-        return parts.carts.restore(self.cart_id, there) if there else state
+        return parts.carts.restore(state.cart_id, there) if there else state
 
 
 visitor: Visitor = LocalProxy(lambda: _current())  # type: ignore[assignment]
