@@ -117,7 +117,8 @@ class Live:
             if cart_id is not None:
                 state = self._carts.state(cart_id)
                 view = CartView.of(state, catalog)
-                self._open.keep(state, view)
+                if self._hub.is_watched(topic):  # its tab may have left while the cart was read
+                    self._open.keep(state, view)
                 parts.append(self._fragments.cart_message(view))
             else:
                 product = catalog.by_id.get(int(topic.partition(":")[2]))

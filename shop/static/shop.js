@@ -129,7 +129,7 @@
     if (leaving || target === live || !detail.ctx) return;
     const notice = document.createElement("div");
     notice.className = "notice notice--problem";
-    notice.textContent = "The shop can’t be reached right now. Nothing was changed; try again.";
+    notice.textContent = "The shop can’t be reached right now. When it is back, your cart here is as it really is.";
     document.getElementById("notices-action").replaceChildren(notice);
   });
 

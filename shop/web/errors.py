@@ -23,8 +23,14 @@ TEXTS = {
     404: ("Nothing at this address", "The page is not here, or not any more."),
     405: ("Not this way", "This address does not take that kind of request."),
     413: ("Too much", "That is more than this shop reads at once. Nothing was changed."),
-    500: ("Our mistake", "Something broke on our side. Nothing was charged; try again."),
-    503: ("One moment", "The shop can’t do this right now. Nothing was changed; try again soon."),
+    500: (
+        "Our mistake",
+        "Something broke on our side. Have a look at your cart before you try again.",
+    ),
+    503: (
+        "One moment",
+        "The shop can’t do this right now. Try again in a moment; nothing is ever bought twice.",
+    ),
 }
 
 _BARE_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{{ title }}</title>

@@ -169,7 +169,7 @@ def _remember(response: Response) -> Response:
         for name in names - {keep}:
             response.delete_cookie(name, httponly=True, samesite="Lax", secure=_secure())
     if visitor.changed:
-        items = parts.inventory.current().items
+        items = parts.inventory.last_known.items  # no question to the database fails an answer
         skus = [items[i].sku for i in visitor.state.item_ids if i in items]
         exported = export_cart(_export_signer(), visitor.cart_id, skus)
         _set(response, EXPORT_COOKIE, exported, EXPORT_MAX_AGE)
