@@ -25,11 +25,11 @@ TEXTS = {
     413: ("Too much", "That is more than this shop reads at once. Nothing was changed."),
     500: (
         "Our mistake",
-        "Something broke on our side. Have a look at your cart before you try again.",
+        "Something broke on our side. Look at your cart before you try again.",
     ),
     503: (
         "One moment",
-        "The shop can’t do this right now. Try again in a moment; nothing is ever bought twice.",
+        "The shop can’t do this right now. Please try again in a moment.",
     ),
 }
 
@@ -90,4 +90,5 @@ def _cart_if_known() -> CartView:
     try:
         return visitor.cart
     except (DatabaseError, DatabaseBusy):
-        return CartView.of(CartState.unknown(visitor.cart_id), Catalog())
+        # Version 0: whatever the stream says when the database is back is newer.
+        return CartView.of(CartState(visitor.cart_id, 0), Catalog())
