@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
+from urllib.parse import quote
 
 from flask import Flask
 from whitenoise import WhiteNoise
@@ -26,7 +27,7 @@ def install_assets(app: Flask, source: Path, cache: Path) -> None:
     """Serve `source` below /static/<hash>/, gzip and brotli made once into `cache`.
 
     Adds the template function `asset(path)`, which gives a file's address, and `image(path)`,
-    which does so for a product's main image unless that is an address already.
+    which does so for a product's main image unless that is a path from the root already.
     """
     release = _fingerprint(source)
     files = _prepared(source, cache / release)
@@ -47,9 +48,7 @@ def install_assets(app: Flask, source: Path, cache: Path) -> None:
 
 def _image_address(prefix: str) -> Callable[[str], str]:
     def address(main_image: str) -> str:
-        if main_image.startswith(("/", "https://", "http://")):
-            return main_image
-        return f"{prefix}images/{main_image}"
+        return main_image if main_image.startswith("/") else f"{prefix}images/{quote(main_image)}"
 
     return address
 

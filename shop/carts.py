@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from shop.changes import Changes, cart_name
-from shop.db import Database, now_ms
+from shop.db import WRITE_WAIT, Database, now_ms
 from shop.inventory import Catalog, ItemView, ProductView
 from shop.models import Cart, CartItem, CartRecord, Item
 from shop.models.cart import cart_ref
 
 #: How many carts are read in one query; SQLite takes 32,766 parameters at most.
 _BATCH = 500
+
+#: For how long a page waits to tidy up its visitor's carts, in seconds, before it does without.
+PAGE_PATIENCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class CartState:
     #: whether the database knows this cart at all
     known: bool = True
     merged_into: str | None = None
+    #: numbers the readings of this process: of two readings the later one is true
+    reading: int = field(default_factory=count(1).__next__, compare=False)
 
     @cached_property
     def ref(self) -> str:
@@ -80,7 +86,8 @@ class CartView:
         items = [catalog.items[i] for i in sorted(state.item_ids) if i in catalog.items]
         lines = tuple(_line(item, state, catalog) for item in items)
         # A product's version is the newest of its own and of all its sizes'.
-        version = max([state.version, *(line.product.version for line in lines)])
+        newest = [state.version, catalog.opened, *(line.product.version for line in lines)]
+        version = max(newest)
         return cls(state.ref, version, state.purchases, lines)
 
     @cached_property
@@ -171,14 +178,17 @@ class Carts:
         return self._change(cart_id, rule)
 
     def restore(self, cart_id: str, skus: Iterable[str]) -> CartState:
-        """Fill a cart that the database doesn't know from its export."""
+        """Fill a cart that the database doesn't know from its export.
+
+        If it knows it after all, as another of the visitor's tabs was faster, nothing happens.
+        """
         wanted = list(skus)
 
         def rule(session: Session, cart: Cart) -> Cart:
             there = session.scalars(select(Item.id).where(Item.sku.in_(wanted)))
             return Cart(cart.item_ids | set(there))
 
-        return self._change(cart_id, rule)
+        return self._change(cart_id, rule, only_if_new=True, patience=PAGE_PATIENCE)
 
     def merge(self, cart_id: str, others: Iterable[str]) -> CartState:
         """Make one cart of several of one visitor's; the others lead to it from then on."""
@@ -189,19 +199,27 @@ class Carts:
             for stray in strays:
                 record.merge(session, stray)
 
-        self._database.write(work, durable=False)
+        self._database.write(work, durable=False, patience=PAGE_PATIENCE)
         self._changes.announce(cart_name(i) for i in (cart_id, *strays))
         return self.state(cart_id)
 
-    def _change(self, cart_id: str, rule: Callable[[Session, Cart], Cart]) -> CartState:
+    def _change(
+        self,
+        cart_id: str,
+        rule: Callable[[Session, Cart], Cart],
+        *,
+        only_if_new: bool = False,
+        patience: float = WRITE_WAIT,
+    ) -> CartState:
         def work(session: Session) -> CartState:
+            known = only_if_new and session.get(CartRecord, cart_id) is not None
             record = CartRecord.open(session, cart_id)
             before = record.load(session)
-            after = rule(session, before)
+            after = before if known else rule(session, before)
             record.save(session, before, after)
             return CartState(record.id, record.version, record.purchases, after.item_ids)
 
-        state = self._database.write(work, durable=False)
+        state = self._database.write(work, durable=False, patience=patience)
         self._changes.announce([cart_name(state.cart_id)])
         return state
 

@@ -22,6 +22,11 @@ def product_name(product_id: int) -> str:
     return f"product:{product_id}"
 
 
+def sale_name(item_id: int) -> str:
+    """Name the sale of an item: that it opened or closed, or what a cart shows of it changed."""
+    return f"sale:{item_id}"
+
+
 def cart_name(cart_id: str) -> str:
     """Name a cart in an announcement, and the topic of the tabs that carry it."""
     return f"cart:{cart_id}"
@@ -31,6 +36,12 @@ def cart_id_of(name: str) -> str | None:
     """Return the id of the cart that a name is of, None for other names."""
     kind, _, cart_id = name.partition(":")
     return cart_id if kind == "cart" else None
+
+
+def product_id_of(name: str) -> int | None:
+    """Return the id of the product that a name is of, None for other names."""
+    kind, _, product_id = name.partition(":")
+    return int(product_id) if kind == "product" else None
 
 
 class Changes:

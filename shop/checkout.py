@@ -29,6 +29,10 @@ class CartClosed(Exception):
         self.not_released = not_released
 
 
+class CartChanged(Exception):
+    """The cart is not the one that the shopper saw; nothing was bought."""
+
+
 class PriceChanged(Exception):
     """Prices are not those that the shopper saw; nothing was bought."""
 
@@ -85,19 +89,21 @@ def buy(session: Session, cart_id: str, buyer: Buyer, offer: Offer, currency: st
     the order of the first.
 
     Raises:
-        EmptyCart, CartClosed, PriceChanged: the transaction must be rolled back.
+        EmptyCart, CartClosed, CartChanged, PriceChanged: the transaction must be rolled back.
     """
     record = CartRecord.open(session, cart_id)
     if offer.purchase < record.purchases:
-        made = Order.of_cart(session, cart_id, offer.purchase)
+        made = Order.of_cart(session, record.id, offer.purchase)
         if made is not None:
             return made
     cart = record.load(session)
-    if not cart:
-        raise EmptyCart
     items = _items(session, cart)
+    if not items:
+        raise EmptyCart
     changed = [item for item in items if offer.prices.get(item.id) != item.product.price]
     _sell(items)
+    if offer.prices.keys() != cart.item_ids:
+        raise CartChanged
     if changed:
         raise PriceChanged(changed)
     order = _order(record, items, buyer, currency)

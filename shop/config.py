@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from babel.numbers import get_currency_precision, list_currencies
+from babel.numbers import list_currencies
 from dotenv import dotenv_values
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -47,19 +47,10 @@ class Settings:
     medium_stock: int
     sse_per_cart: int
     max_streams: int
+    #: whether a database that is created starts with the demo catalogue
     demo: bool
     https: bool
     name: str
-
-    @property
-    def currency_digits(self) -> int:
-        """How many decimal digits an amount in minor units carries (ISO 4217): 2 for USD."""
-        return get_currency_precision(self.currency)
-
-    @property
-    def database_file(self) -> Path:
-        """The embedded database's file."""
-        return Path(self.database_url.database or "")
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -72,7 +63,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """
     if environ is None:
         dotenv = {k: v for k, v in dotenv_values(ROOT / ".env").items() if v is not None}
-        environ = {**dotenv, **os.environ}
+        environ = {**dotenv, **{name: value for name, value in os.environ.items() if value}}
     source = _Source(environ)
     _check_for_one_machine(source)
     instance = _instance(environ.get("SHOP_INSTANCE", ""))
@@ -92,7 +83,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         medium_stock=medium,
         sse_per_cart=source.integer("SHOP_SSE_PER_CART", 4, 0, 1000),
         max_streams=source.integer("SHOP_MAX_STREAMS", 20_000, 0, 1_000_000),
-        demo=source.switch("SHOP_DEMO", True),
+        demo=source.switch("SHOP_DEMO", True) and not source.text("SHOP_DATABASE_URL", ""),
         https=source.switch("SHOP_HTTPS", False),
         name=source.text("SHOP_NAME", "Noon"),
     )
@@ -145,7 +136,8 @@ def _without_password(address: str) -> str:
 
 
 def _instance(value: str) -> Path:
-    folder = Path(value).expanduser().resolve() if value.strip() else ROOT / "instance"
+    # From the shop's own folder, not from where a command happens to be typed.
+    folder = (ROOT / Path(value.strip() or "instance").expanduser()).resolve()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -168,9 +160,9 @@ def _database_url(environ: Mapping[str, str], instance: Path) -> URL:
     shown = url.render_as_string(hide_password=True)
     if url.get_backend_name() != "sqlite" or url.drivername not in ("sqlite", "sqlite+pysqlite"):
         raise SettingError("SHOP_DATABASE_URL", shown, allowed)
-    if url.database in (None, "", ":memory:") or url.query:
+    if not url.database or url.database == ":memory:" or url.query:
         raise SettingError("SHOP_DATABASE_URL", shown, allowed)
-    return url
+    return url.set(database=str(ROOT / url.database))
 
 
 def _currency(code: str) -> str:

@@ -37,7 +37,7 @@ class Base(DeclarativeBase):
 
 
 class DatabaseBusy(Exception):
-    """The write lock was not to be had within `WRITE_WAIT` seconds. Nothing was changed."""
+    """The write lock was not to be had in time. Nothing was changed."""
 
 
 class Database:
@@ -48,6 +48,8 @@ class Database:
         self.engine = _engine(url)
         self._file = Path(str(url.database))
         self._inode: int | None = None
+        #: when this process opened the file that stands there, in milliseconds since 1970
+        self.opened = now_ms()
         # One writer of this process waits for the lock and holds a connection; the others wait
         # here, so that they leave the pool's connections to those who only read.
         self._turn = threading.Lock()
@@ -58,7 +60,13 @@ class Database:
         with Session(self.engine, autoflush=False) as session:
             yield session
 
-    def write(self, work: Callable[[Session], T], *, durable: bool = True) -> T:
+    def write(
+        self,
+        work: Callable[[Session], T],
+        *,
+        durable: bool = True,
+        patience: float = WRITE_WAIT,
+    ) -> T:
         """Run `work(session)` in one transaction that holds the write lock, then commit.
 
         `work` must not wait for anything but the database, and may be called only once: all
@@ -67,17 +75,18 @@ class Database:
         Args:
             durable: whether what was committed must survive a power cut. A crash of the process
                 it survives anyway.
+            patience: how long to wait for the write lock, in seconds.
 
         Returns:
             What `work` returned.
 
         Raises:
-            DatabaseBusy: another writer held the lock for more than `WRITE_WAIT` seconds.
+            DatabaseBusy: other writers held the lock for longer than that.
             OperationalError: the database is away.
         """
         self.check_in_place()
-        deadline = time.monotonic() + WRITE_WAIT
-        if not self._turn.acquire(timeout=WRITE_WAIT):
+        deadline = time.monotonic() + patience
+        if not self._turn.acquire(timeout=patience):
             raise DatabaseBusy
         try:
             return self._write(work, deadline, "FULL" if durable else "NORMAL")
@@ -115,6 +124,7 @@ class Database:
             raise OperationalError("opening the database", None, error) from error
         if self._inode not in (None, inode):
             self.engine.dispose()
+            self.opened = now_ms()
         self._inode = inode
 
     def close(self) -> None:
@@ -205,6 +215,7 @@ class CommitWatch:
         self._database = database
         self._connection: sqlite3.Connection | None = None
         self._seen: int | None = None
+        self._opened = database.opened
 
     def happened(self) -> bool:
         """Tell whether there was a commit since the last call; the first call says yes.
@@ -214,6 +225,9 @@ class CommitWatch:
         """
         try:
             self._database.check_in_place()
+            if self._opened != self._database.opened:  # another file stands there now
+                self.close()
+                self._opened = self._database.opened
             version = self._read()
         except OperationalError:
             self.close()

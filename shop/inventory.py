@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 from sqlalchemy import select
 
@@ -96,9 +97,12 @@ class Catalog:
     by_sku: dict[str, ProductView] = field(default_factory=dict)
     items: dict[int, ItemView] = field(default_factory=dict)
     item_ids: dict[str, int] = field(default_factory=dict)
+    #: when this process opened the database, in milliseconds since 1970: no fragment carries an
+    #: older version, so that tabs believe also what a backup brought back
+    opened: int = 0
 
     @classmethod
-    def of(cls, products: list[ProductView]) -> Catalog:
+    def of(cls, products: list[ProductView], opened: int) -> Catalog:
         ordered = tuple(sorted(products, key=lambda p: (p.position, p.id)))
         items = {item.id: item for product in ordered for item in product.items}
         return cls(
@@ -107,6 +111,7 @@ class Catalog:
             by_sku={product.sku: product for product in ordered},
             items=items,
             item_ids={item.sku: item.id for item in items.values()},
+            opened=opened,
         )
 
     def product_of(self, item: ItemView) -> ProductView:
@@ -171,42 +176,44 @@ class Inventory:
                 listener(news)
 
     def _read(self) -> Catalog:
+        opened = self._database.opened
+        known = self._catalog if self._catalog.opened == opened else Catalog()
         with self._database.engine.connect() as connection:
             item_rows = connection.execute(_ITEMS).all()
-            product_rows = connection.execute(_PRODUCTS).mappings().all()
+            product_rows = connection.execute(_PRODUCTS).all()
         items: dict[int, list[ItemView]] = {}
-        for row in item_rows:
-            item_id, product_id, sku, size, available, version = row
+        for item_id, product_id, sku, size, available, version in item_rows:
             view = ItemView(item_id, product_id, sku, size, self._levels.of(available), version)
-            items.setdefault(product_id, []).append(self._same_or_newer(view))
-        return Catalog.of([self._product(row, items.get(row["id"], [])) for row in product_rows])
+            items.setdefault(product_id, []).append(_same_or_newer(known.items.get(item_id), view))
+        products = []
+        for row in product_rows:
+            sizes = tuple(items.get(row.id, ()))
+            newest = max([opened, row.version, *(item.version for item in sizes)])
+            look = {**row._mapping, "items": sizes, "version": newest}
+            product = ProductView(**look)
+            products.append(_same_or_newer(known.by_id.get(product.id), product))
+        return Catalog.of(products, opened)
 
-    def _same_or_newer(self, view: ItemView) -> ItemView:
-        old = self._catalog.items.get(view.id)
-        if old is None:
-            return view
-        if old.looks_like(view):
-            return old
-        version = max(view.version, old.version + 1)
-        return ItemView(view.id, view.product_id, view.sku, view.size, view.level, version)
 
-    def _product(self, row: object, items: list[ItemView]) -> ProductView:
-        values = dict(row)  # type: ignore[call-overload]
-        version = max([values.pop("version"), *(item.version for item in items)])
-        view = ProductView(**values, items=tuple(items), version=version)
-        old = self._catalog.by_id.get(view.id)
-        if old is None:
-            return view
-        if old.looks_like(view):
-            return old
-        version = max(version, old.version + 1)
-        return ProductView(**values, items=tuple(items), version=version)
+V = TypeVar("V", ItemView, ProductView)
+
+
+def _same_or_newer(old: V | None, view: V) -> V:
+    """Return the old view if it looks the same, else the new one under a version above its."""
+    if old is None:
+        return view
+    if old.looks_like(view):
+        return old
+    return replace(view, version=max(view.version, old.version + 1))
 
 
 _ITEMS = select(
     Item.id, Item.product_id, Item.sku, Item.size, Item.available, Item.version
 ).order_by(Item.id)
-_PRODUCTS = select(Product.__table__)
+_PRODUCTS = select(
+    *(Product.id, Product.sku, Product.brand, Product.name, Product.color, Product.price),
+    *(Product.main_image, Product.released, Product.position, Product.version),
+)
 
 #: Differs when the catalogue does. Most commits are of carts, and this costs less to read.
 _STAMP = select(CatalogStamp.changes)
@@ -232,4 +239,5 @@ def _for_sale(catalog: Catalog, item_id: int) -> tuple[object, ...]:
     if item is None:
         return ()
     product = catalog.product_of(item)
-    return (item.sold_out, product.released, product.price, product.name, item.size)
+    words = (product.brand, product.name, product.main_image, product.sku, item.size)
+    return (item.sold_out, product.released, product.price, *words)

@@ -9,15 +9,23 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from sqlalchemy.exc import DatabaseError
 
 from shop.carts import Carts, CartState, CartView
-from shop.changes import Changes, cart_id_of, cart_name, item_name, product_name
+from shop.changes import (
+    Changes,
+    cart_id_of,
+    cart_name,
+    product_id_of,
+    product_name,
+    sale_name,
+)
 from shop.db import CommitWatch, Database, now_ms
 from shop.fragments import Fragments
-from shop.inventory import Catalog, Inventory, ProductView, StockNews
+from shop.inventory import Inventory, ProductView, StockNews
 from shop.streams import HEARTBEAT, Hub, Message
 
 log = logging.getLogger(__name__)
@@ -27,6 +35,9 @@ POLL = 0.03
 
 #: For how long after telling the tabs further changes are gathered, in seconds.
 TICK = 0.015
+
+#: How many carts are rendered before other greenlets get their turn.
+TURN = 20
 
 #: How often everything that is watched is read anew, in seconds.
 SWEEP = 5.0
@@ -43,14 +54,14 @@ class OpenCarts:
     def keep(self, state: CartState, view: CartView) -> None:
         """Remember a cart as read, and what it shows: its items, and what it offers instead.
 
-        An older reading of a cart than the one remembered changes nothing.
+        An earlier reading of a cart than the one remembered changes nothing.
         """
         known = self.states.get(state.cart_id)
-        if known is not None and known.version > state.version:
+        if known is not None and known.reading > state.reading:
             return
         self.forget(state.cart_id)
         self.states[state.cart_id] = state
-        shown = {item_name(item_id) for item_id in state.item_ids}
+        shown = {sale_name(item_id) for item_id in state.item_ids}
         shown |= {product_name(line.product.id) for line in view.closed_lines}
         self._shown[state.cart_id] = shown
         for name in shown:
@@ -120,10 +131,10 @@ class Live:
                 if self._hub.is_watched(topic):  # its tab may have left while the cart was read
                     self._open.keep(state, view)
                 parts.append(self._fragments.cart_message(view))
-            else:
-                product = catalog.by_id.get(int(topic.partition(":")[2]))
-                if product is not None:
-                    parts.append(self._fragments.stock_message(product))
+            product_id = product_id_of(topic)
+            if product_id is not None:
+                product = catalog.by_id.get(product_id) or ProductView.gone_now(product_id)
+                parts.append(self._fragments.stock_message(product))
         return "".join(parts)
 
     def run(self) -> None:
@@ -136,23 +147,25 @@ class Live:
             self._wake.wait(POLL)
             self._wake.clear()
             now = time.monotonic()
+            told = False
             try:
                 if now >= sweep_at:
                     sweep_at = now + SWEEP
                     self._sweep()
                 self._listen()
-                self._tell()
+                told = self._tell()
+                if now >= beat_at:
+                    beat_at = now + HEARTBEAT
+                    self._hub.beat()
             except DatabaseError as error:
                 sweep_at = now
                 log.warning("the database does not answer, tabs wait: %s", error.orig or error)
                 time.sleep(0.5)
             except Exception:
                 log.exception("telling the tabs failed; everything is read anew")
-                sweep_at = now + 1.0
-            if now >= beat_at:
-                beat_at = now + HEARTBEAT
-                self._hub.beat()
-            if self._heard:
+                sweep_at = now
+                time.sleep(1.0)
+            if told:
                 time.sleep(TICK)
 
     def _listen(self) -> None:
@@ -174,55 +187,66 @@ class Live:
                 self._heard.add(cart_name(cart_id))
 
     def _hear_stock(self, news: StockNews) -> None:
-        names = {product_name(product_id) for product_id in news.products}
-        self.hear(names | {f"sale-of-{item_name(item_id)}" for item_id in news.items})
+        self.hear(product_name(product_id) for product_id in news.products)
+        self.hear(sale_name(item_id) for item_id in news.items)
 
-    def _tell(self) -> None:
+    def _tell(self) -> bool:
+        """Tell the tabs of all that was heard; return whether anything was."""
         heard, self._heard = self._heard, set()
         if not heard:
-            return
-        catalog = self._inventory.last_known
+            return False
         try:
-            self._tell_products(heard, catalog)
-            self._tell_carts(heard, catalog)
+            cart_ids = self._read_carts(heard)
         except BaseException:
             self._heard |= heard
             raise
+        cart_ids |= {cart_id for name in heard for cart_id in self._open.showing(name)}
+        for name in heard:
+            product_id = product_id_of(name)
+            if product_id is not None:
+                self._tell_one(name, partial(self._stock_message, product_id))
+        for count, cart_id in enumerate(cart_ids, 1):
+            self._tell_one(cart_name(cart_id), partial(self._cart_message, cart_id))
+            if count % TURN == 0:
+                time.sleep(0)  # rendering ten thousand carts must not hold up a request
+        return True
 
-    def _tell_products(self, heard: set[str], catalog: Catalog) -> None:
-        for topic in heard:
-            if topic.startswith("product:") and self._hub.is_watched(topic):
-                product_id = int(topic.partition(":")[2])
-                product = catalog.by_id.get(product_id) or ProductView.gone_now(product_id)
-                self._hub.send(topic, Message(self._fragments.stock_message(product)))
+    def _tell_one(self, topic: str, message: Callable[[], str]) -> None:
+        """Send a topic's tabs what is true of it. What fails for one is no harm to others."""
+        if not self._hub.is_watched(topic):
+            return
+        try:
+            text = message()
+            if text:
+                self._hub.send(topic, Message(text))
+        except Exception:
+            log.exception("the tabs that watch %s could not be told", topic.partition(":")[0])
 
-    def _tell_carts(self, heard: set[str], catalog: Catalog) -> None:
+    def _stock_message(self, product_id: int) -> str:
+        product = self._inventory.last_known.by_id.get(product_id)
+        return self._fragments.stock_message(product or ProductView.gone_now(product_id))
+
+    def _cart_message(self, cart_id: str) -> str:
+        state = self._open.states.get(cart_id)
+        if state is None:  # everybody has just left
+            return ""
+        view = CartView.of(state, self._inventory.last_known)
+        self._open.keep(state, view)
+        return self._fragments.cart_message(view)
+
+    def _read_carts(self, heard: set[str]) -> set[str]:
+        """Read the carts that changed, of those that tabs have open, and return their ids."""
         changed = {i for i in map(cart_id_of, heard) if i and self._hub.is_watched(cart_name(i))}
-        read = self._carts.states(changed)
-        for cart_id, state in list(read.items()):
+        leading: set[str] = set()
+        for cart_id, state in self._carts.states(changed).items():
             if state.merged_into is not None:
                 # The visitor's other cart: its tabs carry this one from now on.
                 self._hub.move(cart_name(cart_id), to=cart_name(state.merged_into))
-                read.pop(cart_id)
-                read[state.merged_into] = self._carts.state(state.merged_into)
-        touched = self._touched(heard) - read.keys()
-        states = [*read.values(), *(self._open.states[i] for i in touched)]
-        for state in states:
-            topic = cart_name(state.cart_id)
-            if self._hub.is_watched(topic):
-                view = CartView.of(state, catalog)
-                self._open.keep(state, view)
-                self._hub.send(topic, Message(self._fragments.cart_message(view)))
-
-    def _touched(self, heard: set[str]) -> set[str]:
-        """Return the open carts that show something of what was heard of, though unchanged."""
-        touched: set[str] = set()
-        for name in heard:
-            if name.startswith("sale-of-"):
-                touched |= self._open.showing(name.removeprefix("sale-of-"))
-            elif name.startswith("product:"):
-                touched |= self._open.showing(name)
-        return touched
+                state = self._carts.state(state.merged_into)
+            if self._hub.is_watched(cart_name(state.cart_id)):
+                self._open.keep(state, CartView.of(state, self._inventory.last_known))
+                leading.add(state.cart_id)
+        return leading
 
     def _deserted(self, topic: str) -> None:
         cart_id = cart_id_of(topic)

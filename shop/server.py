@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -41,6 +42,7 @@ FINISH = 5.0
 DRAINED = 1024 * 1024
 
 _TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_MALFORMED = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class _TooSlow(BaseException):
@@ -95,20 +97,28 @@ class Handler(WSGIHandler):
         return environ
 
     def handle_one_response(self) -> None:
-        if self.headers.get("Upgrade"):
+        if self.command == "GET" and self.headers.get("Upgrade", "").lower() == "websocket":
             self.close_connection = True  # what follows a WebSocket is no further request
             super().handle_one_response()
             return
         try:
             with gevent.Timeout(BODY, _TooSlow):
                 too_large = self._read_body()
-        except (_TooSlow, OSError):
-            self.close_connection = True
-            self.socket.sendall(_TIMED_OUT)
+        except _TooSlow:
+            self._give_up(_TIMED_OUT)
+            return
+        except OSError as error:
+            # With a number it is the connection that failed, else what came over it.
+            self._give_up(_MALFORMED if error.errno is None else b"")
             return
         super().handle_one_response()
         if too_large:
             self._drain()
+
+    def _give_up(self, answer: bytes) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.socket.sendall(answer)
 
     def _read_body(self) -> bool:
         """Read the body before the app runs: a slow client must not hold anything of the app.

@@ -86,11 +86,24 @@ def test_a_stream_with_a_forged_cookie_tells_of_products_only(
         assert set(tab.shown) == {"stock-2"}
 
 
-def test_products_that_nobody_knows_are_ignored(open_drop: RunningShop, shopper: Shopper) -> None:
-    unknown = ["999", "0", "-1", "x", "", "٢", "9" * 400, "1e3", " 1"]
-    with Tab(open_drop, shopper, [*unknown, 1, 1]) as tab:
+def test_what_is_no_products_number_is_ignored(open_drop: RunningShop, shopper: Shopper) -> None:
+    nonsense = ["-1", "x", "", "٢", "9" * 400, "1e3", " 1"]
+    with Tab(open_drop, shopper, [*nonsense, 1, 1]) as tab:
         tab.next()
         assert {name for name in tab.shown if name.startswith("stock-")} == {"stock-1"}
+
+
+def test_a_product_that_is_gone_is_said_to_be_and_watched_for_its_return(
+    drop: RunningShop, shopper: Shopper
+) -> None:
+    drop.flask("reset", "--yes")
+    with Tab(drop, shopper, [1, 2]) as tab:
+        tab.next()
+        assert "product-gone" in tab.shown["stock-1"]
+        drop.flask("seed")
+        drop.flask("release", "1", "2")
+        tab.until(lambda tab: "size-container" in tab.shown["stock-1"])
+        tab.until(lambda tab: "size-container" in tab.shown["stock-2"])
 
 
 def test_a_stream_gives_nobody_a_cart(open_drop: RunningShop) -> None:

@@ -66,15 +66,16 @@ def sell_out(per_tick: int, tick_ms: int, random_seed: int | None) -> None:
             raise CannotBeDone("nothing is released yet, so nothing can be sold")
         click.echo("Nothing is left to sell.")
         return
-    total = left
-    with click.progressbar(length=total, label="Selling out") as bar:
+    total = 0
+    with click.progressbar(length=left, label="Selling out") as bar:
         while left:
             started = time.monotonic()
             sold, left = parts.database.write(lambda tx: _sell_some(tx, chance, per_tick))
+            total += sold
             bar.update(sold)
             if left:
                 time.sleep(max(0.0, started + tick_ms / 1000 - time.monotonic()))
-    click.echo(f"Sold out: {total} pieces.")
+    click.echo(f"Sold out: {total} pieces sold.")
 
 
 def _for_sale(session: Session) -> dict[int, int]:

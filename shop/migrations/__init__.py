@@ -33,7 +33,11 @@ def migrate(database: Database, lock_folder: Path) -> bool:
     lock_folder.mkdir(parents=True, exist_ok=True)
     with open(lock_folder / ".migrate.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _migrate(database)
+        created = _migrate(database)
+        if created:
+            # It will hold names and addresses; its journals take over its mode.
+            Path(str(database.url.database)).chmod(0o600)
+        return created
 
 
 def _migrate(database: Database) -> bool:

@@ -83,7 +83,7 @@ def cart_ref(cart_id: str) -> str:
 
 
 class CartRecord(Base):
-    """A cart as it is kept. A visitor who never added anything has no record."""
+    """A cart as it is kept. A visitor who did nothing yet has no record."""
 
     __tablename__ = "carts"
 
@@ -167,10 +167,15 @@ _PUT_IN = insert(CartItem)
 _TAKE_OUT = delete(CartItem).where(
     CartItem.cart_id == bindparam("cart_id"), CartItem.item_id == bindparam("item_id")
 )
+# A line of a cart shows also the shoe's other sizes, when its own is gone: all of them count.
 _NEWEST = (
     select(func.max(Item.version), func.max(Product.version))
     .join(Item.product)
-    .where(Item.id.in_(bindparam("item_ids", expanding=True)))
+    .where(
+        Item.product_id.in_(
+            select(Item.product_id).where(Item.id.in_(bindparam("item_ids", expanding=True)))
+        )
+    )
 )
 
 

@@ -17,7 +17,7 @@ def index() -> Response:
     return show_page("catalog/index.html", watching=products, listings=listings)
 
 
-@bp.get("/products/<sku>")
+@bp.get("/products/<path:sku>")
 def product(sku: str) -> Response:
     found = parts.inventory.current().by_sku.get(sku)
     if found is None:

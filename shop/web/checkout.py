@@ -13,6 +13,7 @@ from shop.changes import cart_name, item_name
 from shop.checkout import (
     LIMITS,
     Buyer,
+    CartChanged,
     CartClosed,
     EmptyCart,
     Offer,
@@ -40,6 +41,9 @@ _MOST_PURCHASES = 2**31 - 1
 #: Where what was typed waits for the next try, in the visitor's own session.
 _DRAFT = "checkout_draft"
 
+#: In bytes: a browser drops a cookie of more than 4,096, and what it says with it.
+_LONGEST_DRAFT = 2400
+
 
 @bp.get("/checkout")
 def show() -> BaseResponse:
@@ -50,15 +54,15 @@ def show() -> BaseResponse:
 
 @bp.post("/checkout")
 def purchase() -> BaseResponse:
-    typed = {field: request.form.get(field, "")[: limit + 1] for field, limit in LIMITS.items()}
+    typed = {field: request.form.get(field, "") for field in LIMITS}
     cart_id = visitor.state.cart_id
     try:
-        offer, buyer = _offer(request.form), Buyer.check(typed)
+        offer, buyer = _offer(), Buyer.check(typed)
         currency = parts.settings.currency
         order = parts.database.write(lambda tx: buy(tx, cart_id, buyer, offer, currency))
     except WrongDetails as error:
         return _wrong_details(typed, error.messages)
-    except (EmptyCart, CartClosed, PriceChanged) as error:
+    except (EmptyCart, CartClosed, CartChanged, PriceChanged) as error:
         return _refused(typed, _why(error))
     return _bought(cart_id, order)
 
@@ -82,7 +86,8 @@ def _bought(cart_id: str, order: Order) -> BaseResponse:
 
 def _refused(typed: dict[str, str], why: str) -> BaseResponse:
     """Nothing was bought, by no fault of the form's: back to it, all that was typed kept."""
-    session[_DRAFT] = typed
+    if sum(len(text.encode()) for text in typed.values()) <= _LONGEST_DRAFT:
+        session[_DRAFT] = typed
     notice = Notice(why, PROBLEM)
     return show_cart(409, notice) if wants_fragments() else back_with(notice, "/checkout")
 
@@ -97,10 +102,12 @@ def _show_form(typed: Mapping[str, str], errors: dict[str, str], status: int = 2
     return show_page("checkout/show.html", status=status, typed=typed, errors=errors, limits=LIMITS)
 
 
-def _why(error: EmptyCart | CartClosed | PriceChanged) -> str:
+def _why(error: EmptyCart | CartClosed | CartChanged | PriceChanged) -> str:
     nothing = "Nothing was bought."
     if isinstance(error, EmptyCart):
         return f"Your cart is empty. {nothing}"
+    if isinstance(error, CartChanged):
+        return f"Your cart is not what it was on that page. {nothing} Look again, please."
     if isinstance(error, PriceChanged):
         return f"The price of {_listed(error.items)} is another now. {nothing} Look again, please."
     reasons = []
@@ -115,12 +122,12 @@ def _listed(items: list[Item]) -> str:
     return ", ".join(f"{item.product.name}, size {item.size}" for item in items)
 
 
-def _offer(form: Mapping[str, str]) -> Offer:
+def _offer() -> Offer:
     """Read the form's hidden fields: which purchase, and the prices that were shown."""
     try:
         seen = [pair.split(":") for pair in request.form.getlist("seen")]
         prices = {int(item_id): int(price) for item_id, price in seen}
-        purchase = int(form.get("purchase", ""))
+        purchase = int(request.form.get("purchase", ""))
         if not 0 <= purchase <= _MOST_PURCHASES:
             raise ValueError
         return Offer(purchase, prices)

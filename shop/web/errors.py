@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from flask import Flask, Response, render_template_string, request
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
 from shop.carts import CartState, CartView
@@ -47,6 +47,8 @@ def install(app: Flask) -> None:
 
 
 def _database_away(error: Exception) -> Response:
+    if isinstance(error, IntegrityError | ProgrammingError | DataError):
+        return _unexpected(error)  # it did answer: what was asked of it was wrong
     log.warning("%s %s: the database does not answer: %s", request.method, request.path, error)
     return _show(ServiceUnavailable(retry_after=2))
 

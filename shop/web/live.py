@@ -34,6 +34,7 @@ _MOST_PRODUCTS = 500
 
 #: WebSocket close code for a server that goes away: browsers come back after it (RFC 6455, 7.4.1).
 GOING_AWAY = 1001
+POLICY_VIOLATION = 1008
 
 _HEADERS = {
     "Content-Type": "text/event-stream",
@@ -51,6 +52,7 @@ def check_room() -> Response | None:
 
 @bp.get("/stream")
 def stream() -> Response:
+    parts.inventory.current()  # a database that is away is to be said before a stream begins
     topics = _topics()
     if _has_its_streams(topics):
         return Response(sse_event("", event="overflow"), headers=_HEADERS)
@@ -67,8 +69,10 @@ def socket(connection: Server) -> None:
         while connection.connected and not tab.closed:
             frames = [message.websocket for message in tab.take(HEARTBEAT)]
             connection.sock.send(b"".join(frames) or WEBSOCKET_PING)
-            connection.input_buffer.clear()  # a tab has nothing to say here
-        connection.close(GOING_AWAY)
+            if connection.input_buffer:  # a tab has nothing to say here
+                connection.close(POLICY_VIOLATION)
+        if connection.connected:
+            connection.close(GOING_AWAY)
     except (ConnectionClosed, OSError):
         pass
     finally:
@@ -139,13 +143,12 @@ def _present(topics: tuple[str, ...]) -> str:
 
 
 def _topics() -> tuple[str, ...]:
-    """Return what the request may watch: products that exist, and its own cookie's cart."""
-    known = parts.inventory.current().by_id
+    """Return what the request may watch: the products it names, its own cookies' cart."""
     asked = request.args.getlist("product")[:_MOST_PRODUCTS]
     numbers = {int(text) for text in asked if text.isascii() and text.isdigit() and len(text) < 19}
     cart_id = cart_of_cookie()
     cart = [cart_name(cart_id)] if cart_id is not None else []
-    return (*cart, *(product_name(number) for number in sorted(numbers) if number in known))
+    return (*cart, *(product_name(number) for number in sorted(numbers)))
 
 
 def _has_its_streams(topics: tuple[str, ...]) -> bool:

@@ -35,6 +35,7 @@ def install(app: Flask) -> None:
         MAX_CONTENT_LENGTH=MAX_BODY,
         MAX_FORM_MEMORY_SIZE=MAX_BODY,
         MAX_FORM_PARTS=100,
+        SOCK_SERVER_OPTIONS={"max_message_size": 1024},  # tabs listen; they have nothing to say
         SESSION_COOKIE_NAME="shop_session",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",

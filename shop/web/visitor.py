@@ -9,15 +9,17 @@ of that cart remembers the merged ones, so that the forms of all those tabs stay
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import cast
 
 from flask import Flask, Response, g, request
 from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
 from werkzeug.local import LocalProxy
 
 from shop.carts import CartState, CartView
-from shop.db import now_ms
+from shop.db import DatabaseBusy, now_ms
 from shop.models.cart import (
     EXPORT_MAX_AGE,
     cart_ref,
@@ -36,6 +38,9 @@ CART_MAX_AGE = 180 * 24 * 3600
 
 #: More first requests at once than any person makes: what is beyond is not looked at.
 _MOST_COOKIES = 16
+
+#: How many cookies are tried, that may be none of the shop's making.
+_MOST_TRIED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class Visitor:
         self._state: CartState | None = None
         #: whether the browser's copy of the cart is to be renewed with the answer
         self.changed = False
+        #: whether the cookies lead to one cart by now, so that the others can be let go
+        self.tidied = False
 
     @property
     def state(self) -> CartState:
@@ -99,19 +106,26 @@ class Visitor:
         states = {i: s if s.known else self._restored(s) for i, s in states.items()}
         leading = dict.fromkeys(state.merged_into or i for i, state in states.items())
         self.cart_id, *strays = leading
-        self.changed |= len(strays) > 0 or self.cart_id != self.cookies[0].cart_id
+        state = states.get(self.cart_id) or parts.carts.state(self.cart_id)
         if strays:
-            return parts.carts.merge(self.cart_id, strays)
-        return states.get(self.cart_id) or parts.carts.state(self.cart_id)
+            try:
+                state = parts.carts.merge(self.cart_id, strays)
+            except DatabaseBusy:
+                return state  # the cookies stay, and a later request merges what they name
+        self.changed |= len(self.cookies) > 1 or self.cart_id != self.cookies[0].cart_id
+        self.tidied = True
+        return state
 
     def _restored(self, state: CartState) -> CartState:
         exported = request.cookies.get(EXPORT_COOKIE, "")
         skus = import_cart(_export_signer(), state.cart_id, exported) if exported else []
         there = [sku for sku in skus if sku in parts.inventory.current().item_ids]
-        return parts.carts.restore(state.cart_id, there) if there else state
+        with suppress(DatabaseBusy):  # a later request restores it
+            return parts.carts.restore(state.cart_id, there) if there else state
+        return state
 
 
-visitor: Visitor = LocalProxy(lambda: _current())  # type: ignore[assignment]
+visitor = cast(Visitor, LocalProxy(lambda: _current()))
 
 
 def install(app: Flask) -> None:
@@ -120,9 +134,9 @@ def install(app: Flask) -> None:
 
 
 def cart_of_cookie() -> str | None:
-    """Return the id of the cart that the request's own signed cookie names, if it has one.
+    """Return the id of the cart that the request's own signed cookies lead to.
 
-    Gives no new visitor a cart, and leaves it to the pages to merge several.
+    None without one: a stream gives no new visitor a cart.
     """
     return visitor.state.cart_id if _read_cookies() else None
 
@@ -136,12 +150,11 @@ def _current() -> Visitor:
 
 def _read_cookies() -> list[CartCookie]:
     if "cart_cookies" not in g:
-        names = [name for name in request.cookies if name.startswith(CART_COOKIE)]
-        read = [_read_cookie(name) for name in names[:_MOST_COOKIES]]
-        g.cart_cookies = sorted(
-            (cookie for cookie in read if cookie is not None),
-            key=lambda cookie: (cookie.born, cookie.cart_id),
-        )
+        names = [name for name in request.cookies if name.startswith(_prefix())]
+        read = [_read_cookie(name) for name in names[:_MOST_TRIED]]
+        good = [cookie for cookie in read if cookie is not None]
+        good.sort(key=lambda cookie: (cookie.born, cookie.cart_id))
+        g.cart_cookies = good[:_MOST_COOKIES]
     found: list[CartCookie] = g.cart_cookies
     return found
 
@@ -164,8 +177,7 @@ def _remember(response: Response) -> Response:
         merged = [ref for ref in visitor.merged_refs if ref != visitor.ref]
         value = _cart_signer().dumps([visitor.cart_id, born, *merged])
         _set(response, keep, value, CART_MAX_AGE)
-    # Strays are let go only by an answer that has merged them.
-    if visitor._state is not None:
+    if visitor.tidied:
         for name in names - {keep}:
             response.delete_cookie(name, httponly=True, samesite="Lax", secure=_secure())
     if visitor.changed:
@@ -177,7 +189,12 @@ def _remember(response: Response) -> Response:
 
 
 def _cookie_name(cart_id: str) -> str:
-    return CART_COOKIE + cart_ref(cart_id)[:8]
+    return _prefix() + cart_ref(cart_id)[:8]
+
+
+def _prefix() -> str:
+    # Browsers take a __Host- cookie from this very host only: no sibling domain can plant a cart.
+    return f"__Host-{CART_COOKIE}" if _secure() else CART_COOKIE
 
 
 def _set(response: Response, name: str, value: str, max_age: int) -> None:
