@@ -1,4 +1,8 @@
-"""The shop as a WSGI app, and the embedded server when run: `python wsgi.py`."""
+"""The shop as a WSGI app, and the embedded server when run: `python wsgi.py`.
+
+Run, it creates or migrates the database first. A server that only imports the app finds it so
+after any `flask` command.
+"""
 
 from gevent import monkey
 

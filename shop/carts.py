@@ -69,6 +69,11 @@ class Line:
     def closed(self) -> bool:
         return self.item.sold_out or not self.product.released
 
+    @property
+    def closed_word(self) -> str:
+        """What a shopper reads of a line that can't be bought now."""
+        return "Sold out" if self.sold_out else "Not released"
+
 
 @dataclass(frozen=True)
 class CartView:
@@ -98,6 +103,12 @@ class CartView:
     @cached_property
     def closed_lines(self) -> tuple[Line, ...]:
         return tuple(line for line in self.lines if line.closed)
+
+    @property
+    def closed_word(self) -> str:
+        """What a shopper reads of the lines that can't be bought now, taken together."""
+        sold_out = any(line.sold_out for line in self.closed_lines)
+        return "Sold out" if sold_out else "Not released"
 
     @property
     def can_be_bought(self) -> bool:

@@ -12,11 +12,6 @@ from collections.abc import Callable, Iterable
 Hearer = Callable[[frozenset[str]], None]
 
 
-def item_name(item_id: int) -> str:
-    """Name an item in an announcement."""
-    return f"item:{item_id}"
-
-
 def product_name(product_id: int) -> str:
     """Name a product in an announcement, and the topic of the tabs that show it."""
     return f"product:{product_id}"
