@@ -33,6 +33,7 @@ def main() -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    parts.database.close()
     return 0
 
 

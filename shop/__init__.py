@@ -25,6 +25,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     """
     settings = load_settings(environ)
     app = Flask(__name__, static_folder=None, instance_path=str(settings.instance))
+    app.url_map.merge_slashes = False  # an address has one spelling; others are not here
     install_presentation(app, settings)
     install_parts(app, settings)
     install_assets(app, ROOT / "shop" / "static", settings.instance / "static")

@@ -39,6 +39,7 @@ def install_assets(app: Flask, source: Path, cache: Path) -> None:
         root=str(files),
         prefix=prefix,
         max_age=FAR_FUTURE,
+        allow_all_origins=False,
         immutable_file_test=lambda path, url: True,
         add_headers_function=_harden,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,16 @@ from shop.models import Cart, CartRecord, Item, NotReleased, Order, OrderLine, O
 
 #: The most characters that are taken, by field.
 LIMITS = {"email": 254, "name": 200, "address": 1000}
+
+#: Unicode categories of what is no text: controls, surrogates, private and unassigned ones.
+#: Format characters stay: names in Persian or Sinhala are not spelled right without them.
+_NO_TEXT = frozenset({"Cc", "Cs", "Co", "Cn"})
+
+#: What turns the direction of text around, and with it what others read (Unicode TR 9).
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+#: Soft hyphen and byte order mark come along when text is pasted, and mean nothing.
+_UNSEEN = frozenset("\u00ad\ufeff")
 
 
 class EmptyCart(Exception):
@@ -162,15 +173,16 @@ def _order_line(item: Item) -> OrderLine:
 
 
 def _tidy(text: str) -> str:
-    lines = (" ".join(line.split()) for line in text.strip().splitlines())
+    shown = "".join(character for character in text if character not in _UNSEEN)
+    lines = (" ".join(line.split()) for line in shown.strip().splitlines())
     return "\n".join(line for line in lines if line)
 
 
 def _wrong(field: str, text: str) -> str:
     if len(text) > LIMITS[field]:
-        return f"Too long: at most {LIMITS[field]} characters."
-    if any(not c.isprintable() and c != "\n" for c in text):
-        return "There is a character in it that can’t be printed."
+        return f"This {field} is too long: at most {LIMITS[field]} characters, please."
+    if any(unicodedata.category(c) in _NO_TEXT and c != "\n" for c in text) or _TURNING & {*text}:
+        return f"There is a character in this {field} that can’t be printed."
     if field == "email":
         return _wrong_email(text)
     if field == "name":

@@ -176,7 +176,11 @@ def _secret_key(environ: Mapping[str, str], instance: Path) -> str:
     if key and len(key) < SECRET_KEY_MIN_LENGTH:
         allowed = f"at least {SECRET_KEY_MIN_LENGTH} characters are needed"
         raise SettingError("SHOP_SECRET_KEY", "…", allowed)
-    return key or _generated_key(instance / "secret_key")
+    try:
+        return key or _generated_key(instance / "secret_key")
+    except OSError as error:
+        allowed = f"a folder that can be written is allowed ({error.strerror})"
+        raise SettingError("SHOP_INSTANCE", str(instance), allowed) from None
 
 
 def _generated_key(file: Path) -> str:

@@ -13,14 +13,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 
 #: How long a writer waits for the write lock, in seconds, before it gives up.
@@ -128,6 +128,11 @@ class Database:
         self._inode = inode
 
     def close(self) -> None:
+        """Put everything into the one file, as far as nobody else uses it, and let it go."""
+        with suppress(DatabaseError), self.engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            if raw is not None:
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.engine.dispose()
 
 

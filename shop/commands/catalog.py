@@ -23,7 +23,7 @@ def seed(random_seed: int | None) -> None:
 
     \b
     Example:
-      flask seed --random-seed 7
+      bin/flask seed --random-seed 7
     """
     try:
         parts.database.write(lambda session: seed_demo(session, random_seed))
@@ -40,7 +40,7 @@ def reset(yes: bool) -> None:
 
     \b
     Example:
-      flask reset --yes
+      bin/flask reset --yes
     """
     if not yes:
         raise WrongCall("this deletes all products, carts and orders; say so with --yes")
@@ -63,8 +63,8 @@ def release(products: tuple[str, ...]) -> None:
 
     \b
     Examples:
-      flask release 1 2
-      flask release OST-KILN
+      bin/flask release 1 2
+      bin/flask release OST-KILN
     """
     try:
         results = parts.database.write(lambda session: _release(session, products))

@@ -9,8 +9,7 @@ from sqlalchemy import select
 
 from shop.commands import WrongCall, on_database
 from shop.fragments import format_money
-from shop.models import Order
-from shop.models.order import UnknownOrder
+from shop.models import Order, UnknownOrder
 from shop.parts import parts
 
 
@@ -27,8 +26,8 @@ def list_orders(as_json: bool) -> None:
 
     \b
     Examples:
-      flask orders list
-      flask orders list --json | jq length
+      bin/flask orders list
+      bin/flask orders list --json | jq length
     """
     with parts.database.reading() as session:
         found = session.scalars(select(Order).order_by(Order.id)).all()
@@ -68,7 +67,7 @@ def show_order(number: str, as_json: bool) -> None:
 
     \b
     Example:
-      flask orders show K7QX-4MNP
+      bin/flask orders show K7QX-4MNP
     """
     with parts.database.reading() as session:
         try:

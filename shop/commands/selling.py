@@ -18,14 +18,20 @@ from shop.parts import parts
 
 @click.command()
 @click.argument("sku")
-@click.option("--count", type=click.IntRange(1, MOST_PIECES), default=1, show_default=True)
+@click.option(
+    "--count",
+    type=click.IntRange(1, MOST_PIECES),
+    default=1,
+    show_default=True,
+    help="How many pieces.",
+)
 @on_database
 def sell(sku: str, count: int) -> None:
     """Sell pieces of an item: all that were asked for, or none.
 
     \b
     Example:
-      flask sell OST-KILN-095 --count 3
+      bin/flask sell OST-KILN-095 --count 3
     """
 
     def work(session: Session) -> int:
@@ -55,7 +61,7 @@ def sell_out(per_tick: int, tick_ms: int, random_seed: int | None) -> None:
 
     \b
     Example:
-      flask sell-out --per-tick 50 --tick-ms 100
+      bin/flask sell-out --per-tick 50 --tick-ms 100
     """
     chance = random.Random(random_seed)
     with parts.database.reading() as session:

@@ -36,8 +36,8 @@ def list_stock(as_json: bool) -> None:
 
     \b
     Examples:
-      flask stock list
-      flask stock list --json | jq '.[] | select(.level == "low")'
+      bin/flask stock list
+      bin/flask stock list --json | jq '.[] | select(.level == "low")'
     """
     with parts.database.reading() as session:
         items = session.scalars(select(Item).order_by(Item.id)).all()
@@ -75,7 +75,7 @@ def set_stock(sku: str, count: int) -> None:
 
     \b
     Example:
-      flask stock set OST-KILN-095 20
+      bin/flask stock set OST-KILN-095 20
     """
     _change(sku, lambda item: item.set_stock(count))
 
@@ -89,7 +89,7 @@ def add_stock(sku: str, count: int) -> None:
 
     \b
     Example:
-      flask stock add OST-KILN-095 12
+      bin/flask stock add OST-KILN-095 12
     """
     _change(sku, lambda item: item.stock_up(count))
 

@@ -15,6 +15,10 @@ from alembic.util import CommandError
 from shop.db import Database
 
 
+class DatabaseMissing(click.ClickException):
+    """The database was taken away from beside its journal."""
+
+
 class DatabaseTooNew(click.ClickException):
     """The database was migrated by a newer release than this one."""
 
@@ -29,7 +33,13 @@ def migrate(database: Database, lock_folder: Path) -> bool:
 
     Raises:
         DatabaseTooNew: it comes from a newer release. Nothing was changed.
+        DatabaseMissing: its file was taken away. None was put in its place.
     """
+    file = Path(str(database.url.database))
+    journal = file.with_name(f"{file.name}-wal")
+    if not file.exists() and journal.exists() and journal.stat().st_size:
+        # What was sold last is in there; beside a new file, SQLite would throw it away.
+        raise DatabaseMissing(f"{file} is missing, but its journal {journal.name} is there")
     lock_folder.mkdir(parents=True, exist_ok=True)
     with open(lock_folder / ".migrate.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -11,7 +11,7 @@ from shop.models.catalog import (
     UnknownItem,
     UnknownProduct,
 )
-from shop.models.order import Order, OrderLine
+from shop.models.order import Order, OrderLine, UnknownOrder
 
 __all__ = [
     "AlreadyInCart",
@@ -28,5 +28,6 @@ __all__ = [
     "Product",
     "Unavailable",
     "UnknownItem",
+    "UnknownOrder",
     "UnknownProduct",
 ]

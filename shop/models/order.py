@@ -68,12 +68,10 @@ class Order(Base):
         return order
 
     @classmethod
-    def of_cart(cls, session: Session, cart_id: str, purchase: int | None = None) -> Order | None:
-        """Return a cart's order: that of a given purchase, or of its last one."""
+    def of_cart(cls, session: Session, cart_id: str, purchase: int) -> Order | None:
+        """Return the order that a cart's purchase made, counted from 0."""
         chosen = select(cls).where(cls.cart_ref == cart_ref(cart_id))
-        if purchase is not None:
-            chosen = chosen.where(cls.purchase == purchase)
-        return session.scalar(chosen.order_by(cls.purchase.desc()).limit(1))
+        return session.scalar(chosen.where(cls.purchase == purchase))
 
 
 class OrderLine(Base):

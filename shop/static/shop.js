@@ -34,12 +34,12 @@
   });
 
   // --- Focus stays near where it was -------------------------------------------------------
-  // The focused line of a cart, or a notice, may be gone after a swap.
+  // The focused line of a cart, a notice or a size may be gone or sold out after a swap.
 
-  const STEPS = ".cart-item__remove, .notice__swap, .notice__dismiss";
+  const STEPS = ".cart-item__remove, .notice__swap, .notice__dismiss, .size-container__entry:enabled";
 
   const placeOf = (element) => {
-    const part = element?.closest("#cart, #notices");
+    const part = element?.closest("#cart, #notices, .size-container");
     return part && { element, part, index: [...part.querySelectorAll(STEPS)].indexOf(element) };
   };
 
@@ -77,8 +77,12 @@
     if (leaving || (root.dataset.live === "on") === on) return;
     root.dataset.live = on ? "on" : "off";
     clearTimeout(saying);
-    if (on) status.textContent = "";
-    else saying = setTimeout(sayOff, SAY_SO_AFTER);
+    if (on) {
+      status.textContent = "";
+      unsay();
+    } else {
+      saying = setTimeout(sayOff, SAY_SO_AFTER);
+    }
   };
 
   const sayOff = () => {
@@ -123,14 +127,39 @@
     if (persisted) location.reload(); // kept by the browser as it was: what it shows is of then
   });
 
-  // --- Actions that could not be sent ---------------------------------------------------------
+  // --- Actions that could not be sent, or take long --------------------------------------------
 
-  document.addEventListener("htmx:error", ({ target, detail }) => {
-    if (leaving || target === live || !detail.ctx) return;
+  const LONG = 2000; // milliseconds after which a shopper wonders
+
+  const say = (text) => {
     const notice = document.createElement("div");
     notice.className = "notice notice--problem";
-    notice.textContent = "The shop can’t be reached right now. When it is back, your cart here is as it really is.";
+    notice.id = "notice-unsent";
+    const words = document.createElement("p");
+    words.className = "notice__text";
+    words.textContent = text;
+    const dismiss = document.createElement("button");
+    dismiss.className = "notice__dismiss";
+    dismiss.type = "button";
+    dismiss.dataset.dismiss = "";
+    dismiss.setAttribute("aria-label", "Dismiss");
+    dismiss.textContent = "×";
+    notice.append(words, dismiss);
     document.getElementById("notices-action").replaceChildren(notice);
+  };
+
+  const unsay = () => document.getElementById("notice-unsent")?.remove();
+
+  document.addEventListener("htmx:before:request", ({ target, detail }) => {
+    if (target === live) return;
+    detail.ctx.wondering = setTimeout(() => say("The shop has not answered yet: still trying."), LONG);
+  });
+  document.addEventListener("htmx:finally:request", ({ detail }) => {
+    clearTimeout(detail.ctx?.wondering);
+  });
+  document.addEventListener("htmx:error", ({ target, detail }) => {
+    if (leaving || target === live || !detail.ctx) return;
+    say("The shop can’t be reached right now. When it is back, your cart here is as it really is.");
   });
 
   // --- A purchase is sent once ----------------------------------------------------------------

@@ -21,7 +21,7 @@ from shop.checkout import (
     WrongDetails,
     buy,
 )
-from shop.models import Item, Order
+from shop.models import Item, Order, UnknownOrder
 from shop.parts import parts
 from shop.web.pages import (
     PROBLEM,
@@ -40,6 +40,9 @@ _MOST_PURCHASES = 2**31 - 1
 
 #: Where what was typed waits for the next try, in the visitor's own session.
 _DRAFT = "checkout_draft"
+
+#: Where the number of the last order is: who shares a cart doesn't share what was bought from it.
+_RECEIPT = "receipt"
 
 #: In bytes: a browser drops a cookie of more than 4,096, and what it says with it.
 _LONGEST_DRAFT = 2400
@@ -70,14 +73,16 @@ def purchase() -> BaseResponse:
 @bp.get("/checkout/complete")
 def complete() -> BaseResponse:
     with parts.database.reading() as reading:
-        order = Order.of_cart(reading, visitor.state.cart_id)
-        if order is None:
+        try:
+            order = Order.find(reading, session.get(_RECEIPT, ""))
+        except UnknownOrder:
             return back_with(Notice("There is no receipt: nothing was bought yet."), "/")
         return show_page("checkout/complete.html", order=order)
 
 
 def _bought(cart_id: str, order: Order) -> BaseResponse:
     session.pop(_DRAFT, None)
+    session[_RECEIPT] = order.number
     parts.changes.announce([cart_name(cart_id)])  # what was sold, the inventory finds by itself
     with suppress(DatabaseError):  # it is bought, whatever happens to the database now
         visitor.state = parts.carts.state(cart_id)
@@ -86,13 +91,18 @@ def _bought(cart_id: str, order: Order) -> BaseResponse:
 
 def _refused(typed: dict[str, str], why: str) -> BaseResponse:
     """Nothing was bought, by no fault of the form's: back to it, all that was typed kept."""
-    if sum(len(text.encode()) for text in typed.values()) <= _LONGEST_DRAFT:
-        session[_DRAFT] = typed
+    _keep_draft(typed)
     notice = Notice(why, PROBLEM)
     return show_cart(409, notice) if wants_fragments() else back_with(notice, "/checkout")
 
 
+def _keep_draft(typed: dict[str, str]) -> None:
+    if sum(len(text.encode()) for text in typed.values()) <= _LONGEST_DRAFT:
+        session[_DRAFT] = typed
+
+
 def _wrong_details(typed: dict[str, str], messages: dict[str, str]) -> BaseResponse:
+    _keep_draft(typed)
     if wants_fragments():
         return show_cart(422, Notice(" ".join(messages.values()), PROBLEM))
     return _show_form(typed, messages, 422)

@@ -37,10 +37,10 @@ EXPORT_COOKIE = "cart_export"
 CART_MAX_AGE = 180 * 24 * 3600
 
 #: More first requests at once than any person makes: what is beyond is not looked at.
-_MOST_COOKIES = 16
+_MOST_COOKIES = 40
 
 #: How many cookies are tried, that may be none of the shop's making.
-_MOST_TRIED = 64
+_MOST_TRIED = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +171,15 @@ def _remember(response: Response) -> Response:
     if "visitor" not in g:
         return response
     keep = _cookie_name(visitor.cart_id)
-    names = {cookie.name for cookie in visitor.cookies}
+    names = {name for name in request.cookies if name.startswith(_prefix())}
     if visitor.changed or keep not in names:
         born = visitor.cookies[0].born if visitor.cookies else now_ms()
         merged = [ref for ref in visitor.merged_refs if ref != visitor.ref]
         value = _cart_signer().dumps([visitor.cart_id, born, *merged])
         _set(response, keep, value, CART_MAX_AGE)
-    if visitor.tidied:
-        for name in names - {keep}:
+    if visitor.tidied or visitor.is_new:
+        # No more at a time than clients take headers (100 in Python's own, for one).
+        for name in sorted(names - {keep})[:_MOST_COOKIES]:
             response.delete_cookie(name, httponly=True, samesite="Lax", secure=_secure())
     if visitor.changed:
         items = parts.inventory.last_known.items  # no question to the database fails an answer
