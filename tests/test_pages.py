@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import brotli  # type: ignore[import-untyped]
 import pytest
@@ -25,6 +25,7 @@ from tests.shopper import (
     Tab,
     cookies_of,
     element,
+    inputs_of,
     items_in,
     notices_in,
     partials_in,
@@ -597,3 +598,24 @@ def test_a_form_full_of_unreadable_bytes_is_refused(shopper: Shopper) -> None:
     assert answer.status in (400, 422)
     assert shopper.cart() == [FREE]
     assert BUYER["email"] not in answer.text
+
+
+def test_a_sku_of_awkward_characters_has_a_page_and_its_form_leads_back_there(
+    shop: RunningShop, shopper: Shopper
+) -> None:
+    sku = "OST/É 1#2?3%"
+    shop.sql("UPDATE products SET sku = ? WHERE id = 1", sku)
+    try:
+        links = re.findall(r'href="(/products/[^"]+)"', shopper.get("/").text)
+        (path,) = {link for link in links if unquote(link) == f"/products/{sku}"}
+        page = shopper.get(path)
+        assert page.status == 200
+        back = dict(inputs_of(page.text))["back"]
+        answer = shopper.post("/cart/items", {"item_id": str(FREE), "back": back})
+        again = shopper.follow(answer)
+        assert again.status == 200
+        assert "<h1" in again.text and 'id="stock-1"' in again.text
+        assert 'id="stock-2"' not in again.text
+        assert items_in(again.text) == [FREE]
+    finally:
+        shop.sql("UPDATE products SET sku = 'OST-TIDELINE' WHERE id = 1")

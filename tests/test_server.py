@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import statistics
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -71,8 +72,18 @@ def drip(connection: socket.socket, line: bytes) -> None:
             b"POST /cart/items HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
             b"1\r\nx\r\n",
         ),
+        (
+            b"POST /cart/items HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\n"
+            b"Connection: upgrade\r\nContent-Length: 9999\r\n\r\n",
+            b"x",
+        ),
+        (
+            b"POST /cart/items HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            b"Connection: upgrade\r\nContent-Length: 9999\r\n\r\n",
+            b"x",
+        ),
     ],
-    ids=["head", "first line", "body", "chunks"],
+    ids=["head", "first line", "body", "chunks", "upgrade", "websocket"],
 )
 def test_a_request_that_never_comes_to_its_end_is_cut_off(
     hurried: RunningShop, head: bytes, line: bytes
@@ -191,6 +202,23 @@ def test_nonsense_is_refused_without_a_word_of_the_inside(
         answer = read_to_the_end(connection)
     assert b"Traceback" not in answer and b" 500 " not in answer.split(b"\r\n")[0]
     assert Shopper(open_drop).get("/").status == 200
+
+
+@pytest.mark.parametrize("reset", [True, False], ids=["by a reset", "by the end"])
+@pytest.mark.parametrize("body", [b"Content-Length: 99", b"Transfer-Encoding: chunked"])
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_worth_a_word(
+    drop: RunningShop, body: bytes, reset: bool
+) -> None:
+    for _ in range(5):
+        with connect(drop) as leaving:
+            if reset:
+                leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            head = b"POST /cart/items HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n" % body
+            leaving.sendall(head + b"5\r\nite")
+            assert Shopper(drop).get("/healthz").status == 200, "it has arrived by now"
+    assert Shopper(drop).get("/").status == 200
+    assert drop.stop() == 0
+    assert "Traceback" not in "".join(drop.output)
 
 
 # --- The end --------------------------------------------------------------------------------

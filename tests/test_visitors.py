@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -217,6 +218,28 @@ def test_more_cart_cookies_than_a_browser_could_have_do_no_harm(open_drop: Runni
     shopper.add(1)
     shopper.cookies |= {f"cart-{number:08x}": "nonsense" for number in range(100)}
     assert shopper.cart() == [1]
+
+
+def test_a_page_does_not_wait_long_to_merge_carts_and_a_later_one_does_it(
+    drop: RunningShop,
+) -> None:
+    shopper, pages = Shopper(drop), first_pages(drop, 2)
+    for item_id, page in enumerate(pages, 1):
+        shopper.cookies.clear()
+        shopper.keep_cookies(page)
+        assert add_with(shopper, token_of(page.text), item_id).status == 200
+    shopper.keep_cookies(pages[0])
+    with closing(drop.connect()) as other:
+        other.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        page_meanwhile = shopper.get("/")
+        lasted = time.monotonic() - started
+        other.execute("ROLLBACK")
+    assert page_meanwhile.status == 200
+    assert lasted < 2
+    assert len(cart_cookies(shopper)) == 2
+    assert shopper.cart() == [1, 2]
+    assert len(cart_cookies(shopper)) == 1
 
 
 # --- The signed export ----------------------------------------------------------------------
