@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import os
 import re
 import shutil
 import socket
@@ -504,29 +503,6 @@ def test_money_is_shown_in_the_currency_of_the_shop(
     page = shop.page()
     assert "¥12,000" in page
     assert re.search(r'--level-low"[^>]* value="6"', page), "250 pieces"
-
-
-@pytest.mark.parametrize("elsewhere", ["/", str(ROOT), str(ROOT / "shop")])
-def test_relative_settings_mean_the_same_shop_from_everywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: str
-) -> None:
-    relative = os.path.relpath(tmp_path, ROOT)
-    monkeypatch.chdir(elsewhere)
-    settings = load_settings({"SHOP_INSTANCE": relative})
-    assert settings.instance == tmp_path
-    named = load_settings(
-        {"SHOP_INSTANCE": relative, "SHOP_DATABASE_URL": f"sqlite:///{relative}/other.sqlite3"}
-    )
-    assert Path(str(named.database_url.database)).resolve() == tmp_path / "other.sqlite3"
-
-
-def test_a_database_that_is_named_starts_empty(
-    tmp_path: Path, open_shop: Callable[..., RunningShop]
-) -> None:
-    shop = open_shop(SHOP_DATABASE_URL=f"sqlite:///{tmp_path}/named.sqlite3")
-    assert "Nothing here yet" in shop.page()
-    assert (tmp_path / "named.sqlite3").exists()
-    assert not shop.database.exists()
 
 
 @pytest.mark.parametrize("elsewhere", ["/", str(ROOT), str(ROOT / "shop")])
