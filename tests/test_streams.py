@@ -549,6 +549,43 @@ def test_a_server_without_sockets_to_hand_over_streams_as_well(
             server.terminate()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [b"\x81\x85\0\0\0\0hello", b"\x01\xfe\x08\x00\0\0\0\0" + b"x" * 2000],
+    ids=["a word", "much"],
+)
+def test_a_socket_that_says_something_is_closed(open_drop: RunningShop, said: bytes) -> None:
+    with SocketTab(open_drop, products=[1]) as tab:
+        tab.next()
+        tab.socket.sendall(said)
+        with pytest.raises((EOFError, OSError, websocket.WebSocketConnectionClosedException)):
+            tab.until(lambda _: False, 3)
+
+
+@pytest.mark.parametrize("is_open", [True, False], ids=["a tab is open", "no tab is open"])
+def test_a_backup_that_is_put_in_place_is_seen_at_once(
+    drop: RunningShop, tmp_path: Path, is_open: bool
+) -> None:
+    with closing(drop.connect()) as source, closing(sqlite3.connect(tmp_path / "backup")) as copy:
+        source.backup(copy)
+    shopper = Shopper(drop)
+    shopper.add(1)
+    set_stock(drop, 2, 0)
+    with ExitStack() as stack:
+        tab = stack.enter_context(Tab(drop, shopper, [1])) if is_open else None
+        if tab:
+            tab.next()
+        shown = version_in(shopper.get("/").text)
+        drop.sql("PRAGMA wal_checkpoint(TRUNCATE)")  # else the old log is read over the backup
+        (tmp_path / "backup").replace(drop.database)
+        page = shopper.get("/").text
+        assert "--level-out" not in element(page, "stock-1").split('value="3"')[0]
+        assert version_in(page) > shown
+        if tab:
+            tab.until(lambda tab: tab.level(1, 2) != "out")
+            assert version_in(tab.shown["cart"]) >= shown
+
+
 # --- Last, as it waits longest --------------------------------------------------------------
 
 
