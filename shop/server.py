@@ -29,6 +29,10 @@ IDLE = 60.0
 #: Seconds from the first byte of a request to the end of its head.
 HEAD = 10.0
 
+#: The most bytes in a line of a head, and the most lines.
+LONGEST_LINE = 64 * 1024
+MOST_LINES = 100
+
 #: Seconds for reading a request's body.
 BODY = 20.0
 
@@ -91,10 +95,11 @@ class Handler(WSGIHandler):
             idle.discard(me)
         return False
 
-    def read_request(self, raw_requestline: str) -> bool:
-        read: bool = super().read_request(raw_requestline)
-        _check_head(self.headers.headers)
-        return read
+    def MessageClass(self, *args: Any) -> Any:
+        """Read the headers, from the raw lines, before anything is made of them."""
+        lines = _read_head(self.rfile)
+        _check_head([line.decode("latin-1") for line in lines])
+        return super().MessageClass(BytesIO(b"".join(lines) + b"\r\n"), 0)
 
     def get_environ(self) -> dict[str, Any]:
         self._stop_clock()
@@ -115,7 +120,7 @@ class Handler(WSGIHandler):
             return
         except OSError as error:
             # With a number it is the connection that failed, else what came over it.
-            self._give_up(_MALFORMED if error.errno is None else b"")
+            self._give_up(b"" if isinstance(error.errno, int) else _MALFORMED)
             return
         super().handle_one_response()
         if too_large:
@@ -170,25 +175,37 @@ class Handler(WSGIHandler):
             self._deadline = None
 
 
+def _read_head(source: Any) -> list[bytes]:
+    """Read header lines up to the empty one that ends them.
+
+    Raises:
+        ValueError: there are too many, or one is too long; answered with 400.
+    """
+    lines: list[bytes] = []
+    while (line := source.readline(LONGEST_LINE + 1)).strip(b"\r\n"):
+        lines.append(line)
+        if len(line) > LONGEST_LINE or len(lines) > MOST_LINES:
+            raise ValueError("too long a head")
+    return lines
+
+
 def _check_head(lines: list[str]) -> None:
     """Refuse a head that a proxy in front might read in another way than this server does.
 
-    Each is a known way of smuggling a request past a proxy: see RFC 9112, sections 5.1, 6.1
-    and 6.3, which ask for a 400.
+    Each is a known way of smuggling a request past a proxy: see RFC 9112, sections 5.1, 5.2,
+    6.1 and 6.3, which ask for a 400.
 
     Raises:
         ValueError: answered with 400.
     """
-    if any("\0" in line or "\r" in line.rstrip("\r\n") for line in lines):
-        raise ValueError("control characters in the head")
-    fields = [line.partition(":") for line in lines if line[:1] not in (" ", "\t")]
-    if any(name != name.strip() or not colon for name, colon, _ in fields):
-        raise ValueError("a header without a proper name")
     values: dict[str, list[str]] = {}
-    for name, _, value in fields:
+    for line in lines:
+        name, colon, value = line.rstrip("\r\n").partition(":")
+        if not colon or name != name.strip() or "\r" in value or "\0" in line:
+            raise ValueError("a header that is none")
         values.setdefault(name.lower(), []).append(value.strip())
     coding, length = values.get("transfer-encoding"), values.get("content-length")
-    if coding is not None and (coding != ["chunked"] or length is not None):
+    if coding is not None and ([c.lower() for c in coding] != ["chunked"] or length is not None):
         raise ValueError("an unclear transfer encoding")
     if length is not None and (len(length) > 1 or not re.fullmatch("[0-9]{1,18}", length[0])):
         raise ValueError("an unclear content length")

@@ -347,3 +347,32 @@ def test_a_shop_that_was_killed_knows_every_cart(
         shopper.cookies.pop("cart_export")  # not by the export: by the database
     drop.start()
     assert [shopper.cart() for shopper in shoppers] == [[1]] * 5
+
+
+def test_a_malformed_chunk_is_refused(open_drop: RunningShop) -> None:
+    head = b"POST /cart/items HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connect(open_drop) as connection:
+        connection.sendall(head + b"zz\r\n")
+        assert read_to_the_end(connection).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Content-Length: 5\r\nContent-Length: 6",
+        "Content-Length: +5",
+        "Transfer-Encoding : chunked",
+        "X: a\rContent-Length: 5",
+        "X: a\0b",
+        "Host: other",
+    ],
+)
+def test_a_head_that_a_proxy_could_read_otherwise_is_refused(
+    open_drop: RunningShop, lines: str
+) -> None:
+    with connect(open_drop) as connection:
+        head = f"POST /cart/items HTTP/1.1\r\nHost: x\r\n{lines}\r\n\r\n"
+        connection.sendall(head.encode("latin-1"))
+        assert read_to_the_end(connection).startswith(b"HTTP/1.1 400 ")

@@ -17,6 +17,11 @@ from pathlib import Path
 import pytest
 import websocket
 
+from shop import create_app
+from shop.demo import prepare_database
+from shop.inventory import ProductView
+from shop.parts import Parts
+from shop.streams import QueueTab
 from tests.running import RunningShop, eventually, listens
 from tests.shopper import (
     Shopper,
@@ -593,3 +598,34 @@ def test_a_quiet_stream_has_a_heartbeat_at_least_every_15_seconds(quiet_tab: Tab
     while not quiet_tab.comments:
         quiet_tab.listen(15)
     assert quiet_tab.comments >= 1
+
+
+def test_what_can_not_be_rendered_keeps_nobody_else_from_hearing(tmp_path: Path) -> None:
+    app = create_app({"SHOP_INSTANCE": str(tmp_path)})
+    parts: Parts = app.extensions["shop"]
+    prepare_database(parts.database, parts.settings)
+
+    def broken(product: ProductView) -> str:
+        if product.id == 1:
+            raise ValueError("no such template")
+        return f"product {product.id}"
+
+    parts.fragments.stock_message = broken  # type: ignore[method-assign]
+    tab = QueueTab(parts.hub, ("product:1", "product:2"), threading.Event(), is_event_stream=True)
+    parts.live.start()
+    parts.live.hear(["product:1", "product:2"])
+    assert [message.text for message in tab.take(10)] == ["product 2"]
+    parts.live.hear(["product:1"])
+    parts.live.hear(["product:2"])
+    assert [message.text for message in tab.take(10)] == ["product 2"]
+
+
+def test_a_socket_that_talks_without_end_is_cut_off_and_starves_nobody(
+    open_drop: RunningShop, shopper: Shopper
+) -> None:
+    pongs = b"\x8a\x80\0\0\0\0" * 4096
+    with SocketTab(open_drop, shopper, [1]) as tab:
+        tab.next()
+        with pytest.raises(OSError):
+            tab.socket.sendall(pongs * 2000)
+        assert shopper.get("/healthz").status == 200
