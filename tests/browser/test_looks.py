@@ -164,5 +164,7 @@ def test_the_picture_of_the_shop_for_its_readme(
     drop.flask("stock", "set", drop.sku(10), "12")
     expect(tab.locator(".size-container__entry--level-low")).to_have_count(2)
     expect_cart(tab, [1, 14])
+    tab.evaluate("scrollTo(0, 0)")
+    tab.mouse.move(300, 400)
     tab.wait_for_function("() => document.getAnimations().every(a => a.playState !== 'running')")
     tab.screenshot(path=picture_folder / "shop.png")
