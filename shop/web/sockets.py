@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-#: How much a tab may say in all, in bytes: answers to pings, of 6 bytes each, for months.
+#: How much a tab may say in all, in bytes: answers to pings, 6 bytes every 12 s, for weeks.
 MOST_HEARD = 1024 * 1024
 
 
