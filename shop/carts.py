@@ -91,8 +91,7 @@ class CartView:
         items = [catalog.items[i] for i in sorted(state.item_ids) if i in catalog.items]
         lines = tuple(_line(item, state, catalog) for item in items)
         # A product's version is the newest of its own and of all its sizes'.
-        newest = [state.version, catalog.opened, *(line.product.version for line in lines)]
-        version = max(newest)
+        version = max([state.version, catalog.opened, *(line.product.version for line in lines)])
         return cls(state.ref, version, state.purchases, lines)
 
     @cached_property

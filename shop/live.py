@@ -25,7 +25,7 @@ from shop.changes import (
 )
 from shop.db import CommitWatch, Database, now_ms
 from shop.fragments import Fragments
-from shop.inventory import Inventory, ProductView, StockNews
+from shop.inventory import Catalog, Inventory, ProductView, StockNews
 from shop.streams import HEARTBEAT, Hub, Message
 
 log = logging.getLogger(__name__)
@@ -133,8 +133,7 @@ class Live:
                 parts.append(self._fragments.cart_message(view))
             product_id = product_id_of(topic)
             if product_id is not None:
-                product = catalog.by_id.get(product_id) or ProductView.gone_now(product_id)
-                parts.append(self._fragments.stock_message(product))
+                parts.append(self._stock_message(product_id, catalog))
         return "".join(parts)
 
     def run(self) -> None:
@@ -204,7 +203,8 @@ class Live:
         for name in heard:
             product_id = product_id_of(name)
             if product_id is not None:
-                self._tell_one(name, partial(self._stock_message, product_id))
+                catalog = self._inventory.last_known
+                self._tell_one(name, partial(self._stock_message, product_id, catalog))
         for count, cart_id in enumerate(cart_ids, 1):
             self._tell_one(cart_name(cart_id), partial(self._cart_message, cart_id))
             if count % TURN == 0:
@@ -222,9 +222,9 @@ class Live:
         except Exception:
             log.exception("the tabs that watch %s could not be told", topic.partition(":")[0])
 
-    def _stock_message(self, product_id: int) -> str:
-        product = self._inventory.last_known.by_id.get(product_id)
-        return self._fragments.stock_message(product or ProductView.gone_now(product_id))
+    def _stock_message(self, product_id: int, catalog: Catalog) -> str:
+        product = catalog.by_id.get(product_id) or ProductView.gone_now(product_id)
+        return self._fragments.stock_message(product)
 
     def _cart_message(self, cart_id: str) -> str:
         state = self._open.states.get(cart_id)
