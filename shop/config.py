@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 from babel.numbers import list_currencies
@@ -19,6 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Session cookies, cart cookies and CSRF tokens are HMACs keyed by the secret: shorter than the
 #: hash's own output would weaken them (RFC 2104, section 3).
 SECRET_KEY_MIN_LENGTH = 20
+
+#: All of them are PostgreSQL by psycopg 3: what people write, and what SQLAlchemy calls it.
+_POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
+
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 #: The largest body of a request that is read, in bytes: a checkout form is the largest there is.
 MAX_BODY = 64 * 1024
@@ -51,6 +58,20 @@ class Settings:
     demo: bool
     https: bool
     name: str
+    #: where changes, presence and rate limits are shared between machines; None on a single one
+    redis_url: str | None
+    #: actions that write, in a minute: of one cart, and from one address; 0 is no limit
+    actions_per_cart: int
+    actions_per_address: int
+    #: over how many seconds a closing server lets its streams go
+    drain_seconds: int
+    #: the least severe of the log's lines that are written; None: INFO, WARNING on a terminal
+    log_level: str | None
+
+    @property
+    def shared(self) -> bool:
+        """Whether other machines may work on the same shop."""
+        return self.redis_url is not None or self.database_url.get_backend_name() != "sqlite"
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -65,7 +86,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         dotenv = {k: v for k, v in dotenv_values(ROOT / ".env").items() if v is not None}
         environ = {**dotenv, **{name: value for name, value in os.environ.items() if value}}
     source = _Source(environ)
-    _check_for_one_machine(source)
+    _check_key_is_shared(source)
     instance = _instance(environ.get("SHOP_INSTANCE", ""))
     low = source.integer("SHOP_LOW_STOCK", 150, 1, 10_000_000)
     medium = source.integer("SHOP_MEDIUM_STOCK", 500, 1, 10_000_000)
@@ -86,6 +107,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         demo=source.switch("SHOP_DEMO", True) and not source.text("SHOP_DATABASE_URL", ""),
         https=source.switch("SHOP_HTTPS", False),
         name=source.text("SHOP_NAME", "Noon"),
+        redis_url=_redis_url(source.text("SHOP_REDIS_URL", "")),
+        actions_per_cart=source.integer("SHOP_ACTIONS_PER_CART", 1200, 0, 1_000_000),
+        actions_per_address=source.integer("SHOP_ACTIONS_PER_ADDRESS", 30_000, 0, 100_000_000),
+        drain_seconds=source.integer("SHOP_DRAIN_SECONDS", 5, 0, 300),
+        log_level=_log_level(source.text("SHOP_LOG_LEVEL", "")),
     )
 
 
@@ -113,26 +139,16 @@ class _Source:
         return words[text.lower()]
 
 
-def _check_for_one_machine(source: _Source) -> None:
-    """Refuse what belongs to a shop on several machines, which this release doesn't serve.
+def _check_key_is_shared(source: _Source) -> None:
+    """Refuse a shared database or Redis without a key that is shared as well.
 
-    A key that each machine generated for itself would be refused first: their cookies would
-    not be each other's.
+    With a key that each machine generated for itself, none would know another's cookies.
     """
-    database, redis = source.text("SHOP_DATABASE_URL", ""), source.text("SHOP_REDIS_URL", "")
-    shared = redis or database.startswith("postgres")
+    shared = source.text("SHOP_REDIS_URL", "") or source.text("SHOP_DATABASE_URL", "").startswith(
+        "postgres"
+    )
     if shared and not source.text("SHOP_SECRET_KEY", ""):
         raise SettingError("SHOP_SECRET_KEY", "", "must be set when a database or Redis is shared")
-    if redis:
-        allowed = "leave it unset; this release serves one machine, without Redis"
-        raise SettingError("SHOP_REDIS_URL", _without_password(redis), allowed)
-
-
-def _without_password(address: str) -> str:
-    try:
-        return make_url(address).render_as_string(hide_password=True)
-    except ArgumentError:
-        return address
 
 
 def _instance(value: str) -> Path:
@@ -152,17 +168,47 @@ def _database_url(environ: Mapping[str, str], instance: Path) -> URL:
     text = environ.get("SHOP_DATABASE_URL", "").strip()
     if not text:
         return URL.create("sqlite", database=str(instance / "shop.sqlite3"))
-    allowed = "a file in SQLite is allowed, as in sqlite:////var/lib/shop/shop.sqlite3"
+    allowed = (
+        "sqlite:////var/lib/shop/shop.sqlite3 is allowed, "
+        "or postgresql://user:password@host/database"
+    )
     try:
         url = make_url(text)
     except ArgumentError:
-        raise SettingError("SHOP_DATABASE_URL", text, allowed) from None
-    shown = url.render_as_string(hide_password=True)
-    if url.get_backend_name() != "sqlite" or url.drivername not in ("sqlite", "sqlite+pysqlite"):
-        raise SettingError("SHOP_DATABASE_URL", shown, allowed)
-    if not url.database or url.database == ":memory:" or url.query:
-        raise SettingError("SHOP_DATABASE_URL", shown, allowed)
-    return url.set(database=str(ROOT / url.database))
+        raise SettingError("SHOP_DATABASE_URL", without_password(text), allowed) from None
+    if url.drivername in _POSTGRESQL and url.database:
+        return url.set(drivername="postgresql+psycopg")
+    file = url.database and url.database != ":memory:" and not url.query
+    if url.drivername in ("sqlite", "sqlite+pysqlite") and file:
+        return url.set(database=str(ROOT / str(url.database)))
+    raise SettingError("SHOP_DATABASE_URL", without_password(text), allowed)
+
+
+def without_password(address: str) -> str:
+    """Return an address as it may be shown."""
+    return re.sub(r"(?<=://)([^/@:]*):[^/]*@", r"\1:***@", address)
+
+
+def _redis_url(text: str) -> str | None:
+    if not text:
+        return None
+    parts = urlsplit(text)
+    try:
+        # What redis-py would only say when it first connects.
+        good = parts.path.strip("/").isdigit() or not parts.path.strip("/")
+        good = parts.scheme == "unix" or bool(good and parts.hostname and (parts.port or True))
+    except ValueError:
+        good = False
+    if parts.scheme not in ("redis", "rediss", "unix") or not good:
+        allowed = "redis://host:6379/0 is allowed, or rediss:// or unix:///path/of/a.sock"
+        raise SettingError("SHOP_REDIS_URL", without_password(text), allowed)
+    return text
+
+
+def _log_level(text: str) -> str | None:
+    if text and text.upper() not in _LOG_LEVELS:
+        raise SettingError("SHOP_LOG_LEVEL", text, f"one of {', '.join(_LOG_LEVELS)} is allowed")
+    return text.upper() or None
 
 
 def _currency(code: str) -> str:
