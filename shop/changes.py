@@ -1,8 +1,10 @@
 """Announcing that something changed, and hearing of it.
 
 A message is a set of names, never contents: who hears one reads what is true. Names are made
-here and nowhere else. Within a process announcing calls the hearers at once. Between processes
-on one machine the commit itself is the announcement: see `CommitWatch` in `shop.db`.
+here and nowhere else. Rules note them in the transaction that makes the change, and the database
+announces them once it is committed. Within a process, announcing calls the hearers at once.
+Between machines a relay carries the names (`shop.relay`); between processes on one machine the
+commit itself is the announcement (see `CommitWatch` in `shop.db`).
 """
 
 from __future__ import annotations
@@ -12,8 +14,17 @@ from collections.abc import Callable, Iterable
 Hearer = Callable[[frozenset[str]], None]
 
 
+#: Names whatever there is: after a change of everything, or when messages may have been lost.
+EVERYTHING = "everything"
+
+
+def shelf_name(product_id: int) -> str:
+    """Name a product's row and those of its items: that something of them was written."""
+    return f"shelf:{product_id}"
+
+
 def product_name(product_id: int) -> str:
-    """Name a product in an announcement, and the topic of the tabs that show it."""
+    """Name what shoppers see of a product, and the topic of the tabs that show it."""
     return f"product:{product_id}"
 
 
@@ -33,6 +44,11 @@ def cart_id_of(name: str) -> str | None:
     return cart_id if kind == "cart" else None
 
 
+def concerns_stock(names: Iterable[str]) -> bool:
+    """Tell whether the catalogue has to be read anew after these changes."""
+    return any(name.startswith("shelf:") or name == EVERYTHING for name in names)
+
+
 def product_id_of(name: str) -> int | None:
     """Return the id of the product that a name is of, None for other names."""
     kind, _, product_id = name.partition(":")
@@ -44,13 +60,20 @@ class Changes:
 
     def __init__(self) -> None:
         self._hearers: list[Hearer] = []
+        #: takes what is announced here to the other processes, where something does
+        self.carry: Hearer = lambda names: None
 
     def subscribe(self, hearer: Hearer) -> None:
         """Have `hearer` called with the names of everything announced from now on."""
         self._hearers.append(hearer)
 
-    def announce(self, names: Iterable[str]) -> None:
+    def announce(self, names: frozenset[str]) -> None:
         """Say that these things changed. To be called after the commit, never before."""
-        changed = frozenset(names)
+        if names:
+            self.hear(names)
+            self.carry(names)
+
+    def hear(self, names: frozenset[str]) -> None:
+        """Tell the hearers of this process what another one announced."""
         for hearer in self._hearers:
-            hearer(changed)
+            hearer(names)

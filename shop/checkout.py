@@ -11,7 +11,7 @@ from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from shop.models import Cart, CartRecord, Item, NotReleased, Order, OrderLine, OutOfStock
+from shop.models import Cart, CartRecord, Item, Order, OrderLine, take
 
 #: The most characters that are taken, by field.
 LIMITS = {"email": 254, "name": 200, "address": 1000}
@@ -111,17 +111,26 @@ def buy(session: Session, cart_id: str, buyer: Buyer, offer: Offer, currency: st
     items = _items(session, cart)
     if not items:
         raise EmptyCart
-    changed = [item for item in items if offer.prices.get(item.id) != item.product.price]
-    _sell(items)
-    if offer.prices.keys() != cart.item_ids:
-        raise CartChanged
-    if changed:
-        raise PriceChanged(changed)
+    _check(items, cart, offer)
     order = _order(record, items, buyer, currency)
     session.add(order)
+    session.flush()
+    # Late, as everybody who wants the same pair waits from here on; before the cart is saved, as
+    # its version is to be above those of the items.
+    _sell(session, items)
     record.purchases += 1
     record.save(session, cart, Cart())
     return order
+
+
+def _check(items: list[Item], cart: Cart, offer: Offer) -> None:
+    """Refuse early what can't be bought, and what isn't what the shopper saw."""
+    _refuse_closed(items, {item.id for item in items if item.available > 0})
+    if offer.prices.keys() != cart.item_ids:
+        raise CartChanged
+    changed = [item for item in items if offer.prices.get(item.id) != item.product.price]
+    if changed:
+        raise PriceChanged(changed)
 
 
 def _items(session: Session, cart: Cart) -> list[Item]:
@@ -130,16 +139,13 @@ def _items(session: Session, cart: Cart) -> list[Item]:
     return list(session.scalars(chosen))
 
 
-def _sell(items: list[Item]) -> None:
-    sold_out: list[Item] = []
-    not_released: list[Item] = []
-    for item in items:
-        try:
-            item.sell()
-        except OutOfStock:
-            sold_out.append(item)
-        except NotReleased:
-            not_released.append(item)
+def _sell(session: Session, items: list[Item]) -> None:
+    _refuse_closed(items, take(session, items))
+
+
+def _refuse_closed(items: list[Item], there: set[int]) -> None:
+    not_released = [item for item in items if not item.product.released]
+    sold_out = [item for item in items if item.product.released and item.id not in there]
     if sold_out or not_released:
         raise CartClosed(sold_out, not_released)
 

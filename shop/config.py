@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,6 +68,11 @@ class Settings:
     drain_seconds: int
     #: the least severe of the log's lines that are written; None: INFO, WARNING on a terminal
     log_level: str | None
+
+    @property
+    def redis_prefix(self) -> str:
+        """What the names of this shop's keys and channels in Redis begin with: it may be shared."""
+        return f"shop:{blake2b(self.secret_key.encode(), digest_size=4).hexdigest()}:"
 
     @property
     def shared(self) -> bool:
@@ -192,13 +198,12 @@ def without_password(address: str) -> str:
 def _redis_url(text: str) -> str | None:
     if not text:
         return None
-    parts = urlsplit(text)
+    parts, number = urlsplit(text), urlsplit(text).path.strip("/")
     try:
-        # What redis-py would only say when it first connects.
-        good = parts.path.strip("/").isdigit() or not parts.path.strip("/")
-        good = parts.scheme == "unix" or bool(good and parts.hostname and (parts.port or True))
+        port = parts.port or 6379  # what redis-py would only say when it first connects
     except ValueError:
-        good = False
+        port = 0
+    good = bool(parts.scheme == "unix" or (port and parts.hostname and (number or "0").isdigit()))
     if parts.scheme not in ("redis", "rediss", "unix") or not good:
         allowed = "redis://host:6379/0 is allowed, or rediss:// or unix:///path/of/a.sock"
         raise SettingError("SHOP_REDIS_URL", without_password(text), allowed)

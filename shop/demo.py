@@ -7,8 +7,9 @@ import random
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from shop.changes import EVERYTHING
 from shop.config import Settings
-from shop.db import Database
+from shop.db import Database, note
 from shop.migrations import migrate
 from shop.models import Item, Product
 
@@ -68,6 +69,7 @@ def seed(session: Session, random_seed: int | None = None) -> None:
     for item in chance.sample(items, len(items) // 10):
         item.available = 0
     session.add_all(items)
+    note(session, EVERYTHING)
 
 
 def _item(product: Product, size: float, available: int) -> Item:

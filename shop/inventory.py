@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from sqlalchemy import select
 
-from shop.db import CommitWatch, Database, now_ms
-from shop.models import CatalogStamp, Item, Product
+from shop.changes import concerns_stock
+from shop.db import Database, now_ms
+from shop.models import Item, Product, catalog_stamp
 
 OUT, LOW, MEDIUM, HIGH = "out", "low", "medium", "high"
 
@@ -132,10 +133,10 @@ class Inventory:
     def __init__(self, database: Database, levels: Levels) -> None:
         self._database = database
         self._levels = levels
-        self._commits = CommitWatch(database)
+        self._commits = database.watch()
         self._lock = threading.Lock()
         self._catalog = Catalog()
-        self._stamp: int | None = None
+        self._stamp: object = None
         #: called with the news of every change, whoever made it and whoever noticed it first
         self.listeners: list[Callable[[StockNews], None]] = []
 
@@ -155,14 +156,18 @@ class Inventory:
         """The catalogue as it was last read: what there is to show when the database is away."""
         return self._catalog
 
+    def hear(self, names: frozenset[str]) -> None:
+        """Note what was announced: who asks next gets what is true then."""
+        if concerns_stock(names):
+            self._commits.mark()
+
     def refresh(self) -> None:
         """Read everything, whatever the database says of commits."""
         with self._lock:
             self._refresh()
 
     def _catch_up(self) -> None:
-        with self._database.engine.connect() as connection:
-            stamp = connection.scalar(_STAMP)
+        stamp = catalog_stamp(self._database)
         if stamp != self._stamp:
             self._refresh()
             self._stamp = stamp
@@ -178,9 +183,7 @@ class Inventory:
     def _read(self) -> Catalog:
         opened = self._database.opened
         known = self._catalog if self._catalog.opened == opened else Catalog()
-        with self._database.engine.connect() as connection:
-            item_rows = connection.execute(_ITEMS).all()
-            product_rows = connection.execute(_PRODUCTS).all()
+        item_rows, product_rows = self._database.rows(_ITEMS), self._database.rows(_PRODUCTS)
         items: dict[int, list[ItemView]] = {}
         for item_id, product_id, sku, size, available, version in item_rows:
             view = ItemView(item_id, product_id, sku, size, self._levels.of(available), version)
@@ -214,9 +217,6 @@ _PRODUCTS = select(
     *(Product.id, Product.sku, Product.brand, Product.name, Product.color, Product.price),
     *(Product.main_image, Product.released, Product.position, Product.version),
 )
-
-#: Differs when the catalogue does. Most commits are of carts, and this costs less to read.
-_STAMP = select(CatalogStamp.changes)
 
 
 def _compare(before: Catalog, after: Catalog) -> StockNews:

@@ -16,22 +16,22 @@ from sqlalchemy.exc import DatabaseError
 
 from shop.carts import Carts, CartState, CartView
 from shop.changes import (
+    EVERYTHING,
     Changes,
     cart_id_of,
     cart_name,
+    concerns_stock,
     product_id_of,
     product_name,
     sale_name,
 )
-from shop.db import CommitWatch, Database, now_ms
+from shop.db import Database, DatabaseBusy, now_ms
 from shop.fragments import Fragments
 from shop.inventory import Catalog, Inventory, ProductView, StockNews
+from shop.relay import Relay
 from shop.streams import HEARTBEAT, Hub, Message
 
 log = logging.getLogger(__name__)
-
-#: How often another process's commits are looked for, in seconds.
-POLL = 0.03
 
 #: For how long after telling the tabs further changes are gathered, in seconds.
 TICK = 0.015
@@ -90,20 +90,29 @@ class Live:
         changes: Changes,
         fragments: Fragments,
         hub: Hub,
+        relay: Relay | None = None,
     ) -> None:
+        self._poll = database.poll
+        self._relay = relay
         self._inventory = inventory
         self._carts = carts
         self._fragments = fragments
         self._hub = hub
-        self._commits = CommitWatch(database)
+        self._commits = database.watch()
         self._newest_cart = now_ms()
         self._open = OpenCarts()
         self._heard: set[str] = set()
+        self._sweep_at = time.monotonic()
         self._wake = threading.Event()
         self._runner: threading.Thread | None = None
         changes.subscribe(self.hear)
         inventory.listeners.append(self._hear_stock)
         hub.on_deserted = self._deserted
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether other processes' commits are announced, so that they needn't be looked for."""
+        return self._relay is not None and self._relay.up
 
     def hear(self, names: Iterable[str]) -> None:
         """Note that things changed; their tabs are told at the next tick."""
@@ -115,6 +124,8 @@ class Live:
         if self._runner is None:
             self._inventory.current()  # what is read first is no news to anybody
             self._heard.clear()
+            if self._relay is not None:
+                self._relay.start()
             self._runner = threading.Thread(target=self.run, name="live", daemon=True)
             self._runner.start()
 
@@ -141,34 +152,42 @@ class Live:
 
         A database that is away is waited for; everything is read anew when it is back.
         """
-        sweep_at = beat_at = time.monotonic()
+        beat_at = time.monotonic()
         while True:
-            self._wake.wait(POLL)
+            self._wake.wait(self._poll)
             self._wake.clear()
-            now = time.monotonic()
             told = False
             try:
-                if now >= sweep_at:
-                    sweep_at = now + SWEEP
+                if time.monotonic() >= self._sweep_at:
+                    self._sweep_at = time.monotonic() + SWEEP
                     self._sweep()
                 self._listen()
                 told = self._tell()
-                if now >= beat_at:
-                    beat_at = now + HEARTBEAT
-                    self._hub.beat()
-            except DatabaseError as error:
-                sweep_at = now
-                log.warning("the database does not answer, tabs wait: %s", error.orig or error)
+            except (DatabaseError, DatabaseBusy) as error:
+                self._sweep_at = 0.0
+                cause = getattr(error, "orig", None) or error
+                log.warning("the database does not answer, tabs wait: %s", cause)
                 time.sleep(0.5)
             except Exception:
                 log.exception("telling the tabs failed; everything is read anew")
-                sweep_at = now
+                self._sweep_at = 0.0
                 time.sleep(1.0)
+            if time.monotonic() >= beat_at:
+                beat_at = time.monotonic() + HEARTBEAT
+                self._hub.beat()
             if told:
                 time.sleep(TICK)
 
     def _listen(self) -> None:
-        """Hear of what other processes committed."""
+        """Find out what other processes committed, if nobody tells."""
+        if EVERYTHING in self._heard:
+            self._heard.discard(EVERYTHING)
+            self._sweep_at = 0.0
+        elif concerns_stock(self._heard):
+            self._inventory.current()
+        if self._is_told:
+            self._newest_cart = now_ms()  # where to look from, should nobody tell any more
+            return
         self._inventory.current()
         if self._hub and self._commits.happened():
             for cart_id, version in self._carts.changed_since(self._newest_cart):

@@ -9,12 +9,13 @@ from flask import Flask, current_app
 from werkzeug.local import LocalProxy
 
 from shop.carts import Carts
-from shop.changes import Changes
+from shop.changes import EVERYTHING, Changes
 from shop.config import Settings
-from shop.db import Database
+from shop.db import Database, open_database
 from shop.fragments import Fragments
 from shop.inventory import Inventory, Levels
 from shop.live import Live
+from shop.relay import Relay
 from shop.streams import Hub
 
 
@@ -30,13 +31,17 @@ class Parts:
     fragments: Fragments
     hub: Hub
     live: Live
+    #: to the other machines' servers; None on a single one
+    relay: Relay | None
 
 
 def install_parts(app: Flask, settings: Settings) -> Parts:
     """Build the parts for an app; `parts` stands for them wherever the app is current."""
-    database, changes, hub = Database(settings.database_url), Changes(), Hub()
+    database, changes, hub = open_database(settings.database_url), Changes(), Hub()
     inventory = Inventory(database, Levels(settings.low_stock, settings.medium_stock))
-    carts, fragments = Carts(database, changes), Fragments(app.jinja_env)
+    carts, fragments = Carts(database), Fragments(app.jinja_env)
+    relay = Relay(settings.redis_url, settings.redis_prefix) if settings.redis_url else None
+    _connect(changes, database, inventory, relay)
     built = Parts(
         settings=settings,
         database=database,
@@ -45,10 +50,28 @@ def install_parts(app: Flask, settings: Settings) -> Parts:
         carts=carts,
         fragments=fragments,
         hub=hub,
-        live=Live(database, inventory, carts, changes, fragments, hub),
+        live=Live(database, inventory, carts, changes, fragments, hub, relay),
+        relay=relay,
     )
     app.extensions["shop"] = built
     return built
+
+
+def _connect(
+    changes: Changes, database: Database, inventory: Inventory, relay: Relay | None
+) -> None:
+    """Lay the way of a change: committed, heard here, carried to the others."""
+    database.on_commit = changes.announce
+    changes.subscribe(inventory.hear)
+    if relay is not None:
+        changes.carry = relay.announce
+        relay.hear_changes(changes.hear)
+        relay.on_change = lambda up: _told(changes, database, up)
+
+
+def _told(changes: Changes, database: Database, up: bool) -> None:
+    database.told(up)
+    changes.hear(frozenset({EVERYTHING}))  # what happened while nobody told may have been missed
 
 
 parts = cast(Parts, LocalProxy(lambda: current_app.extensions["shop"]))

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from gevent import get_hub
 
 #: A tab hears something at least this often, in seconds, so that proxies keep its stream open.
-HEARTBEAT = 12.0
+HEARTBEAT = 4.0
 
 #: How long a tab may leave written bytes unread, in seconds, before it is dropped.
 STALLED = 30.0

@@ -17,11 +17,11 @@ from typing import Any  # noqa: E402
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sqlalchemy import select, update  # noqa: E402
-from sqlalchemy.orm import Session, object_session  # noqa: E402
+from sqlalchemy.orm import Session  # noqa: E402
 
-import shop.db  # noqa: E402
-from shop.db import Database  # noqa: E402
-from shop.models import Item, OutOfStock  # noqa: E402
+import shop.checkout  # noqa: E402
+from shop.db import sqlite  # noqa: E402
+from shop.models import Item  # noqa: E402
 
 #: As many as read before anybody writes; fewer than the connections that there are.
 READERS = 40
@@ -30,20 +30,21 @@ everybody_read = threading.Event()
 readers: list[int] = []
 
 
-def naive_sell(self: Item, count: int = 1) -> None:
-    session = object_session(self)
-    assert session is not None
-    seen = session.scalar(select(Item.available).where(Item.id == self.id)) or 0
-    readers.append(self.id)
-    if len(readers) >= READERS:
-        everybody_read.set()
-    everybody_read.wait(10)
-    if seen < count:
-        raise OutOfStock(self)
-    session.execute(update(Item).where(Item.id == self.id).values(available=seen - count))
+def naive_take(session: Session, items: list[Item], count: int = 1) -> set[int]:
+    taken = set()
+    for item in items:
+        seen = session.scalar(select(Item.available).where(Item.id == item.id)) or 0
+        readers.append(item.id)
+        if len(readers) >= READERS:
+            everybody_read.set()
+        everybody_read.wait(10)
+        if seen >= count:
+            session.execute(update(Item).where(Item.id == item.id).values(available=seen - count))
+            taken.add(item.id)
+    return taken
 
 
-def write_without_a_lock(self: Database, work: Callable[[Session], Any], **_: Any) -> Any:
+def write_without_a_lock(self: sqlite.SQLite, work: Callable[[Session], Any], **_: Any) -> Any:
     """Do each statement for itself."""
     with Session(self.engine, expire_on_commit=False, autoflush=False) as session:
         result = work(session)
@@ -53,9 +54,9 @@ def write_without_a_lock(self: Database, work: Callable[[Session], Any], **_: An
 
 
 if __name__ == "__main__":
-    Item.sell = naive_sell  # type: ignore[method-assign]
-    Database.write = write_without_a_lock  # type: ignore[method-assign]
-    shop.db._emit_begin = lambda connection: None
+    shop.checkout.take = naive_take  # type: ignore[attr-defined]
+    sqlite.SQLite.write = write_without_a_lock  # type: ignore[method-assign]
+    sqlite._emit_begin = lambda connection: None
     from wsgi import main
 
     sys.exit(main())

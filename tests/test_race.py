@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import URL, update
 from sqlalchemy.orm import object_session
 
-from shop.db import Database
+from shop.db import open_database
 from shop.models import Item, OutOfStock
 from tests.running import ROOT, RunningShop
 from tests.shopper import Answer, Shopper, notices_in
@@ -94,7 +94,7 @@ def sell_by_stale_objects(file: Path, sellers: int) -> Counter[str]:
     all_have_read = threading.Barrier(sellers, timeout=30)
 
     def sell(_: int) -> str:
-        database = Database(URL.create("sqlite", database=str(file)))
+        database = open_database(URL.create("sqlite", database=str(file)))
         try:
             with database.reading() as session:
                 item = Item.find(session, ITEM)

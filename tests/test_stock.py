@@ -19,8 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shop.carts import Carts
-from shop.changes import Changes
-from shop.db import CommitWatch, Database
+from shop.db import Database, open_database
 from shop.inventory import Inventory, Levels, StockNews
 from shop.models import Item, NotReleased, OutOfStock, Product, UnknownItem, UnknownProduct
 from tests.running import ROOT, RunningShop
@@ -36,7 +35,7 @@ def shop(released: Path, tmp_path: Path) -> RunningShop:
 
 @pytest.fixture
 def database(shop: RunningShop) -> Iterator[Database]:
-    database = Database(URL.create("sqlite", database=str(shop.database)))
+    database = open_database(URL.create("sqlite", database=str(shop.database)))
     yield database
     database.close()
 
@@ -120,7 +119,7 @@ def test_threads_sell_exactly_what_there_is(shop: RunningShop) -> None:
     shop.sql("UPDATE items SET available = 25 WHERE id = ?", ITEM)
 
     def sell_ten(_: int) -> Counter[str]:
-        database = Database(URL.create("sqlite", database=str(shop.database)))
+        database = open_database(URL.create("sqlite", database=str(shop.database)))
         outcome: Counter[str] = Counter()
         for _ in range(10):
             try:
@@ -140,9 +139,9 @@ def test_threads_sell_exactly_what_there_is(shop: RunningShop) -> None:
 SELLER = """
 import sys
 from sqlalchemy import URL
-from shop.db import Database
+from shop.db import open_database
 from shop.models import Item, OutOfStock
-database = Database(URL.create("sqlite", database=sys.argv[1]))
+database = open_database(URL.create("sqlite", database=sys.argv[1]))
 sold = 0
 try:
     while True:
@@ -193,7 +192,7 @@ def test_a_version_grows_even_when_the_clock_was_set_back(
 
 
 def test_the_version_of_a_cart_grows_with_every_change(database: Database) -> None:
-    carts = Carts(database, Changes())
+    carts = Carts(database)
     before = carts.state("c" * 64).version
     changes = [carts.add, carts.remove] * 5
     versions = [change("c" * 64, ITEM).version for change in changes]
@@ -277,7 +276,7 @@ def test_nothing_that_a_shopper_would_not_see_is_news(
 
 
 def test_a_watch_notices_the_commits_of_others(shop: RunningShop, database: Database) -> None:
-    watch = CommitWatch(database)
+    watch = database.watch()
     assert watch.happened(), "the first time"
     assert not watch.happened()
     shop.sql("UPDATE items SET available = 7 WHERE id = ?", ITEM)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import click
-from sqlalchemy import delete
+from sqlalchemy import delete, text
 from sqlalchemy.orm import Session
 
+from shop.changes import EVERYTHING
 from shop.commands import CannotBeDone, WrongCall, on_database
+from shop.db import note
 from shop.demo import NotEmpty
 from shop.demo import seed as seed_demo
 from shop.models import CartItem, CartRecord, Item, Order, OrderLine, Product, UnknownProduct
@@ -49,8 +51,16 @@ def reset(yes: bool) -> None:
 
 
 def _delete_everything(session: Session) -> None:
-    for table in (OrderLine, Order, CartItem, CartRecord, Item, Product):
-        session.execute(delete(table))
+    tables = [OrderLine, Order, CartItem, CartRecord, Item, Product]
+    if session.get_bind().dialect.name == "postgresql":
+        # Alone for a moment, so that nobody puts into a cart what is being deleted; and the next
+        # product is number 1 again, as in SQLite.
+        names = ", ".join(table.__tablename__ for table in tables)
+        session.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+    else:
+        for table in tables:
+            session.execute(delete(table))
+    note(session, EVERYTHING)
 
 
 @click.command()

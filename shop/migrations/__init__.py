@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -11,8 +13,12 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import text
 
 from shop.db import Database
+
+#: Names the lock that processes take turns by in PostgreSQL: any number, but always this one.
+_TURN = 0x5409_0001
 
 
 class DatabaseMissing(click.ClickException):
@@ -24,17 +30,27 @@ class DatabaseTooNew(click.ClickException):
 
 
 def migrate(database: Database, lock_folder: Path) -> bool:
-    """Bring the database to this release's tables, creating it if it isn't there.
+    """Bring the database to this release's tables, creating them if they aren't there.
 
-    Of several processes that start at once, one does it and the others wait.
+    Of several processes that start at once, on whichever machine, one does it and the others
+    wait.
 
     Returns:
-        Whether the database was created.
+        Whether the tables were created.
 
     Raises:
         DatabaseTooNew: it comes from a newer release. Nothing was changed.
         DatabaseMissing: its file was taken away. None was put in its place.
     """
+    if database.engine.name == "sqlite":
+        return _migrate_file(database, lock_folder)
+    if _revision(database) == _newest():
+        return False
+    with _turn(database):
+        return _migrate(database)
+
+
+def _migrate_file(database: Database, lock_folder: Path) -> bool:
     file = Path(str(database.url.database))
     journal = file.with_name(f"{file.name}-wal")
     if not file.exists() and journal.exists() and journal.stat().st_size:
@@ -46,16 +62,26 @@ def migrate(database: Database, lock_folder: Path) -> bool:
         created = _migrate(database)
         if created:
             # It will hold names and addresses; its journals take over its mode.
-            Path(str(database.url.database)).chmod(0o600)
+            file.chmod(0o600)
         return created
 
 
-def _migrate(database: Database) -> bool:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+@contextmanager
+def _turn(database: Database) -> Iterator[None]:
     with database.engine.connect() as connection:
-        before = MigrationContext.configure(connection).get_current_revision()
-    if before != ScriptDirectory.from_config(config).get_current_head():
+        connection.execute(text("SET statement_timeout = 0"))  # another's migration may take long
+        connection.execute(text("SELECT pg_advisory_lock(:turn)"), {"turn": _TURN})
+        try:
+            yield
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(:turn)"), {"turn": _TURN})
+            connection.execute(text("RESET statement_timeout"))
+
+
+def _migrate(database: Database) -> bool:
+    before = _revision(database)
+    if before != _newest():
+        config = _config()
         config.attributes["database"] = database
         try:
             command.upgrade(config, "head")
@@ -64,3 +90,18 @@ def _migrate(database: Database) -> bool:
                 f"{database.url.database} was made by a newer release of the shop ({error})"
             ) from None
     return before is None
+
+
+def _revision(database: Database) -> str | None:
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def _newest() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config

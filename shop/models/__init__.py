@@ -2,7 +2,6 @@
 
 from shop.models.cart import AlreadyInCart, Cart, CartItem, CartRecord, NotInCart
 from shop.models.catalog import (
-    CatalogStamp,
     Item,
     NotReleased,
     OutOfStock,
@@ -10,6 +9,8 @@ from shop.models.catalog import (
     Unavailable,
     UnknownItem,
     UnknownProduct,
+    catalog_stamp,
+    take,
 )
 from shop.models.order import Order, OrderLine, UnknownOrder
 
@@ -18,7 +19,6 @@ __all__ = [
     "Cart",
     "CartItem",
     "CartRecord",
-    "CatalogStamp",
     "Item",
     "NotInCart",
     "NotReleased",
@@ -30,4 +30,6 @@ __all__ = [
     "UnknownItem",
     "UnknownOrder",
     "UnknownProduct",
+    "catalog_stamp",
+    "take",
 ]

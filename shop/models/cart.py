@@ -12,10 +12,21 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from itsdangerous import BadData, URLSafeTimedSerializer
-from sqlalchemy import BigInteger, ForeignKey, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from shop.db import Base, now_ms
+from shop.changes import cart_name
+from shop.db import Base, note, now_ms
 from shop.models.catalog import Item, Product
 
 #: Length of a cart id, in URL-safe characters of 6 bits each.
@@ -101,20 +112,20 @@ class CartRecord(Base):
 
     @classmethod
     def open(cls, session: Session, cart_id: str) -> CartRecord:
-        """Return the record of a cart, or of the one it was merged into.
+        """Return the record of a cart, or of the one it was merged into, locked for changes.
 
-        Makes it first if there is none.
+        Makes it first if there is none. What a cart holds is only changed by who has its record.
         """
         record = cls._own(session, cart_id)
         return record if record.merged_into is None else cls._own(session, record.merged_into)
 
     @classmethod
     def _own(cls, session: Session, cart_id: str) -> CartRecord:
-        record = session.get(cls, cart_id)
+        record = session.get(cls, cart_id, with_for_update=True)
         if record is None:
-            record = cls(id=cart_id, version=now_ms(), purchases=0)
-            session.add(record)
-            session.flush()
+            # Another tab of the visitor may be just as far: one of the two makes it.
+            session.execute(_MAKE, {"id": cart_id, "version": now_ms()})
+            record = session.get_one(cls, cart_id, with_for_update=True)
         return record
 
     def load(self, session: Session) -> Cart:
@@ -136,6 +147,7 @@ class CartRecord(Base):
         for item_id in come:
             connection.execute(_PUT_IN, {"cart_id": self.id, "item_id": item_id})
         session.flush()
+        note(session, cart_name(self.id))
 
     def merge(self, session: Session, stray_id: str) -> None:
         """Take over what another cart of the same visitor holds; it leads here from then on."""
@@ -162,6 +174,9 @@ class CartItem(Base):
 
 
 # Made once: making a statement takes longer than running it.
+_MAKE = text(
+    "INSERT INTO carts (id, version, purchases) VALUES (:id, :version, 0) ON CONFLICT DO NOTHING"
+)
 _ITEM_IDS = select(CartItem.item_id).where(CartItem.cart_id == bindparam("cart_id"))
 _PUT_IN = insert(CartItem)
 _TAKE_OUT = delete(CartItem).where(

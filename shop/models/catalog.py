@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, ForeignKey, case, select, update
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    bindparam,
+    case,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 
-from shop.db import Base, now_ms
+from shop.changes import shelf_name
+from shop.db import Base, Database, note, now_ms
 
 
 class UnknownProduct(LookupError):
@@ -38,9 +49,9 @@ class NotReleased(Unavailable):
     """Its product is still coming soon."""
 
 
-def _grown(column: Any) -> ColumnElement[int]:
+def _grown(column: Any, now: Any = None) -> ColumnElement[int]:
     """The next version of a row: the time, or one more where the clock is behind it."""
-    now = now_ms()
+    now = now_ms() if now is None else now
     return case((column >= now, column + 1), else_=now)
 
 
@@ -88,6 +99,7 @@ class Product(Base):
             .values(released=True, version=_grown(Product.version))
         )
         session.refresh(self)
+        note(session, shelf_name(self.id))
         return bool(opened.rowcount)  # type: ignore[attr-defined]
 
 
@@ -101,7 +113,7 @@ class Item(Base):
     product_id: Mapped[int] = mapped_column(ForeignKey("products.id"), index=True)
     sku: Mapped[str] = mapped_column(unique=True)
     size: Mapped[str]
-    available: Mapped[int]
+    available: Mapped[int] = mapped_column(BigInteger)
     version: Mapped[int] = mapped_column(BigInteger, default=now_ms)
 
     product: Mapped[Product] = relationship(back_populates="items", lazy="joined")
@@ -155,14 +167,7 @@ class Item(Base):
         """
         if not self.product.released:
             raise NotReleased(self)
-        session = _session_of(self)
-        sold = session.execute(
-            update(Item)
-            .where(Item.id == self.id, Item.available >= count)
-            .values(available=Item.available - count, version=_grown(Item.version))
-            .execution_options(synchronize_session=False)
-        )
-        if not sold.rowcount:  # type: ignore[attr-defined]
+        if not take(_session_of(self), [self], count):
             raise OutOfStock(self)
 
     def stock_up(self, count: int) -> None:
@@ -178,17 +183,43 @@ class Item(Base):
         values["version"] = _grown(Item.version)
         session.execute(update(Item).where(Item.id == self.id).values(**values))
         session.refresh(self)
+        note(session, shelf_name(self.product_id))
 
 
-class CatalogStamp(Base):
-    """Counts the changes of products and items: triggers of the database do, so that a change
-    by whatever means is counted. One row.
+def take(session: Session, items: list[Item], count: int = 1) -> set[int]:
+    """Take `count` pieces of each of these items off the shelf, of those that have as many.
+
+    The database decides, in one statement, whatever these objects say of the counts. Rows are
+    locked in the order of their ids, so that two buyers never wait for each other in a circle.
+
+    Returns:
+        The ids of the items that were taken; of the others nothing was.
     """
+    values = {"item_ids": [item.id for item in items], "count": count, "now": now_ms()}
+    taken = {item_id for (item_id,) in session.connection().execute(_TAKE, values)}
+    for item in items:
+        if item.id in taken:
+            note(session, shelf_name(item.product_id))
+    return taken
 
-    __tablename__ = "catalog_stamp"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    changes: Mapped[int] = mapped_column(BigInteger)
+def catalog_stamp(database: Database) -> object:
+    """Return what differs once products or items were changed, by whatever means.
+
+    Most commits are of carts, and this costs less to read than the catalogue.
+    """
+    return tuple(database.rows(_STAMPS[database.engine.name])[0])
+
+
+#: SQLite: a counter that triggers keep. PostgreSQL, where one counter would make all buyers wait
+#: for one another: every changed row carries the number of a newer transaction.
+_STAMPS = {
+    "sqlite": text("SELECT changes FROM catalog_stamp"),
+    "postgresql": text(
+        "SELECT (SELECT (count(*), sum(xmin::text::bigint))::text FROM items),"
+        " (SELECT (count(*), sum(xmin::text::bigint))::text FROM products)"
+    ),
+}
 
 
 def _session_of(instance: Base) -> Session:
@@ -196,3 +227,27 @@ def _session_of(instance: Base) -> Session:
     if session is None:
         raise RuntimeError(f"{instance!r} is in no session")
     return session
+
+
+# Made once: making a statement takes longer than running it. The inner condition picks and locks
+# (FOR NO KEY UPDATE: who puts the item into a cart needn't wait; SQLite has no need of locks),
+# the outer one is looked at again by a database that had to wait for another buyer.
+_ENOUGH = Item.available >= bindparam("count")
+_TAKE = (
+    update(Item)
+    .where(
+        Item.id.in_(
+            select(Item.id)
+            .where(Item.id.in_(bindparam("item_ids", expanding=True)), _ENOUGH)
+            .order_by(Item.id)
+            .with_for_update(key_share=True)
+        ),
+        _ENOUGH,
+    )
+    .values(
+        available=Item.available - bindparam("count"),
+        version=_grown(Item.version, bindparam("now", type_=BigInteger)),
+    )
+    .returning(Item.id)
+    .execution_options(synchronize_session=False)
+)

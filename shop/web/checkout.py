@@ -9,7 +9,6 @@ from flask import Blueprint, Response, abort, request, session
 from sqlalchemy.exc import DatabaseError
 from werkzeug.wrappers import Response as BaseResponse
 
-from shop.changes import cart_name
 from shop.checkout import (
     LIMITS,
     Buyer,
@@ -83,7 +82,6 @@ def complete() -> BaseResponse:
 def _bought(cart_id: str, order: Order) -> BaseResponse:
     session.pop(_DRAFT, None)
     session[_RECEIPT] = order.number
-    parts.changes.announce([cart_name(cart_id)])  # what was sold, the inventory finds by itself
     with suppress(DatabaseError):  # it is bought, whatever happens to the database now
         visitor.state = parts.carts.state(cart_id)
     return back_with(None, "/checkout/complete")

@@ -1,9 +1,9 @@
-"""The database: its engine, short transactions, and SQLite's manners.
+"""SQLite's manners.
 
-SQLite's calls never yield to other greenlets. So a write transaction takes the write lock
-up front (BEGIN IMMEDIATE), makes no cooperative call inside, and a busy database is waited
-for out here, by sleeping (cooperatively under gevent), never by SQLite's own busy timeout,
-which would stop every tab of the process.
+Its calls never yield to other greenlets. So a write transaction takes the write lock up front
+(BEGIN IMMEDIATE), makes no cooperative call inside, and a busy database is waited for out here,
+by sleeping (cooperatively under gevent), never by SQLite's own busy timeout, which would stop
+every tab of the process.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import Executable, create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import Session
 
-#: How long a writer waits for the write lock, in seconds, before it gives up.
-WRITE_WAIT = 15.0
+from shop.db.base import WRITE_WAIT, Database, DatabaseBusy, now_ms, work_in
 
 #: How long a reader waits in place, in milliseconds; nearly never needed.
 READ_WAIT = 100
@@ -32,33 +31,25 @@ READ_WAIT = 100
 T = TypeVar("T")
 
 
-class Base(DeclarativeBase):
-    """What all tables derive from."""
+class SQLite(Database):
+    """A file in SQLite, which processes of one machine share."""
 
-
-class DatabaseBusy(Exception):
-    """The write lock was not to be had in time. Nothing was changed."""
-
-
-class Database:
-    """One database: read what is true, write in short transactions."""
+    poll = 0.03
+    overlap = 0  # one writer at a time: versions are committed in the order they are made
 
     def __init__(self, url: URL) -> None:
-        self.url = url
+        super().__init__(url)
         self.engine = _engine(url)
         self._file = Path(str(url.database))
         self._inode: int | None = None
-        #: when this process opened the file that stands there, in milliseconds since 1970
-        self.opened = now_ms()
         # One writer of this process waits for the lock and holds a connection; the others wait
         # here, so that they leave the pool's connections to those who only read.
         self._turn = threading.Lock()
 
-    @contextmanager
-    def reading(self) -> Iterator[Session]:
-        """Give a session that reads one consistent state. It must not outlive a request."""
-        with Session(self.engine, autoflush=False) as session:
-            yield session
+    def rows(self, question: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        """Ask one question; see `Database.rows`."""
+        with self.engine.connect() as connection:
+            return connection.execute(question, values).all()
 
     def write(
         self,
@@ -67,47 +58,36 @@ class Database:
         durable: bool = True,
         patience: float = WRITE_WAIT,
     ) -> T:
-        """Run `work(session)` in one transaction that holds the write lock, then commit.
+        """Work in one transaction; see `Database.write`.
 
-        `work` must not wait for anything but the database, and may be called only once: all
-        waiting is for the lock, before it starts. An exception rolls everything back.
-
-        Args:
-            durable: whether what was committed must survive a power cut. A crash of the process
-                it survives anyway.
-            patience: how long to wait for the write lock, in seconds.
-
-        Returns:
-            What `work` returned.
-
-        Raises:
-            DatabaseBusy: other writers held the lock for longer than that.
-            OperationalError: the database is away.
+        All waiting is for the write lock, before `work` starts: it is called once.
         """
         self.check_in_place()
         deadline = time.monotonic() + patience
         if not self._turn.acquire(timeout=patience):
             raise DatabaseBusy
         try:
-            return self._write(work, deadline, "FULL" if durable else "NORMAL")
+            result, noted = self._write(work, deadline, "FULL" if durable else "NORMAL")
         finally:
             self._turn.release()
+        self.on_commit(noted)
+        return result
 
-    def _write(self, work: Callable[[Session], T], deadline: float, synchronous: str) -> T:
+    def _write(
+        self, work: Callable[[Session], T], deadline: float, synchronous: str
+    ) -> tuple[T, frozenset[str]]:
         with self.engine.connect().execution_options(shop_write=synchronous) as connection:
             _begin(connection, deadline)
-            with Session(connection, expire_on_commit=False) as session:
-                result = work(session)
-                session.flush()
-                session.expunge_all()
+            done = work_in(connection, work)
             connection.commit()
-            return result
+            return done
+
+    def watch(self) -> DataVersion:
+        return DataVersion(self)
 
     def ping(self) -> None:
-        """Ask the database for something, raising what it raises when it does not answer."""
         self.check_in_place()
-        with self.engine.connect() as connection:
-            connection.exec_driver_sql("SELECT 1 FROM products LIMIT 1").all()
+        self.rows(text("SELECT 1 FROM products LIMIT 1"))
 
     def check_in_place(self) -> None:
         """See to it that the open connections are to the file that stands there now.
@@ -135,10 +115,10 @@ class Database:
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.engine.dispose()
 
-
-def now_ms() -> int:
-    """The wall clock in milliseconds, the ground that versions grow from."""
-    return time.time_ns() // 1_000_000
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            yield connection
 
 
 def is_busy(error: sqlite3.Error) -> bool:
@@ -164,7 +144,9 @@ def _engine(url: URL) -> Engine:
     # timeout=0: never SQLite's own waiting, see above. Connections move between greenlets,
     # one at a time, which the pool sees to.
     options: dict[str, Any] = {"timeout": 0, "check_same_thread": False}
-    engine = create_engine(url, connect_args=options, pool_size=5, max_overflow=45)
+    engine = create_engine(
+        url, connect_args=options, pool_size=5, max_overflow=45, hide_parameters=True
+    )
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _emit_begin)
     return engine
@@ -208,7 +190,7 @@ def _emit_begin(connection: Connection) -> None:
         sqlite.execute("BEGIN")
 
 
-class CommitWatch:
+class DataVersion:
     """Notices that anybody, in this process or another, committed something.
 
     `PRAGMA data_version` costs microseconds and changes when another connection commits;
@@ -216,18 +198,14 @@ class CommitWatch:
     See https://www.sqlite.org/pragma.html#pragma_data_version
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SQLite) -> None:
         self._database = database
         self._connection: sqlite3.Connection | None = None
         self._seen: int | None = None
         self._opened = database.opened
 
     def happened(self) -> bool:
-        """Tell whether there was a commit since the last call; the first call says yes.
-
-        Raises:
-            OperationalError: the database is away. The next call after its return says yes.
-        """
+        """Tell whether there was a commit; see `CommitWatch`."""
         try:
             self._database.check_in_place()
             if self._opened != self._database.opened:  # another file stands there now
@@ -242,6 +220,9 @@ class CommitWatch:
             raise OperationalError("PRAGMA data_version", None, error) from error
         happened, self._seen = version != self._seen, version
         return happened
+
+    def mark(self) -> None:
+        """Nothing: every commit is seen."""
 
     def close(self) -> None:
         if self._connection is not None:

@@ -1,0 +1,150 @@
+"""What every database of the shop can do, whichever it is."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Executable
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.orm import DeclarativeBase, Session
+
+#: How long a writer waits for what others hold, in seconds, before it gives up.
+WRITE_WAIT = 15.0
+
+T = TypeVar("T")
+
+_NOTED = "shop.noted"
+
+
+class Base(DeclarativeBase):
+    """What all tables derive from."""
+
+
+class DatabaseBusy(Exception):
+    """What others hold was not to be had in time. Nothing was changed."""
+
+
+class CommitWatch(Protocol):
+    """Tells whether it is worth looking at the database again."""
+
+    def happened(self) -> bool:
+        """Tell whether there may have been a commit since the last call; the first says yes.
+
+        Raises:
+            OperationalError: the database is away. The next call after its return says yes.
+        """
+
+    def mark(self) -> None:
+        """Have the next call say yes: somebody says that there was a commit."""
+
+    def close(self) -> None:
+        """Let go of what the watch holds; the next call says yes."""
+
+
+class Database(ABC):
+    """One database: read what is true, write in short transactions."""
+
+    engine: Engine
+
+    #: how often another process's commits are to be looked for, in seconds, if nobody tells
+    poll: float
+
+    #: by how many milliseconds a commit may come later than a version that it wrote
+    overlap: int
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        #: when this process opened the database, in milliseconds since 1970: see `Catalog`
+        self.opened = now_ms()
+        #: called after each commit with the names that were noted in it; see `note`
+        self.on_commit: Callable[[frozenset[str]], None] = lambda names: None
+
+    @property
+    def shown_url(self) -> str:
+        """The address as it may be shown: without a password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Give a session that reads one consistent state. It must not outlive a request."""
+        with self._connected() as connection, Session(connection, autoflush=False) as session:
+            yield session
+
+    @abstractmethod
+    def rows(self, question: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        """Ask one question and return all that is answered.
+
+        Raises:
+            DatabaseBusy, DatabaseError: there is no answer.
+        """
+
+    @abstractmethod
+    def write(
+        self,
+        work: Callable[[Session], T],
+        *,
+        durable: bool = True,
+        patience: float = WRITE_WAIT,
+    ) -> T:
+        """Run `work(session)` in one transaction, commit, then announce what was noted in it.
+
+        `work` must wait for nothing but the database. It may be called several times, each in a
+        transaction of its own of which the earlier ones were rolled back. An exception of its own
+        rolls everything back.
+
+        Args:
+            durable: whether what was committed must survive a power cut. A crash of the process
+                it survives anyway.
+            patience: how long to wait for what others hold, in seconds.
+
+        Returns:
+            What `work` returned.
+
+        Raises:
+            DatabaseBusy: others held what was needed for longer than that. Nothing was changed.
+            OperationalError: the database is away.
+        """
+
+    def told(self, by_somebody: bool) -> None:
+        """Say whether others' commits are announced to this process at present."""
+        return
+
+    @abstractmethod
+    def watch(self) -> CommitWatch:
+        """Return a new watch for commits, for one user of it."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Ask the database for something, raising what it raises when it does not answer."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the database go."""
+
+    @abstractmethod
+    def _connected(self) -> Any:
+        """Give a connection, in a context, that reads one consistent state."""
+
+
+def work_in(connection: Connection, work: Callable[[Session], T]) -> tuple[T, frozenset[str]]:
+    """Do the work of a transaction that has begun; return its result, and the names noted."""
+    with Session(connection, expire_on_commit=False) as session:
+        result = work(session)
+        session.flush()
+        noted = frozenset(session.info.get(_NOTED, ()))
+        session.expunge_all()
+        return result, noted
+
+
+def note(session: Session, name: str) -> None:
+    """Note that what has this name is changed by the transaction: announced once committed."""
+    session.info.setdefault(_NOTED, set()).add(name)
+
+
+def now_ms() -> int:
+    """The wall clock in milliseconds, the ground that versions grow from."""
+    return time.time_ns() // 1_000_000

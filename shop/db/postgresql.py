@@ -1,0 +1,212 @@
+"""PostgreSQL's manners.
+
+Its calls yield to other greenlets (psycopg waits with gevent's select), and many write at once. So
+a transaction locks what it decides on, in one order for all, and is tried again when the
+database had to choose between two of them.
+
+Connections are in autocommit, so that a single question takes one round trip; a transaction is
+begun by hand, with what is to hold for it in the same round trip.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Executable, create_engine, event, text
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from shop.db.base import WRITE_WAIT, Database, DatabaseBusy, work_in
+
+#: How many connections one process keeps, and how many more it opens for a while.
+POOL, OVERFLOW = 5, 10
+
+#: How long a request waits for one of them, in seconds.
+POOL_WAIT = 5.0
+
+#: How often a transaction is tried, of which the database had to end one for another's sake.
+TRIES = 5
+
+#: How long what was read may be shown without looking again, in seconds, if nobody tells this
+#: process of the commits of others; and if somebody does.
+GLANCE, GLANCE_WHEN_TOLD = 0.02, 0.25
+
+#: How long a database that did not answer is left alone by those who can do without, in seconds.
+PAUSE = 0.5
+
+#: A connection to a machine that is gone is given up within some seconds; and a process that
+#: stands still in a transaction doesn't hold up the others (times in ms, then in s).
+_CONNECT: dict[str, str] = {
+    "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=3000",
+    "connect_timeout": "3",
+    "tcp_user_timeout": "4000",
+    "keepalives_idle": "3",
+    "keepalives_interval": "1",
+    "keepalives_count": "3",
+    "application_name": "shop",
+}
+
+#: SQLSTATEs: a transaction that was ended for the sake of another one (serialization failure,
+#: deadlock), and one that waited too long (lock not available, query canceled).
+_AGAIN = ("40001", "40P01")
+_TOO_LONG = ("55P03", "57014")
+
+T = TypeVar("T")
+
+
+class PostgreSQL(Database):
+    """A database on a server, which several machines share."""
+
+    poll = 0.1
+    overlap = 20_000  # longer than a transaction can last
+
+    def __init__(self, url: URL) -> None:
+        super().__init__(url)
+        self.engine = _engine(url)
+        #: how old what is shown may be, in seconds: shorter while nobody tells of commits
+        self.glance = GLANCE
+
+    def rows(self, question: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        """Ask one question; see `Database.rows`.
+
+        A connection that turns out to be dead, as the server was restarted, is replaced.
+        """
+        try:
+            return self._rows(question, values)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        return self._rows(question, values)
+
+    def _rows(self, question: Executable, values: Mapping[str, Any] | None) -> Sequence[Any]:
+        with self._connected("") as connection:
+            return connection.execute(question, values).all()
+
+    def write(
+        self,
+        work: Callable[[Session], T],
+        *,
+        durable: bool = True,
+        patience: float = WRITE_WAIT,
+    ) -> T:
+        """Work in one transaction; see `Database.write`."""
+        begin = f"BEGIN; SET LOCAL lock_timeout = {int(patience * 1000)}"
+        if not durable:
+            begin += "; SET LOCAL synchronous_commit = off"
+        for tries_left in reversed(range(TRIES)):
+            try:
+                result, noted = self._write(work, begin)
+                break
+            except _NotDone as error:
+                if not tries_left:
+                    raise DatabaseBusy from error.__cause__
+            time.sleep(random.uniform(0.002, 0.02))
+        self.on_commit(noted)
+        return result
+
+    def _write(self, work: Callable[[Session], T], begin: str) -> tuple[T, frozenset[str]]:
+        """Try once.
+
+        Raises:
+            _NotDone: nothing was changed, and it is worth another try.
+        """
+        committing = False
+        try:
+            with self._connected(begin) as connection:
+                connection.begin()
+                done = work_in(connection, work)
+                committing = True
+                connection.commit()
+                return done
+        except DBAPIError as error:
+            state = getattr(error.orig, "sqlstate", None)
+            if state in _TOO_LONG:
+                raise DatabaseBusy from error
+            # A connection that broke while it committed: whether it did, nobody knows.
+            if state in _AGAIN or (error.connection_invalidated and not committing):
+                raise _NotDone from error
+            raise
+
+    def watch(self) -> Glances:
+        return Glances(self)
+
+    def told(self, by_somebody: bool) -> None:
+        """Look less often while others' commits are announced; see `Database.told`."""
+        self.glance = GLANCE_WHEN_TOLD if by_somebody else GLANCE
+
+    def ping(self) -> None:
+        self.rows(text("SELECT 1 FROM products LIMIT 1"))
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def _connected(
+        self, begin: str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    ) -> Iterator[Connection]:
+        try:
+            connection = self.engine.connect().execution_options(shop_begin=begin)
+        except PoolTimeout as error:
+            raise DatabaseBusy from error
+        with connection:
+            yield connection
+
+
+class _NotDone(Exception):
+    """A transaction that was rolled back and can be tried again."""
+
+
+def _engine(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        connect_args={k: v for k, v in _CONNECT.items() if k not in url.query},
+        pool_size=POOL,
+        max_overflow=OVERFLOW,
+        pool_timeout=POOL_WAIT,
+        pool_use_lifo=True,
+        hide_parameters=True,  # what buyers typed has no place in a log
+    )
+    event.listen(engine, "begin", _emit_begin)
+    return engine
+
+
+def _emit_begin(connection: Connection) -> None:
+    begin = connection.get_execution_options().get("shop_begin")
+    if begin:
+        connection.exec_driver_sql(begin)
+
+
+class Glances:
+    """Decides when to look at PostgreSQL again, which has no cheap sign of a commit."""
+
+    def __init__(self, database: PostgreSQL) -> None:
+        self._database = database
+        self._marked = True
+        self._looked = 0.0
+        self._paused_until = 0.0
+
+    def happened(self) -> bool:
+        """Tell whether it is time to look again; see `CommitWatch`."""
+        now = time.monotonic()
+        if now < self._paused_until:
+            return False
+        if not self._marked and now - self._looked < self._database.glance:
+            return False
+        self._marked = False
+        self._looked = now
+        return True
+
+    def mark(self) -> None:
+        self._marked = True
+
+    def close(self) -> None:
+        """Look again, but not at once: there was no answer just now."""
+        self._marked = True
+        self._paused_until = time.monotonic() + PAUSE
