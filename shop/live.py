@@ -147,6 +147,10 @@ class Live:
                 parts.append(self._stock_message(product_id, catalog))
         return "".join(parts)
 
+    def last_known(self, cart_id: str) -> CartState | None:
+        """Return a cart as it was last read for the tabs that have it open here."""
+        return self._open.states.get(cart_id)
+
     def run(self) -> None:
         """Tell tabs of changes, for ever.
 

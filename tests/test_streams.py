@@ -514,7 +514,13 @@ def test_a_database_that_is_away_is_said_to_be_and_waited_for(drop: RunningShop)
         eventually(lambda: newcomer.get("/readyz").status == 503)
         assert newcomer.get("/readyz").text == "database: does not answer\n"
         assert newcomer.get("/healthz").status == 200
-        for answer in (shopper.get("/"), newcomer.get("/"), shopper.add(2)):
+        for visitor, holds in ((shopper, [1]), (newcomer, [])):
+            for path in ("/", "/products/OST-TIDELINE", "/cart"):
+                answer = visitor.get(path)
+                assert answer.status == 200
+                assert items_in(answer.text) == holds, "as it was last known"
+                assert "does not answer" in notices_in(answer.text)[-1]
+        for answer in (shopper.add(2), shopper.get("/checkout")):
             assert answer.status == 503
             assert int(answer.headers["Retry-After"]) > 0
             assert "try again" in answer.text and "<h1" in answer.text

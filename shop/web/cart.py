@@ -17,6 +17,7 @@ from shop.web.pages import (
     page_to_return_to,
     show_cart,
     show_page,
+    sight,
     wants_fragments,
 )
 from shop.web.visitor import visitor
@@ -29,7 +30,8 @@ _LARGEST_ID = 2**63 - 1
 
 @bp.get("/cart")
 def show() -> Response:
-    return show_page("cart/show.html")
+    seen = sight()
+    return show_page("cart/show.html", cart=seen.cart, notices=seen.notices)
 
 
 @bp.post("/cart/items")

@@ -8,9 +8,8 @@ from flask import Flask, Response, render_template_string, request
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
-from shop.carts import CartState, CartView
+from shop.carts import CartView
 from shop.db import DatabaseBusy
-from shop.inventory import Catalog
 from shop.web.pages import PROBLEM, Notice, show_notice, show_page, wants_fragments
 from shop.web.visitor import visitor
 
@@ -92,5 +91,4 @@ def _cart_if_known() -> CartView:
     try:
         return visitor.cart
     except (DatabaseError, DatabaseBusy):
-        # Version 0: whatever the stream says when the database is back is newer.
-        return CartView.of(CartState(visitor.cart_id, 0), Catalog())
+        return visitor.recalled_cart()

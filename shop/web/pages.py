@@ -16,10 +16,12 @@ from flask import (
     render_template,
     request,
 )
+from sqlalchemy.exc import DatabaseError
 from werkzeug.wrappers import Response as BaseResponse
 
 from shop.carts import CartView
-from shop.inventory import ProductView
+from shop.db import DatabaseBusy
+from shop.inventory import Catalog, ProductView
 from shop.parts import parts
 from shop.web.visitor import visitor
 
@@ -41,11 +43,42 @@ def wants_fragments() -> bool:
     return request.headers.get("HX-Request") == "true"
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What there is to be seen of the shop."""
+
+    catalog: Catalog
+    cart: CartView
+    notices: tuple[Notice, ...] = ()
+
+
+def sight() -> Sight:
+    """Return what is true now or, while the database is away, what was when it last answered.
+
+    Raises:
+        DatabaseError, DatabaseBusy: it is away, and has never answered.
+    """
+    try:
+        return Sight(parts.inventory.current(), visitor.cart)
+    except (DatabaseError, DatabaseBusy):
+        catalog = parts.inventory.last_known
+        if not catalog.products:
+            raise
+        return Sight(catalog, visitor.recalled_cart(), (Notice(_AWAY, PROBLEM),))
+
+
+_AWAY = (
+    "The till does not answer for a moment. Sizes and cart are as we last saw them; "
+    "buying works again as soon as it does."
+)
+
+
 def show_page(
     template: str,
     *,
     watching: tuple[ProductView, ...] = (),
     cart: CartView | None = None,
+    notices: tuple[Notice, ...] = (),
     status: int = 200,
     **values: Any,
 ) -> Response:
@@ -54,6 +87,7 @@ def show_page(
     Args:
         watching: the products whose changes the page follows.
         cart: the cart to show, the visitor's own if it isn't given.
+        notices: what to say besides what was flashed.
     """
     cart = visitor.cart if cart is None else cart
     messages = cast(list[tuple[str, str]], get_flashed_messages(with_categories=True))
@@ -63,7 +97,7 @@ def show_page(
         template,
         cart=cart,
         lines_html=parts.fragments.lines(cart),
-        notices=flashed,
+        notices=[*flashed, *notices],
         watched=f"?{query}" if query else "",
         **values,
     )

@@ -10,7 +10,7 @@ of that cart remembers the merged ones, so that the forms of all those tabs stay
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import cast
 
@@ -99,6 +99,18 @@ class Visitor:
         ]
         return list(dict.fromkeys(refs))[:_MOST_COOKIES]
 
+    def recalled_cart(self) -> CartView:
+        """The cart as a tab here shows it or as the browser's own copy says, to be shown while
+        the database is away. Whatever is said when it is back is newer.
+        """
+        catalog = parts.inventory.last_known
+        state = parts.live.last_known(self.cart_id)
+        if state is None:
+            skus = [sku for sku in _exported_skus(self.cart_id) if sku in catalog.item_ids]
+            ids = frozenset(catalog.item_ids[sku] for sku in skus)
+            state = CartState(self.cart_id, 0, item_ids=ids, known=False)
+        return replace(CartView.of(state, catalog), version=0)
+
     def _find(self) -> CartState:
         if self.is_new:
             return CartState.unknown(self.cart_id)
@@ -117,12 +129,16 @@ class Visitor:
         return state
 
     def _restored(self, state: CartState) -> CartState:
-        exported = request.cookies.get(EXPORT_COOKIE, "")
-        skus = import_cart(_export_signer(), state.cart_id, exported) if exported else []
-        there = [sku for sku in skus if sku in parts.inventory.current().item_ids]
+        items = parts.inventory.current().item_ids
+        there = [sku for sku in _exported_skus(state.cart_id) if sku in items]
         with suppress(DatabaseBusy):  # a later request restores it
             return parts.carts.restore(state.cart_id, there) if there else state
         return state
+
+
+def _exported_skus(cart_id: str) -> list[str]:
+    exported = request.cookies.get(EXPORT_COOKIE, "")
+    return import_cart(_export_signer(), cart_id, exported) if exported else []
 
 
 visitor = cast(Visitor, LocalProxy(lambda: _current()))
