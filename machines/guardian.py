@@ -19,7 +19,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any
+
+from machines import processes
 
 #: How long a process may take to end when it is asked to, in seconds, before it is made to.
 PATIENCE = 5.0
@@ -71,11 +74,11 @@ class _Guardian:
 
     def _started(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-I", __file__],
+            [sys.executable, "-m", "machines.guardian"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
-            cwd="/",
+            cwd=Path(__file__).parent.parent,
             start_new_session=True,  # neither Ctrl-C nor a killed group is meant for it
         )
         atexit.register(self._leave)
@@ -111,33 +114,16 @@ def main(lines: IO[str]) -> None:
             subprocess.run(duty["command"], check=False)
 
 
-def _end(processes: list[Duty]) -> None:
-    for process in processes:
-        _signal(process["pid"], process["gently"])
-        _signal(process["pid"], signal.SIGCONT)  # a frozen one hears nothing
-    deadline = time.monotonic() + PATIENCE
-    while any(_is_there(process["pid"]) for process in processes):
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.02)
-    for process in processes:
-        _signal(process["pid"], signal.SIGKILL)
-
-
-def _signal(pid: int, number: int) -> None:
-    """Signal a process and its group, which it leads."""
-    for send in (os.kill, os.killpg):
+def _end(duties: list[Duty]) -> None:
+    for duty in duties:
         with suppress(ProcessLookupError):
-            send(pid, number)
-
-
-def _is_there(pid: int) -> bool:
-    """Tell whether a process runs; one that only waits for its parent to notice does not."""
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+            os.kill(duty["pid"], duty["gently"])
+        processes.thaw(duty["pid"])  # a frozen one hears nothing
+    deadline = time.monotonic() + PATIENCE
+    while any(processes.runs(duty["pid"]) for duty in duties) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for duty in duties:
+        processes.kill(duty["pid"])
 
 
 if __name__ == "__main__":

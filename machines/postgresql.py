@@ -73,6 +73,24 @@ class PostgreSQL(Service):
         """Drop a database, whoever is connected to it."""
         self._do(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
 
+    def dump(self, database: str) -> str:
+        """Return what makes a database what it is, as `restore` takes it."""
+        pg_dump = program("pg_dump", "postgresql", PROGRAMS)
+        command = [*self.machine.enter, pg_dump, self.url_of(database)]
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
+    def restore(self, dump: str, name: str) -> str:
+        """Create a database from a dump, of this server or another one.
+
+        Returns:
+            Its URL.
+        """
+        url = self.create_database(name)
+        psql = [program("psql", "postgresql", PROGRAMS), "--quiet", "--no-psqlrc"]
+        command = [*self.machine.enter, *psql, "--set", "ON_ERROR_STOP=1", url]
+        subprocess.run(command, input=dump, capture_output=True, check=True, text=True)
+        return url
+
     def _do(self, statement: Any) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(statement)

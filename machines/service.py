@@ -16,9 +16,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self
 
-import psutil
-
-from machines import guardian
+from machines import guardian, processes
 from machines.network import HERE, Machine
 
 #: How long a program may take until it answers, and until it has ended, in seconds.
@@ -88,12 +86,11 @@ class Service(ABC):
 
     def stop(self) -> None:
         """Stop it as its operator would, and return when it has ended."""
-        if self._process is None:
-            return
-        self._process.send_signal(self.gently)
-        self.thaw()
-        self._process.wait(STOP)
-        self._forget()
+        if self._process is not None:
+            self._process.send_signal(self.gently)
+            processes.thaw(self._process.pid)
+            self._process.wait(STOP)
+            self._forget()
 
     def restart(self) -> None:
         """Stop it and start it again, with the same data on the same port."""
@@ -102,32 +99,18 @@ class Service(ABC):
 
     def kill(self) -> None:
         """End all its processes at once, without a chance to put anything in order."""
-        if self._process is None:
-            return
-        processes = self.freeze()  # else a child could be born in between
-        for process in processes:
-            _send(process, signal.SIGKILL)
-        self._process.wait(STOP)
-        _wait_until_gone(processes)
-        self._forget()
+        if self._process is not None:
+            processes.kill(self._process.pid)
+            self._process.wait(STOP)
+            self._forget()
 
-    def freeze(self) -> list[psutil.Process]:
-        """Stop all its processes in their tracks: connections stay, nothing is answered.
-
-        Returns:
-            The processes.
-        """
-        frozen: list[psutil.Process] = []
-        while new := [one for one in self._processes() if one not in frozen]:
-            for process in new:
-                _send(process, signal.SIGSTOP)
-            frozen += new
-        return frozen
+    def freeze(self) -> None:
+        """Stop all its processes in their tracks: connections stay, nothing is answered."""
+        processes.freeze(self.pid)
 
     def thaw(self) -> None:
         """Let it go on where it was frozen."""
-        for process in self._processes():
-            _send(process, signal.SIGCONT)
+        processes.thaw(self.pid)
 
     def end(self) -> None:
         """Leave nothing of it, in whatever state it is."""
@@ -155,15 +138,6 @@ class Service(ABC):
     @property
     def _log(self) -> Path:
         return self.folder / "log"
-
-    def _processes(self) -> list[psutil.Process]:
-        """Return its processes, the first one first."""
-        if self._process is None:
-            return []
-        with suppress(psutil.NoSuchProcess):
-            first = psutil.Process(self._process.pid)
-            return [first, *first.children(recursive=True)]
-        return []
 
     def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START
@@ -221,21 +195,3 @@ def takes_connections(host: str, port: int) -> bool:
     with closing(socket.socket()) as probe:
         probe.settimeout(1)
         return probe.connect_ex((host, port)) == 0
-
-
-def _send(process: psutil.Process, number: int) -> None:
-    with suppress(psutil.NoSuchProcess):
-        process.send_signal(number)
-
-
-def _wait_until_gone(processes: list[psutil.Process]) -> None:
-    """Wait for processes that were killed, be they this one's children or not."""
-    while any(_runs(process) for process in processes):
-        time.sleep(0.005)
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

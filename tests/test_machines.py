@@ -16,7 +16,11 @@ import psutil
 import psycopg
 import pytest
 
-from machines import HERE, Machine, Network, Nginx, PostgreSQL, Redis, Service
+from machines.network import HERE, Machine, Network
+from machines.nginx import Nginx
+from machines.postgresql import PostgreSQL
+from machines.redis import Redis
+from machines.service import Service
 from tests.running import ROOT, eventually
 
 RELAY = "exec 3<>/dev/tcp/$0/$1; cat <&0 >&3 & exec cat <&3"
@@ -122,7 +126,7 @@ def test_a_cut_line_swallows_what_is_sent_and_a_mended_one_delivers_it(network: 
 def test_machines_that_can_not_be_made_are_a_failure_that_says_why() -> None:
     powerless = ["setpriv", "--bounding-set=-sys_admin,-net_admin"]
     done = subprocess.run(
-        [*powerless, sys.executable, "-c", "from machines import *; Network('a')"],
+        [*powerless, sys.executable, "-c", "from machines.network import Network; Network('a')"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -133,11 +137,15 @@ def test_machines_that_can_not_be_made_are_a_failure_that_says_why() -> None:
 
 DOOMED = """
 import json, time
-from machines import *
+from machines.network import Network
+from machines.nginx import Nginx
+from machines.postgresql import PostgreSQL
+from machines.redis import Redis
 network = Network("store")
 services = [PostgreSQL(network["store"]), Redis(), Nginx("server { listen @host@:@port@; }")]
 for service in services:
     service.start()
+services[0].freeze()
 services[1].freeze()
 print(json.dumps([[s.pid, str(s.folder)] for s in services]), flush=True)
 time.sleep(600)
