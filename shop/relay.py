@@ -134,8 +134,8 @@ class Relay:
         try:
             self.publish(_CHANGES, payload)
         except RedisError as error:
-            # The others find out by looking at the database, a few seconds later.
-            log.warning("a change could not be announced, as Redis does not answer: %s", error)
+            if self.up or not self._running:  # else it was said before
+                log.warning("Redis does not answer; open tabs follow within seconds: %s", error)
 
     def _listen(self) -> None:
         delay = SOON
