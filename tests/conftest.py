@@ -4,26 +4,81 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from machines.postgresql import PostgreSQL
+from tests.cluster import Cluster
+from tests.databases import Clusters, Databases, Files, Stage, shop_in
 from tests.running import SERVER, RunningShop
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of a module that wants it on both databases, unless one says why not."""
+    marked = metafunc.definition.get_closest_marker
+    if "dbms" in metafunc.fixturenames and marked("both_databases"):
+        which = ["sqlite"] if marked("sqlite_only") else ["sqlite", "postgresql"]
+        metafunc.parametrize("dbms", which, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def dbms(request: pytest.FixtureRequest) -> Databases:
+    """Where the shops of a test keep their data."""
+    which = getattr(request, "param", "sqlite")
+    databases: Databases = request.getfixturevalue(f"on_{which}")
+    return databases
+
+
+@pytest.fixture(scope="session")
+def on_sqlite(stocked: Path, released: Path) -> Files:
+    """Shops that keep their data in a file."""
+    return Files(stocked=stocked, released=released)
+
+
+@pytest.fixture(scope="session")
+def on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
+    """Shops that keep their data in PostgreSQL. One that doesn't wait for the disk will do."""
+    with PostgreSQL() as server:
+        yield Clusters(server, tmp_path_factory.mktemp("postgresql"))
+
+
 @pytest.fixture
-def open_shop(tmp_path: Path) -> Iterator[Callable[..., RunningShop]]:
+def make_shop(dbms: Databases, tmp_path: Path) -> Iterator[Callable[..., RunningShop]]:
+    """Give a function that makes a shop that does not run yet; all are ended afterwards."""
+    with ExitStack() as stack:
+
+        def make(stage: Stage, name: str = "instance", **options: object) -> RunningShop:
+            shop = shop_in(dbms, tmp_path / name, stage, **options)
+            return stack.enter_context(shop)
+
+        yield make
+
+
+@pytest.fixture
+def open_shop(make_shop: Callable[..., RunningShop]) -> Callable[..., RunningShop]:
     """Give a function that starts a shop with the settings it is given, all ended afterwards."""
-    shops: list[RunningShop] = []
 
-    def start(name: str = "instance", main: Path = SERVER, **settings: str) -> RunningShop:
-        shop = RunningShop(tmp_path / name, main, **settings)
-        shops.append(shop)
-        return shop.start()
+    def start(
+        name: str = "instance", main: Path = SERVER, stage: Stage = "new", **settings: str
+    ) -> RunningShop:
+        return make_shop(stage, name, main=main, **settings).start()
 
-    yield start
-    for shop in shops:
-        shop.end()
+    return start
+
+
+@pytest.fixture
+def open_cluster(on_postgresql: Clusters, tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
+    """Give a function that starts a shop on several servers; see `Cluster`."""
+    with ExitStack() as stack:
+
+        def start(servers: int = 2, stage: Stage = "released", **options: object) -> Cluster:
+            dump = "" if stage == "new" else on_postgresql.server.dump(stage)
+            cluster = Cluster(tmp_path, dump, servers, **options)  # type: ignore[arg-type]
+            return stack.enter_context(cluster).start()
+
+        yield start
 
 
 @pytest.fixture(scope="session")
@@ -43,26 +98,29 @@ def released(stocked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shop(stocked: Path, tmp_path: Path, open_shop: Callable[..., RunningShop]) -> RunningShop:
+def shop(open_shop: Callable[..., RunningShop]) -> RunningShop:
     """A shop with the demo catalogue, coming soon."""
-    shutil.copytree(stocked, tmp_path / "instance")
-    return open_shop(SHOP_DEMO="off")
+    return open_shop(stage="stocked", SHOP_DEMO="off")
 
 
 @pytest.fixture
-def drop(released: Path, tmp_path: Path, open_shop: Callable[..., RunningShop]) -> RunningShop:
+def drop(open_shop: Callable[..., RunningShop]) -> RunningShop:
     """The shop after the drop: both products are released."""
-    shutil.copytree(released, tmp_path / "instance")
-    return open_shop(SHOP_DEMO="off")
+    return open_shop(stage="released", SHOP_DEMO="off")
+
+
+@pytest.fixture
+def closed_drop(make_shop: Callable[..., RunningShop]) -> RunningShop:
+    """A shop after the drop whose server does not run."""
+    return make_shop("released")
 
 
 @pytest.fixture(scope="module")
-def open_drop(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
+def open_drop(dbms: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
     """A shop after the drop for the tests of a module that leave one another alone."""
-    folder = shutil.copytree(released, tmp_path_factory.mktemp("open") / "instance")
-    shop = RunningShop(folder, SHOP_DEMO="off").start()
-    yield shop
-    shop.end()
+    folder = tmp_path_factory.mktemp("open") / "instance"
+    with shop_in(dbms, folder, "released", SHOP_DEMO="off") as shop:
+        yield shop.start()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -18,6 +18,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psycopg
+from sqlalchemy.engine import URL, make_url
+
+from machines import guardian, processes
+from machines.network import HERE, Machine
+from machines.service import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 SERVER = ROOT / "wsgi.py"
 
@@ -40,14 +47,6 @@ def eventually(ask: Callable[[], T], seconds: float = 10.0, every: float = 0.02)
         time.sleep(every)
 
 
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nothing listens on."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def listens(port: int) -> bool:
     """Tell whether anything listens on a port of 127.0.0.1."""
     with closing(socket.socket()) as probe:
@@ -55,16 +54,21 @@ def listens(port: int) -> bool:
 
 
 class RunningShop:
-    """A serving shop, and the operators' commands beside it."""
+    """A serving shop, and the operators' commands beside it, on this machine or another one."""
 
-    def __init__(self, instance: Path, main: Path = SERVER, **settings: str) -> None:
+    def __init__(
+        self, instance: Path, main: Path = SERVER, machine: Machine = HERE, **settings: str
+    ) -> None:
         self.instance = instance
         self.main = main
+        self.machine = machine
+        self.host = machine.address
         self.port = free_port()
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SHOP_", "FLASK_"))}
         self.environ = {
             **inherited,
             "SHOP_INSTANCE": str(instance),
+            "SHOP_HOST": self.host,
             "SHOP_PORT": str(self.port),
             **settings,
         }
@@ -73,21 +77,32 @@ class RunningShop:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def database(self) -> Path:
+        """The file of a shop that keeps its data in one."""
         return self.instance / "shop.sqlite3"
+
+    @property
+    def database_url(self) -> URL:
+        named = self.environ.get("SHOP_DATABASE_URL")
+        return make_url(named) if named else URL.create("sqlite", database=str(self.database))
+
+    @property
+    def on_sqlite(self) -> bool:
+        return self.database_url.get_backend_name() == "sqlite"
 
     def start(self) -> RunningShop:
         """Start the server and wait until it says that it is open."""
         self.process = subprocess.Popen(
-            [sys.executable, str(self.main)],
+            [*self.machine.enter, sys.executable, str(self.main)],
             env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._ended = guardian.watch(self.process.pid)
         opened = threading.Event()
         threading.Thread(target=self._read, args=(self.process, opened), daemon=True).start()
         while not opened.wait(0.05):
@@ -107,13 +122,26 @@ class RunningShop:
         """End the server as an operator does, and return its exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(15)
+        status = self.process.wait(15)
+        self._ended()
+        return status
 
     def kill(self) -> None:
-        """End the server as a power cut does."""
+        """End the server, with all its workers, as a power cut does."""
         assert self.process is not None
-        self.process.kill()
+        processes.kill(self.process.pid)
         self.process.wait(15)
+        self._ended()
+
+    def freeze(self) -> None:
+        """Stop the server, with all its workers, in its tracks."""
+        assert self.process is not None
+        processes.freeze(self.process.pid)
+
+    def thaw(self) -> None:
+        """Let the server go on where it was frozen."""
+        assert self.process is not None
+        processes.thaw(self.process.pid)
 
     def end(self) -> None:
         """See to it that nothing of it is left."""
@@ -123,7 +151,7 @@ class RunningShop:
     def flask(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run an operators' command in a process of its own, from the outset."""
         done = subprocess.run(
-            [sys.executable, "-m", "flask", "--app", str(ROOT / "shop"), *args],
+            self._command(*args),
             env={**self.environ, "FLASK_SKIP_DOTENV": "1"},
             capture_output=True,
             text=True,
@@ -136,12 +164,16 @@ class RunningShop:
     def start_flask(self, *args: str) -> subprocess.Popen[str]:
         """Start an operators' command that runs while the test goes on."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flask", "--app", str(ROOT / "shop"), *args],
+            self._command(*args),
             env={**self.environ, "FLASK_SKIP_DOTENV": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def _command(self, *args: str) -> list[str]:
+        flask = [sys.executable, "-m", "flask", "--app", str(ROOT / "shop")]
+        return [*self.machine.enter, *flask, *args]
 
     def stock(self) -> dict[int, dict[str, Any]]:
         """Return what `stock list` says, by item id."""
@@ -154,17 +186,31 @@ class RunningShop:
         return found
 
     def sql(self, statement: str, *values: object) -> list[Any]:
-        """Have a statement done on the database by another process than the server."""
+        """Have a statement done on the database by another process than the server.
+
+        Args:
+            statement: in words that both databases know, `?` for each of the values.
+        """
+        if not self.on_sqlite:
+            statement = statement.replace("%", "%%").replace("?", "%s")
         with closing(self.connect()) as connection:
-            return connection.execute(statement, values).fetchall()
+            done = connection.execute(statement, values)
+            return done.fetchall() if done.description else []
 
     def sku(self, item_id: int) -> str:
         """Return an item's sku."""
         return str(self.sql("SELECT sku FROM items WHERE id = ?", item_id)[0][0])
 
-    def connect(self) -> sqlite3.Connection:
-        """Open the shop's database as another process would."""
-        return sqlite3.connect(self.database, timeout=10, isolation_level=None)
+    def connect(self) -> Any:
+        """Open the shop's database as another process would; each statement is for itself.
+
+        Returns:
+            A connection of `sqlite3` or of `psycopg`.
+        """
+        if self.on_sqlite:
+            return sqlite3.connect(self.database, timeout=10, isolation_level=None)
+        url = self.database_url.set(drivername="postgresql")
+        return psycopg.connect(url.render_as_string(hide_password=False), autocommit=True)
 
     def page(self, path: str = "/") -> str:
         """Return a page as a visitor without cookies gets it."""

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from http.cookies import SimpleCookie
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import urlencode
 
 import websocket
@@ -43,11 +43,27 @@ class Answer:
         return self.headers["Location"] or ""
 
 
-class Shopper:
-    """A browser's cookies, and the forms of the shop's pages."""
+class Site(Protocol):
+    """Where a shop is reached: a server of it, or what stands in front of its servers."""
 
-    def __init__(self, shop: RunningShop) -> None:
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def url(self) -> str: ...
+
+
+class Shopper:
+    """A browser's cookies, and the forms of the shop's pages.
+
+    Args:
+        by: where this shopper reaches the shop, if not at that server itself. It can be changed.
+    """
+
+    def __init__(self, shop: RunningShop, by: Site | None = None) -> None:
         self.shop = shop
+        self.by: Site = by or shop
         self.cookies: dict[str, str] = {}
         self._token = ""
 
@@ -82,7 +98,7 @@ class Shopper:
         body = fields if isinstance(fields, bytes | None) else urlencode(fields).encode()
         if body is not None:
             sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
-        connection = http.client.HTTPConnection("127.0.0.1", self.shop.port, timeout=30)
+        connection = http.client.HTTPConnection(self.by.host, self.by.port, timeout=30)
         with closing(connection):
             connection.request(method, path, body, sent)
             response = connection.getresponse()
@@ -296,7 +312,7 @@ class Tab:
 
     def __init__(
         self,
-        shop: RunningShop,
+        shop: Site,
         shopper: Shopper | None = None,
         products: Iterable[object] = (),
         **headers: str,
@@ -310,10 +326,10 @@ class Tab:
             headers["Cookie"] = shopper.cookie_header
         self._connect(shop, f"?{query}" if query else "", headers)
 
-    def _connect(self, shop: RunningShop, query: str, headers: dict[str, str]) -> None:
+    def _connect(self, shop: Site, query: str, headers: dict[str, str]) -> None:
         self._reader = EventReader()
-        self.socket = self._open(shop.port)
-        lines = [f"GET /stream{query} HTTP/1.1", "Host: 127.0.0.1"]
+        self.socket = self._open(shop.host, shop.port)
+        lines = [f"GET /stream{query} HTTP/1.1", f"Host: {shop.host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
         self.status, self.headers, rest = self._read_head()
@@ -322,8 +338,8 @@ class Tab:
         self._left = int(length) - len(rest) if length else None
         self._waiting += self._reader.feed(rest)
 
-    def _open(self, port: int) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", port), timeout=10)
+    def _open(self, host: str, port: int) -> socket.socket:
+        return socket.create_connection((host, port), timeout=10)
 
     def _read_head(self) -> tuple[int, dict[str, str], bytes]:
         data = b""
@@ -406,11 +422,11 @@ class Tab:
 class SocketTab(Tab):
     """An open page that follows the shop over a WebSocket."""
 
-    def _connect(self, shop: RunningShop, query: str, headers: dict[str, str]) -> None:
+    def _connect(self, shop: Site, query: str, headers: dict[str, str]) -> None:
         self._reader = EventReader()
         headers.setdefault("Origin", shop.url)
         self._websocket = websocket.create_connection(
-            f"ws://127.0.0.1:{shop.port}/socket{query}",
+            f"ws://{shop.host}:{shop.port}/socket{query}",
             timeout=10,
             header=headers,
             suppress_origin=True,

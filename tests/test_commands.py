@@ -40,14 +40,8 @@ def dump(database: Path) -> list[str]:
 
 
 @pytest.fixture
-def closed_shop(released: Path, tmp_path: Path) -> RunningShop:
-    """A shop after the drop whose server doesn't run."""
-    return RunningShop(shutil.copytree(released, tmp_path / "instance"))
-
-
-@pytest.fixture
-def app(closed_shop: RunningShop) -> Iterator[Flask]:
-    app = create_app(closed_shop.environ)
+def app(closed_drop: RunningShop) -> Iterator[Flask]:
+    app = create_app(closed_drop.environ)
     yield app
     app.extensions["shop"].database.close()
 
@@ -68,14 +62,14 @@ def levels(shop: RunningShop, product: int) -> set[str]:
 
 
 def test_seed_fills_an_empty_shop_the_same_way_for_the_same_number(
-    tmp_path: Path, stocked: Path
+    make_shop: Callable[..., RunningShop],
 ) -> None:
-    shop = RunningShop(tmp_path / "new")
+    shop, stocked = make_shop("new", "new"), make_shop("stocked")
     done = shop.flask("seed", "--random-seed", "7")
     assert "2 products, 26 sizes" in done.stdout
     rows = "SELECT sku, size, available FROM items ORDER BY id"
     items = shop.sql(rows)
-    assert items == RunningShop(stocked).sql(rows)
+    assert items == stocked.sql(rows)
     assert [size for _, size, _ in items[:13]] == [f"{n / 2:g}" for n in range(12, 25)]
     counts = sorted(count for *_, count in items)
     assert counts[:2] == [0, 0], "one size in ten"
@@ -99,8 +93,10 @@ def test_without_a_number_every_seed_is_another(operate: Operate, app: Flask) ->
     assert found[0] != found[1]
 
 
-def test_a_day_of_operating_in_processes_of_their_own(stocked: Path, tmp_path: Path) -> None:
-    shop = RunningShop(shutil.copytree(stocked, tmp_path / "instance"))
+def test_a_day_of_operating_in_processes_of_their_own(
+    make_shop: Callable[..., RunningShop],
+) -> None:
+    shop = make_shop("stocked")
     assert shop.flask("release", "1", "OST-KILN").stdout.split("\n")[:2] == [
         "OST-TIDELINE is released",
         "OST-KILN is released",
@@ -149,13 +145,13 @@ def test_a_running_shop_follows_its_operators(drop: RunningShop) -> None:
     assert shopper.get("/checkout").status in (200, 303)
 
 
-def test_several_processes_sell_the_last_pieces_at_once(closed_shop: RunningShop) -> None:
-    closed_shop.sql("UPDATE items SET available = 100 WHERE sku = ?", KILN)
+def test_several_processes_sell_the_last_pieces_at_once(closed_drop: RunningShop) -> None:
+    closed_drop.sql("UPDATE items SET available = 100 WHERE sku = ?", KILN)
     with ThreadPoolExecutor(4) as operators:
-        sell = lambda _: closed_shop.flask("sell", KILN, "--count", "30", check=False)  # noqa: E731
+        sell = lambda _: closed_drop.flask("sell", KILN, "--count", "30", check=False)  # noqa: E731
         done = list(operators.map(sell, range(4)))
     assert sorted(process.returncode for process in done) == [0, 0, 0, 1]
-    assert closed_shop.sql("SELECT available FROM items WHERE sku = ?", KILN) == [(10,)]
+    assert closed_drop.sql("SELECT available FROM items WHERE sku = ?", KILN) == [(10,)]
 
 
 def test_processes_that_start_at_once_in_a_fresh_folder_make_one_shop(tmp_path: Path) -> None:
@@ -200,13 +196,13 @@ REFUSED = {
 
 @pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED.keys())
 def test_what_can_not_be_done_is_1_with_one_line_and_nothing_changed(
-    closed_shop: RunningShop, operate: Operate, call: str
+    closed_drop: RunningShop, operate: Operate, call: str
 ) -> None:
-    closed_shop.sql("UPDATE products SET released = 0 WHERE id = 1")
-    before = dump(closed_shop.database)
+    closed_drop.sql("UPDATE products SET released = 0 WHERE id = 1")
+    before = dump(closed_drop.database)
     done = operate(*call.split())
     assert (done.exit_code, len(done.output.strip().splitlines())) == (1, 1), done.output
-    assert dump(closed_shop.database) == before
+    assert dump(closed_drop.database) == before
 
 
 WRONG = [
@@ -246,53 +242,53 @@ WRONG = [
 
 @pytest.mark.parametrize("call", WRONG)
 def test_a_wrong_call_is_2_and_changes_nothing(
-    closed_shop: RunningShop, operate: Operate, call: str
+    closed_drop: RunningShop, operate: Operate, call: str
 ) -> None:
-    before = dump(closed_shop.database)
+    before = dump(closed_drop.database)
     done = operate(*call.split())
     assert done.exit_code == 2, done.output
     assert done.output.strip()
-    assert dump(closed_shop.database) == before
+    assert dump(closed_drop.database) == before
 
 
 def test_one_unknown_product_among_several_releases_none(
-    closed_shop: RunningShop, operate: Operate
+    closed_drop: RunningShop, operate: Operate
 ) -> None:
-    closed_shop.sql("UPDATE products SET released = 0")
+    closed_drop.sql("UPDATE products SET released = 0")
     assert operate("release", "1", "2", "nothing").exit_code == 2
-    assert closed_shop.sql("SELECT sum(released) FROM products") == [(0,)]
+    assert closed_drop.sql("SELECT sum(released) FROM products") == [(0,)]
     assert operate("release", "2").exit_code == 0
-    assert closed_shop.sql("SELECT released FROM products ORDER BY id") == [(0,), (1,)]
+    assert closed_drop.sql("SELECT released FROM products ORDER BY id") == [(0,), (1,)]
 
 
 def test_sell_out_before_the_drop_has_nothing_to_sell(
-    closed_shop: RunningShop, operate: Operate
+    closed_drop: RunningShop, operate: Operate
 ) -> None:
-    closed_shop.sql("UPDATE products SET released = 0")
+    closed_drop.sql("UPDATE products SET released = 0")
     assert operate("sell-out").exit_code == 1
-    closed_shop.sql("UPDATE products SET released = 1")
-    closed_shop.sql("UPDATE items SET available = 0")
+    closed_drop.sql("UPDATE products SET released = 1")
+    closed_drop.sql("UPDATE items SET available = 0")
     assert operate("sell-out").exit_code == 0
 
 
 def test_sell_out_sells_in_the_same_order_for_the_same_number(
-    closed_shop: RunningShop, operate: Operate
+    closed_drop: RunningShop, operate: Operate
 ) -> None:
     def first_sold(seed: int) -> str:
-        closed_shop.sql("UPDATE items SET available = 1, version = 1")
+        closed_drop.sql("UPDATE items SET available = 1, version = 1")
         operate("sell-out", "--per-tick", 1, "--tick-ms", 0, "--random-seed", seed)
-        rows = closed_shop.sql("SELECT sku FROM items ORDER BY version, id")
-        assert closed_shop.sql("SELECT sum(available) FROM items") == [(0,)]
+        rows = closed_drop.sql("SELECT sku FROM items ORDER BY version, id")
+        assert closed_drop.sql("SELECT sum(available) FROM items") == [(0,)]
         return str(rows)
 
     assert first_sold(1) == first_sold(1) != first_sold(2)
 
 
 def test_stock_list_says_the_level_of_every_item(
-    closed_shop: RunningShop, operate: Operate
+    closed_drop: RunningShop, operate: Operate
 ) -> None:
     for item_id, count in enumerate((0, 1, 149, 150, 499, 500), 1):
-        closed_shop.sql("UPDATE items SET available = ? WHERE id = ?", count, item_id)
+        closed_drop.sql("UPDATE items SET available = ? WHERE id = ?", count, item_id)
     rows = json.loads(operate("stock", "list", "--json").output)
     assert [row["level"] for row in rows[:6]] == ["out", "low", "low", "medium", "medium", "high"]
     assert [row["id"] for row in rows] == list(range(1, 27))
@@ -364,8 +360,8 @@ def test_every_command_says_what_it_does_with_an_example(app: Flask, operate: Op
         assert re.search(rf"Examples?:\s+bin/flask {' '.join(names)}\b", shown.output), names
 
 
-def test_help_lists_the_commands_of_the_shop(closed_shop: RunningShop) -> None:
-    shown = closed_shop.flask("--help").stdout
+def test_help_lists_the_commands_of_the_shop(closed_drop: RunningShop) -> None:
+    shown = closed_drop.flask("--help").stdout
     for name in ("seed", "reset", "release", "stock", "sell", "sell-out", "orders"):
         assert re.search(rf"^  {name}  +\S", shown, re.M), name
 
@@ -429,11 +425,11 @@ def start(shop: RunningShop, **settings: str) -> subprocess.CompletedProcess[str
 
 
 def test_a_server_that_can_not_start_says_so_in_one_line(
-    closed_shop: RunningShop, tmp_path: Path
+    closed_drop: RunningShop, tmp_path: Path
 ) -> None:
     no_database = tmp_path / "text"
     no_database.write_text("this is no database, but a text of some length\n" * 100)
-    newer = shutil.copytree(closed_shop.instance, tmp_path / "newer")
+    newer = shutil.copytree(closed_drop.instance, tmp_path / "newer")
     RunningShop(newer).sql("UPDATE alembic_version SET version_num = '9999'")
     damaged = tmp_path / "damaged"
     damaged.mkdir()
@@ -450,7 +446,7 @@ def test_a_server_that_can_not_start_says_so_in_one_line(
         }
         with ThreadPoolExecutor(4) as operators:
             done = operators.map(
-                lambda s: start(closed_shop, **{s[0].strip(): s[1]}), reasons.items()
+                lambda s: start(closed_drop, **{s[0].strip(): s[1]}), reasons.items()
             )
             tried = dict(zip(reasons.items(), done, strict=True))
     for (name, value), process in tried.items():
@@ -461,9 +457,9 @@ def test_a_server_that_can_not_start_says_so_in_one_line(
             assert name.strip() in said[0]
 
 
-def test_a_command_with_a_bad_setting_says_so_in_one_line(closed_shop: RunningShop) -> None:
-    closed_shop.environ["SHOP_LOW_STOCK"] = "few"
-    done = closed_shop.flask("stock", "list", check=False)
+def test_a_command_with_a_bad_setting_says_so_in_one_line(closed_drop: RunningShop) -> None:
+    closed_drop.environ["SHOP_LOW_STOCK"] = "few"
+    done = closed_drop.flask("stock", "list", check=False)
     assert done.returncode != 0
     said = (done.stdout + done.stderr).strip().splitlines()
     assert len(said) == 1 and "SHOP_LOW_STOCK='few'" in said[0]
@@ -497,9 +493,10 @@ def test_a_new_shop_is_empty_when_no_demo_is_wanted(open_shop: Callable[..., Run
 
 
 def test_money_is_shown_in_the_currency_of_the_shop(
-    closed_shop: RunningShop, open_shop: Callable[..., RunningShop]
+    open_shop: Callable[..., RunningShop],
 ) -> None:
-    shop = open_shop(SHOP_CURRENCY="jpy", SHOP_LOW_STOCK="300", SHOP_MEDIUM_STOCK="600")
+    levels = {"SHOP_LOW_STOCK": "300", "SHOP_MEDIUM_STOCK": "600"}
+    shop = open_shop(stage="released", SHOP_CURRENCY="jpy", **levels)
     page = shop.page()
     assert "¥12,000" in page
     assert re.search(r'--level-low"[^>]* value="6"', page), "250 pieces"

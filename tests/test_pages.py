@@ -6,12 +6,10 @@ import base64
 import gzip
 import json
 import re
-import shutil
 import socket
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import brotli  # type: ignore[import-untyped]
@@ -484,10 +482,9 @@ def test_the_id_of_a_cart_is_in_its_cookie_and_nowhere_else(
 
 
 def test_behind_a_proxy_with_https_everything_is_secure(
-    released: Path, tmp_path: Path, open_shop: Callable[..., RunningShop]
+    open_shop: Callable[..., RunningShop],
 ) -> None:
-    shutil.copytree(released, tmp_path / "instance")
-    shopper = Shopper(open_shop(SHOP_HTTPS="on"))
+    shopper = Shopper(open_shop(stage="released", SHOP_HTTPS="on"))
     proxy = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "shop.example", "Host": "inner"}
 
     first = shopper.get("/", **proxy)

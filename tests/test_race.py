@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from shutil import copytree
 
 import pytest
 from sqlalchemy import URL, update
@@ -67,10 +66,9 @@ def test_a_hundred_shoppers_for_the_last_ten_pairs(drop: RunningShop) -> None:
 
 
 def test_the_race_is_real_a_shop_that_reads_and_writes_back_sells_too_many(
-    released: Path, tmp_path: Path, open_shop: Callable[..., RunningShop]
+    open_shop: Callable[..., RunningShop],
 ) -> None:
-    copytree(released, tmp_path / "naive")
-    naive = open_shop("naive", main=ROOT / "tests" / "naive_shop.py")
+    naive = open_shop("naive", ROOT / "tests" / "naive_shop.py", "released")
 
     outcome = race(naive)
 
@@ -111,11 +109,10 @@ def sell_by_stale_objects(file: Path, sellers: int) -> Counter[str]:
 
 
 @pytest.fixture
-def last_ten(released: Path, tmp_path: Path) -> RunningShop:
+def last_ten(closed_drop: RunningShop) -> RunningShop:
     """A shop that doesn't run, with ten pieces left of an item."""
-    shop = RunningShop(copytree(released, tmp_path / "instance"))
-    shop.sql("UPDATE items SET available = ? WHERE id = ?", PAIRS, ITEM)
-    return shop
+    closed_drop.sql("UPDATE items SET available = ? WHERE id = ?", PAIRS, ITEM)
+    return closed_drop
 
 
 def test_a_sale_trusts_the_database_and_no_object_in_memory(last_ten: RunningShop) -> None:

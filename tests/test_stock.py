@@ -8,8 +8,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from shutil import copytree
 
 import pytest
 from hypothesis import given
@@ -28,9 +26,9 @@ ITEM = 1
 
 
 @pytest.fixture
-def shop(released: Path, tmp_path: Path) -> RunningShop:
-    """The files of a shop after the drop; nothing runs."""
-    return RunningShop(copytree(released, tmp_path / "instance"))
+def shop(closed_drop: RunningShop) -> RunningShop:
+    """The data of a shop after the drop; nothing runs."""
+    return closed_drop
 
 
 @pytest.fixture

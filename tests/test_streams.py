@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import sqlite3
 import statistics
@@ -342,10 +341,9 @@ def test_a_socket_that_asks_for_no_upgrade_is_a_page_that_says_so(open_drop: Run
 
 
 def test_a_process_takes_no_more_streams_than_its_limit(
-    released: Path, tmp_path: Path, open_shop: Callable[..., RunningShop]
+    open_shop: Callable[..., RunningShop],
 ) -> None:
-    shutil.copytree(released, tmp_path / "instance")
-    shop = open_shop(SHOP_MAX_STREAMS="3")
+    shop = open_shop(stage="released", SHOP_MAX_STREAMS="3")
     with ExitStack() as stack:
         tabs = [stack.enter_context(Tab(shop, products=[1])) for _ in range(2)]
         stack.enter_context(SocketTab(shop, products=[1])).next()
@@ -372,11 +370,11 @@ def has_price(price: str, tab: Tab) -> bool:
 class DeafTab(Tab):
     """A tab with hardly any room for what it doesn't read."""
 
-    def _open(self, port: int) -> socket.socket:
+    def _open(self, host: str, port: int) -> socket.socket:
         tight = socket.socket()
         tight.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         tight.settimeout(10)
-        tight.connect(("127.0.0.1", port))
+        tight.connect((host, port))
         return tight
 
 
@@ -540,10 +538,8 @@ def test_a_database_that_is_away_is_said_to_be_and_waited_for(drop: RunningShop)
         tab.until(lambda tab: tab.level(1, 1) == "out")
 
 
-def test_a_server_without_sockets_to_hand_over_streams_as_well(
-    released: Path, tmp_path: Path
-) -> None:
-    shop = RunningShop(Path(shutil.copytree(released, tmp_path / "instance")))
+def test_a_server_without_sockets_to_hand_over_streams_as_well(closed_drop: RunningShop) -> None:
+    shop = closed_drop
     with shop.start_flask("run", "--port", str(shop.port)) as server:
         try:
             eventually(lambda: listens(shop.port))
