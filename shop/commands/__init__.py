@@ -19,8 +19,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def install_commands(app: Flask) -> None:
-    """Register every command."""
+    """Register every command, and leave out of the list those that libraries bring along."""
+    from flask_limiter.commands import cli as limiter
+
     from shop.commands import catalog, orders, selling, stock
+
+    limiter.hidden = True
 
     for command in (catalog.seed, catalog.reset, catalog.release, stock.stock, selling.sell,
                     selling.sell_out, orders.orders):  # fmt: skip

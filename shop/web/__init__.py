@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from flask import Flask
 
-from shop.web import cart, catalog, checkout, csrf, errors, health, live, security, visitor
+from shop.web import (
+    cart,
+    catalog,
+    checkout,
+    csrf,
+    errors,
+    health,
+    limits,
+    live,
+    security,
+    visitor,
+)
 
 
 def install_web(app: Flask) -> None:
     """Register every route, and what goes before and after all of them."""
     security.install(app)
     visitor.install(app)
+    limits.install(app)
     csrf.install(app)
     errors.install(app)
     for module in (catalog, cart, checkout, live, health):

@@ -56,8 +56,14 @@ def comes_from_here() -> bool:
     return same_host and site in ("same-origin", "none")
 
 
+def acts() -> bool:
+    """Tell whether the request may change anything, by its method: no action is forgotten."""
+    safe = ("GET", "HEAD", "OPTIONS", "TRACE")
+    return request.method not in safe and request.endpoint is not None
+
+
 def _check() -> None:
-    if request.method in ("GET", "HEAD", "OPTIONS", "TRACE") or request.endpoint is None:
+    if not acts():
         return
     token = request.headers.get(HEADER) or request.form.get(FIELD, "")
     if not comes_from_here() or not _is_good(token):

@@ -22,6 +22,7 @@ TEXTS = {
     404: ("Nothing at this address", "The page is not here, or not any more."),
     405: ("Not this way", "This address does not take that kind of request."),
     413: ("Too much", "That is more than this shop reads at once. Nothing was changed."),
+    429: ("A short pause", "That was a lot at once. Your cart is as it was."),
     500: (
         "Our mistake",
         "Something broke on our side. Look at your cart before you try again.",

@@ -157,6 +157,15 @@ def cart_of_cookie() -> str | None:
     return visitor.state.cart_id if _read_cookies() else None
 
 
+def ref_of_cookies() -> str | None:
+    """Return the fingerprint of the cart that the request's cookies name, asking no database.
+
+    None without one. It may have been merged into another: then that is not known here.
+    """
+    cookies = _read_cookies()
+    return cart_ref(cookies[0].cart_id) if cookies else None
+
+
 def _current() -> Visitor:
     if "visitor" not in g:
         g.visitor = Visitor(_read_cookies())
@@ -184,8 +193,8 @@ def _read_cookie(name: str) -> CartCookie | None:
 
 
 def _remember(response: Response) -> Response:
-    if "visitor" not in g:
-        return response
+    if "visitor" not in g or response.status_code == 429:
+        return response  # a refused action leaves nothing behind
     keep = _cookie_name(visitor.cart_id)
     names = {name for name in request.cookies if name.startswith(_prefix())}
     if visitor.changed or keep not in names:
