@@ -11,9 +11,12 @@ from pathlib import Path  # noqa: E402
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import shop.server  # noqa: E402
+import shop.web.limits  # noqa: E402
 
 if __name__ == "__main__":
-    shop.server.IDLE = shop.server.HEAD = shop.server.BODY = float(os.environ["PATIENCE"])
+    patience = float(os.environ.get("PATIENCE", "60"))
+    shop.server.IDLE = shop.server.HEAD = shop.server.BODY = patience
+    shop.web.limits.WINDOW = int(os.environ.get("WINDOW", "60"))
     from wsgi import main
 
     sys.exit(main())

@@ -14,6 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from limits.storage import RedisStorage, Storage
+from redis import BlockingConnectionPool, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,9 @@ MOST_CONNECTIONS = 32
 
 #: Seconds between two tries whether Redis is back.
 PAUSE = 1.0
+
+#: How it shows that Redis doesn't count: it is away, or not to be written to.
+FAILURES = (RedisError, OSError)
 
 
 def storage_uri(redis_url: str | None) -> str:
@@ -112,11 +118,8 @@ class SharedCounts(RedisStorage):
     STORAGE_SCHEME = ["counts+redis", "counts+rediss", "counts+unix"]  # noqa: RUF012
 
     def __init__(self, uri: str, key_prefix: str, **options: Any) -> None:
-        from redis import RedisError  # late: importing it takes longer than all the rest of here
-
         address = uri.removeprefix("counts+")
         super().__init__(address, _pool(address), key_prefix=key_prefix, **options)
-        self._failures = (RedisError, OSError)
         self._local = Counts()
         self._there = True
 
@@ -124,7 +127,7 @@ class SharedCounts(RedisStorage):
         if self._there:
             try:
                 return super().incr(key, expiry, amount)
-            except self._failures as error:
+            except FAILURES as error:
                 self._do_without(error)
         return self._local.incr(key, expiry, amount)
 
@@ -135,7 +138,7 @@ class SharedCounts(RedisStorage):
                 # Not ttl, which rounds: who comes back when they were told to isn't too early.
                 left: int = self.storage.pttl(self.prefixed_key(key))
                 return time.time() + max(left, 0) / 1000
-            except self._failures as error:
+            except FAILURES as error:
                 self._do_without(error)
         return self._local.get_expiry(key)
 
@@ -156,15 +159,11 @@ class SharedCounts(RedisStorage):
         """Tell whether Redis does what is needed of it: one that is read-only answers a ping."""
         try:
             return super().incr("probe", 1) > 0
-        except self._failures:
+        except FAILURES:
             return False
 
 
-def _pool(address: str) -> Any:
-    from redis import BlockingConnectionPool
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
+def _pool(address: str) -> BlockingConnectionPool:
     return BlockingConnectionPool.from_url(
         address,
         max_connections=MOST_CONNECTIONS,
