@@ -322,6 +322,16 @@ def test_a_window_begins_with_its_first_hit() -> None:
     assert counts.incr("a", 60) == 2
 
 
+def test_a_window_that_begins_anew_keeps_none_that_is_over() -> None:
+    now = 0.0
+    counts = Counts(clock=lambda: now)
+    for key in "abcde":
+        counts.incr(key, 60)
+    now = 60.0
+    assert [counts.incr("c", 60) for _ in range(3)] == [1, 2, 3]
+    assert len(counts) == 1
+
+
 def test_operators_are_offered_the_shops_commands_only(stocked: Path) -> None:
     said = RunningShop(stocked).flask("--help").stdout
     assert "sell-out" in said
