@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from shop.db import WRITE_WAIT, Database, now_ms
 from shop.inventory import Catalog, ItemView, ProductView
-from shop.models import Cart, CartItem, CartRecord, Item
+from shop.models import Cart, CartItem, CartRecord, Item, OpenCart, check_for_sale
 from shop.models.cart import cart_ref
 
 #: How many carts are read in one query; SQLite takes 32,766 parameters at most.
@@ -156,10 +156,9 @@ class Carts:
         """
 
         def rule(session: Session, cart: Cart) -> Cart:
-            item = Item.find(session, item_id)
-            after = cart.add(item.id)
-            item.check_for_sale()
-            return after
+            if item_id not in cart.item_ids:
+                check_for_sale(session, item_id)
+            return cart.add(item_id)
 
         return self._change(cart_id, rule)
 
@@ -179,9 +178,8 @@ class Carts:
         """
 
         def rule(session: Session, cart: Cart) -> Cart:
-            item = Item.find(session, new_id)
-            after = cart.swap(old_id, item.id)
-            item.check_for_sale()
+            after = cart.swap(old_id, new_id)
+            check_for_sale(session, new_id)
             return after
 
         return self._change(cart_id, rule)
@@ -204,9 +202,9 @@ class Carts:
         strays = list(others)
 
         def work(session: Session) -> None:
-            record = CartRecord.open(session, cart_id)
+            cart = OpenCart(session, cart_id)
             for stray in strays:
-                record.merge(session, stray)
+                cart.merge(stray)
 
         self._database.write(work, durable=False, patience=PAGE_PATIENCE)
         return self.state(cart_id)
@@ -221,11 +219,10 @@ class Carts:
     ) -> CartState:
         def work(session: Session) -> CartState:
             known = only_if_new and session.get(CartRecord, cart_id) is not None
-            record = CartRecord.open(session, cart_id)
-            before = record.load(session)
-            after = before if known else rule(session, before)
-            record.save(session, before, after)
-            return CartState(record.id, record.version, record.purchases, after.item_ids)
+            cart = OpenCart(session, cart_id)
+            after = cart.before if known else rule(session, cart.before)
+            cart.save(after)
+            return CartState(cart.id, cart.version, cart.purchases, after.item_ids)
 
         return self._database.write(work, durable=False, patience=patience)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
-from shop.models import Cart, CartRecord, Item, Order, OrderLine, take
+from shop.models import Cart, Item, OpenCart, Order, OrderLine, Product, take
+from shop.models.order import new_order_number
 
 #: The most characters that are taken, by field.
 LIMITS = {"email": 254, "name": 200, "address": 1000}
@@ -27,6 +28,36 @@ _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _UNSEEN = frozenset("\u00ad\ufeff")
 
 
+@dataclass(frozen=True, slots=True)
+class Ware:
+    """An item that is to be bought, as it is at this moment."""
+
+    id: int
+    sku: str
+    size: str
+    available: int
+    brand: str
+    name: str
+    color: str
+    #: in minor units of the shop's currency
+    price: int
+    main_image: str
+    released: bool
+
+    def as_line(self) -> dict[str, object]:
+        """Return what an order's line keeps of it."""
+        return {
+            "item_id": self.id,
+            "sku": self.sku,
+            "brand": self.brand,
+            "product": self.name,
+            "color": self.color,
+            "size": self.size,
+            "price": self.price,
+            "main_image": self.main_image,
+        }
+
+
 class EmptyCart(Exception):
     """There is nothing to buy."""
 
@@ -34,7 +65,7 @@ class EmptyCart(Exception):
 class CartClosed(Exception):
     """Items in the cart can't be bought now; nothing was."""
 
-    def __init__(self, sold_out: list[Item], not_released: list[Item]) -> None:
+    def __init__(self, sold_out: list[Ware], not_released: list[Ware]) -> None:
         super().__init__()
         self.sold_out = sold_out
         self.not_released = not_released
@@ -47,7 +78,7 @@ class CartChanged(Exception):
 class PriceChanged(Exception):
     """Prices are not those that the shopper saw; nothing was bought."""
 
-    def __init__(self, items: list[Item]) -> None:
+    def __init__(self, items: list[Ware]) -> None:
         super().__init__()
         self.items = items
 
@@ -93,89 +124,91 @@ class Offer:
     prices: Mapping[int, int]
 
 
-def buy(session: Session, cart_id: str, buyer: Buyer, offer: Offer, currency: str) -> Order:
+def buy(session: Session, cart_id: str, buyer: Buyer, offer: Offer, currency: str) -> str:
     """Buy everything in a cart, in the transaction of `session`, and empty the cart.
 
-    The same offer taken twice, from whichever tab, is one purchase: the second time returns
-    the order of the first.
+    The same offer taken twice, from whichever tab, is one purchase: the second time gives the
+    order of the first.
+
+    Returns:
+        The order's number.
 
     Raises:
         EmptyCart, CartClosed, CartChanged, PriceChanged: the transaction must be rolled back.
     """
-    record = CartRecord.open(session, cart_id)
-    if offer.purchase < record.purchases:
-        made = Order.of_cart(session, record.id, offer.purchase)
+    cart = OpenCart(session, cart_id)
+    if offer.purchase < cart.purchases:
+        made = Order.of_cart(session, cart.id, offer.purchase)
         if made is not None:
-            return made
-    cart = record.load(session)
-    items = _items(session, cart)
-    if not items:
-        raise EmptyCart
-    _check(items, cart, offer)
-    order = _order(record, items, buyer, currency)
-    session.add(order)
-    session.flush()
+            return made.number
+    wares = _wares(session, cart.before)
+    _check(wares, offer)
+    number = _place_order(session, cart, wares, buyer, currency)
     # Late, as everybody who wants the same pair waits from here on; before the cart is saved, as
     # its version is to be above those of the items.
-    _sell(session, items)
-    record.purchases += 1
-    record.save(session, cart, Cart())
-    return order
+    taken = take(session, cart.before.item_ids)
+    _refuse_closed(wares, taken.keys())
+    cart.purchases += 1
+    cart.save(Cart(), above=max(taken.values()))
+    return number
 
 
-def _check(items: list[Item], cart: Cart, offer: Offer) -> None:
+def _wares(session: Session, cart: Cart) -> list[Ware]:
+    rows = session.connection().execute(_WARES, {"item_ids": list(cart.item_ids)})
+    return [Ware(*row) for row in rows]
+
+
+def _check(wares: list[Ware], offer: Offer) -> None:
     """Refuse early what can't be bought, and what isn't what the shopper saw."""
-    _refuse_closed(items, {item.id for item in items if item.available > 0})
-    if offer.prices.keys() != cart.item_ids:
+    if not wares:
+        raise EmptyCart
+    _refuse_closed(wares, {ware.id for ware in wares if ware.available > 0})
+    if offer.prices.keys() != {ware.id for ware in wares}:
         raise CartChanged
-    changed = [item for item in items if offer.prices.get(item.id) != item.product.price]
+    changed = [ware for ware in wares if offer.prices[ware.id] != ware.price]
     if changed:
         raise PriceChanged(changed)
 
 
-def _items(session: Session, cart: Cart) -> list[Item]:
-    # One order for all buyers, so that two of them never wait for each other's rows.
-    chosen = select(Item).where(Item.id.in_(cart.item_ids)).order_by(Item.id)
-    return list(session.scalars(chosen))
-
-
-def _sell(session: Session, items: list[Item]) -> None:
-    _refuse_closed(items, take(session, items))
-
-
-def _refuse_closed(items: list[Item], there: set[int]) -> None:
-    not_released = [item for item in items if not item.product.released]
-    sold_out = [item for item in items if item.product.released and item.id not in there]
+def _refuse_closed(wares: list[Ware], there: Set[int]) -> None:
+    not_released = [ware for ware in wares if not ware.released]
+    sold_out = [ware for ware in wares if ware.released and ware.id not in there]
     if sold_out or not_released:
         raise CartClosed(sold_out, not_released)
 
 
-def _order(record: CartRecord, items: list[Item], buyer: Buyer, currency: str) -> Order:
-    return Order(
-        cart_ref=record.ref,
-        purchase=record.purchases,
-        email=buyer.email,
-        name=buyer.name,
-        address=buyer.address,
-        placed=int(time.time()),
-        total=sum(item.product.price for item in items),
-        currency=currency,
-        lines=[_order_line(item) for item in items],
-    )
+def _place_order(
+    session: Session, cart: OpenCart, wares: list[Ware], buyer: Buyer, currency: str
+) -> str:
+    number = new_order_number()
+    order = {
+        "number": number,
+        "cart_ref": cart.ref,
+        "purchase": cart.purchases,
+        "email": buyer.email,
+        "name": buyer.name,
+        "address": buyer.address,
+        "placed": int(time.time()),
+        "total": sum(ware.price for ware in wares),
+        "currency": currency,
+    }
+    connection = session.connection()
+    order_id = connection.execute(_PLACE, order).scalar_one()
+    connection.execute(_ADD_LINES, [{"order_id": order_id, **ware.as_line()} for ware in wares])
+    return number
 
 
-def _order_line(item: Item) -> OrderLine:
-    product = item.product
-    return OrderLine(
-        item_id=item.id,
-        sku=item.sku,
-        brand=product.brand,
-        product=product.name,
-        color=product.color,
-        size=item.size,
-        price=product.price,
-        main_image=product.main_image,
-    )
+# Made once: making a statement takes longer than running it.
+_WARES = (
+    select(Item.id, Item.sku, Item.size, Item.available)
+    .add_columns(Product.brand, Product.name, Product.color, Product.price, Product.main_image)
+    .add_columns(Product.released)
+    .join(Item.product)
+    .where(Item.id.in_(bindparam("item_ids", expanding=True)))
+    .order_by(Item.id)
+)
+_PLACE = insert(Order).returning(Order.id)
+_ADD_LINES = insert(OrderLine)
 
 
 def _tidy(text: str) -> str:

@@ -10,7 +10,7 @@ monkey.patch_all()
 
 import sys  # noqa: E402
 import threading  # noqa: E402
-from collections.abc import Callable  # noqa: E402
+from collections.abc import Callable, Iterable  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -30,17 +30,17 @@ everybody_read = threading.Event()
 readers: list[int] = []
 
 
-def naive_take(session: Session, items: list[Item], count: int = 1) -> set[int]:
-    taken = set()
-    for item in items:
-        seen = session.scalar(select(Item.available).where(Item.id == item.id)) or 0
-        readers.append(item.id)
+def naive_take(session: Session, item_ids: Iterable[int], count: int = 1) -> dict[int, int]:
+    taken = {}
+    for item_id in item_ids:
+        seen = session.scalar(select(Item.available).where(Item.id == item_id)) or 0
+        readers.append(item_id)
         if len(readers) >= READERS:
             everybody_read.set()
         everybody_read.wait(10)
         if seen >= count:
-            session.execute(update(Item).where(Item.id == item.id).values(available=seen - count))
-            taken.add(item.id)
+            session.execute(update(Item).where(Item.id == item_id).values(available=seen - count))
+            taken[item_id] = 0
     return taken
 
 

@@ -1,6 +1,7 @@
 """The trade: what is sold, what is in a cart, what was bought. Knows nothing of the web."""
 
-from shop.models.cart import AlreadyInCart, Cart, CartItem, CartRecord, NotInCart
+from shop.models.cart import AlreadyInCart, Cart, NotInCart
+from shop.models.cart_record import CartItem, CartRecord, OpenCart
 from shop.models.catalog import (
     Item,
     NotReleased,
@@ -10,6 +11,7 @@ from shop.models.catalog import (
     UnknownItem,
     UnknownProduct,
     catalog_stamp,
+    check_for_sale,
     take,
 )
 from shop.models.order import Order, OrderLine, UnknownOrder
@@ -22,6 +24,7 @@ __all__ = [
     "Item",
     "NotInCart",
     "NotReleased",
+    "OpenCart",
     "Order",
     "OrderLine",
     "OutOfStock",
@@ -31,5 +34,6 @@ __all__ = [
     "UnknownOrder",
     "UnknownProduct",
     "catalog_stamp",
+    "check_for_sale",
     "take",
 ]

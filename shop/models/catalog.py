@@ -6,6 +6,7 @@ milliseconds: so it grows as well over a database that was emptied and filled an
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import (
@@ -143,23 +144,10 @@ class Item(Base):
             raise UnknownItem(sku)
         return item
 
-    def check_for_sale(self) -> None:
-        """Raise what keeps this item from being put into a cart now.
-
-        Raises:
-            NotReleased: its product is coming soon.
-            OutOfStock: no piece is left.
-        """
-        if not self.product.released:
-            raise NotReleased(self)
-        if self.available < 1:
-            raise OutOfStock(self)
-
     def sell(self, count: int = 1) -> None:
         """Take `count` pieces off the shelf: all of them or none.
 
-        The database decides, by an update that holds only while enough pieces are there,
-        whatever this object, or anybody's memory, says of the count.
+        The database decides, whatever this object says of the count.
 
         Raises:
             NotReleased: its product is coming soon.
@@ -167,7 +155,7 @@ class Item(Base):
         """
         if not self.product.released:
             raise NotReleased(self)
-        if not take(_session_of(self), [self], count):
+        if not take(_session_of(self), [self.id], count):
             raise OutOfStock(self)
 
     def stock_up(self, count: int) -> None:
@@ -186,21 +174,40 @@ class Item(Base):
         note(session, shelf_name(self.product_id))
 
 
-def take(session: Session, items: list[Item], count: int = 1) -> set[int]:
+def take(session: Session, item_ids: Iterable[int], count: int = 1) -> dict[int, int]:
     """Take `count` pieces of each of these items off the shelf, of those that have as many.
 
-    The database decides, in one statement, whatever these objects say of the counts. Rows are
+    The database decides, in one statement, whatever anybody's memory says of the counts. Rows are
     locked in the order of their ids, so that two buyers never wait for each other in a circle.
 
     Returns:
-        The ids of the items that were taken; of the others nothing was.
+        The versions of the items that were taken, by their ids; of the others nothing was.
     """
-    values = {"item_ids": [item.id for item in items], "count": count, "now": now_ms()}
-    taken = {item_id for (item_id,) in session.connection().execute(_TAKE, values)}
-    for item in items:
-        if item.id in taken:
-            note(session, shelf_name(item.product_id))
+    values = {"item_ids": list(item_ids), "count": count, "now": now_ms()}
+    taken = {}
+    for item_id, product_id, version in session.connection().execute(_TAKE, values):
+        taken[item_id] = version
+        note(session, shelf_name(product_id))
     return taken
+
+
+def check_for_sale(session: Session, item_id: int) -> None:
+    """Raise what keeps an item from being put into a cart now.
+
+    Raises:
+        UnknownItem: there is none with this id.
+        NotReleased: its product is coming soon.
+        OutOfStock: no piece is left.
+    """
+    # SQLite's integers end at 2**63: a longer number is no item's.
+    known = {"item_id": item_id if item_id < 2**63 else 0}
+    row = session.connection().execute(_FOR_SALE, known).one_or_none()
+    if row is None:
+        raise UnknownItem(item_id)
+    if not row.released:
+        raise NotReleased(Item.find(session, item_id))
+    if row.available < 1:
+        raise OutOfStock(Item.find(session, item_id))
 
 
 def catalog_stamp(database: Database) -> object:
@@ -248,6 +255,11 @@ _TAKE = (
         available=Item.available - bindparam("count"),
         version=_grown(Item.version, bindparam("now", type_=BigInteger)),
     )
-    .returning(Item.id)
+    .returning(Item.id, Item.product_id, Item.version)
     .execution_options(synchronize_session=False)
+)
+_FOR_SALE = (
+    select(Product.released, Item.available)
+    .join(Item.product)
+    .where(Item.id == bindparam("item_id"))
 )

@@ -17,10 +17,11 @@ from shop.checkout import (
     EmptyCart,
     Offer,
     PriceChanged,
+    Ware,
     WrongDetails,
     buy,
 )
-from shop.models import Item, Order, UnknownOrder
+from shop.models import Order, UnknownOrder
 from shop.parts import parts
 from shop.web.pages import (
     PROBLEM,
@@ -61,12 +62,12 @@ def purchase() -> BaseResponse:
     try:
         offer, buyer = _offer(), Buyer.check(typed)
         currency = parts.settings.currency
-        order = parts.database.write(lambda tx: buy(tx, cart_id, buyer, offer, currency))
+        number = parts.database.write(lambda tx: buy(tx, cart_id, buyer, offer, currency))
     except WrongDetails as error:
         return _wrong_details(typed, error.messages)
     except (EmptyCart, CartClosed, CartChanged, PriceChanged) as error:
         return _refused(typed, _why(error))
-    return _bought(cart_id, order)
+    return _bought(cart_id, number)
 
 
 @bp.get("/checkout/complete")
@@ -79,9 +80,9 @@ def complete() -> BaseResponse:
         return show_page("checkout/complete.html", order=order)
 
 
-def _bought(cart_id: str, order: Order) -> BaseResponse:
+def _bought(cart_id: str, number: str) -> BaseResponse:
     session.pop(_DRAFT, None)
-    session[_RECEIPT] = order.number
+    session[_RECEIPT] = number
     with suppress(DatabaseError):  # it is bought, whatever happens to the database now
         visitor.state = parts.carts.state(cart_id)
     return back_with(None, "/checkout/complete")
@@ -126,8 +127,8 @@ def _why(error: EmptyCart | CartClosed | CartChanged | PriceChanged) -> str:
     return " ".join([*reasons, nothing])
 
 
-def _listed(items: list[Item]) -> str:
-    return ", ".join(f"{item.product.name}, size {item.size}" for item in items)
+def _listed(items: list[Ware]) -> str:
+    return ", ".join(f"{item.name}, size {item.size}" for item in items)
 
 
 def _offer() -> Offer:

@@ -1,0 +1,162 @@
+"""How a cart is kept, and changed by one transaction at a time.
+
+In statements rather than through the ORM's unit of work: every action of a shopper comes by here,
+and making objects of rows would cost more than the database does.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+
+from shop.changes import cart_name
+from shop.db import Base, note, now_ms
+from shop.models.cart import Cart, cart_ref
+from shop.models.catalog import Item, Product
+
+
+class CartRecord(Base):
+    """A cart as it is kept. A visitor who did nothing yet has no record."""
+
+    __tablename__ = "carts"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger, index=True)
+    #: how many purchases were made from this cart: names the next one
+    purchases: Mapped[int]
+    #: the cart this one was merged into, of the same visitor
+    merged_into: Mapped[str | None]
+
+
+class CartItem(Base):
+    """That an item is in a cart."""
+
+    __tablename__ = "cart_items"
+
+    cart_id: Mapped[str] = mapped_column(ForeignKey("carts.id"), primary_key=True)
+    item_id: Mapped[int] = mapped_column(ForeignKey("items.id"), primary_key=True, index=True)
+
+
+class OpenCart:
+    """A kept cart, opened by a transaction to be changed: others wait until that has ended."""
+
+    def __init__(self, session: Session, cart_id: str) -> None:
+        """Open a cart, or the one it was merged into; it is made if there is none."""
+        self._session = session
+        self.id = cart_id
+        self.version = 0
+        #: counts those made from it; the next one has this number
+        self.purchases = 0
+        merged_into = self._lock()
+        if merged_into is not None:
+            self.id = merged_into
+            self._lock()
+        #: what it held, and the newest version that its tabs may show, when it was opened
+        self._newest = 0
+        self.before = Cart(frozenset(self._held()))
+
+    @property
+    def ref(self) -> str:
+        """The public fingerprint."""
+        return cart_ref(self.id)
+
+    def save(self, after: Cart, *, above: int = 0) -> None:
+        """Keep a changed cart, under a version above all that any tab shows of it.
+
+        A tab shows the newest of the versions of the cart and of what is in it; none of them
+        is ahead of the clock, but for a clock that was set back.
+
+        Args:
+            above: a version that this transaction gave to something that was in the cart.
+        """
+        self.version = max(self.version, now_ms(), self._newest, above) + 1
+        gone, come = self.before.item_ids - after.item_ids, after.item_ids - self.before.item_ids
+        connection = self._session.connection()
+        for statement, item_ids in ((_TAKE_OUT, gone), (_PUT_IN, come)):
+            if item_ids:
+                rows = [{"of_cart": self.id, "item": item_id} for item_id in sorted(item_ids)]
+                connection.execute(statement, rows)
+        values = {"of_cart": self.id, "now": self.version, "made": self.purchases}
+        connection.execute(_KEEP, values)
+        self.before = after
+        note(self._session, cart_name(self.id))
+
+    def merge(self, stray_id: str) -> None:
+        """Take over what another cart of the same visitor holds; it leads here from then on."""
+        if stray_id == self.id:
+            return
+        other = OpenCart(self._session, stray_id)
+        if other.id != stray_id:  # it leads to another one already
+            return
+        theirs = other.before
+        other.save(Cart())
+        self.version = max(self.version, other.version)
+        self.save(Cart(self.before.item_ids | theirs.item_ids))
+        # A cart that was merged into the other one before is now one of mine.
+        moved = update(CartRecord).where(
+            (CartRecord.id == other.id) | (CartRecord.merged_into == other.id)
+        )
+        self._session.execute(moved.values(merged_into=self.id))
+
+    def _lock(self) -> str | None:
+        """Lock the cart's row, making it first if need be; return what it was merged into."""
+        connection = self._session.connection()
+        row = connection.execute(_LOCK, {"of_cart": self.id}).one_or_none()
+        if row is None:
+            # Another tab of the visitor may be just as far: one of the two makes it.
+            connection.execute(_MAKE, {"id": self.id, "version": now_ms()})
+            row = connection.execute(_LOCK, {"of_cart": self.id}).one()
+        self.version, self.purchases = row.version, row.purchases
+        merged_into: str | None = row.merged_into
+        return merged_into
+
+    def _held(self) -> list[int]:
+        item_ids = []
+        for item_id, *versions in self._session.connection().execute(_HELD, {"of_cart": self.id}):
+            item_ids.append(item_id)
+            self._newest = max(self._newest, *versions)
+        return item_ids
+
+
+# Made once: making a statement takes longer than running it.
+_LOCK = (
+    select(CartRecord.version, CartRecord.purchases, CartRecord.merged_into)
+    .where(CartRecord.id == bindparam("of_cart"))
+    .with_for_update()
+)
+_MAKE = text(
+    "INSERT INTO carts (id, version, purchases) VALUES (:id, :version, 0) ON CONFLICT DO NOTHING"
+)
+_KEEP = (
+    update(CartRecord)
+    .where(CartRecord.id == bindparam("of_cart"))
+    .values(version=bindparam("now"), purchases=bindparam("made"))
+)
+_PUT_IN = insert(CartItem).values(cart_id=bindparam("of_cart"), item_id=bindparam("item"))
+_TAKE_OUT = delete(CartItem).where(
+    CartItem.cart_id == bindparam("of_cart"), CartItem.item_id == bindparam("item")
+)
+# A line of a cart shows also the shoe's other sizes, when its own is gone: all of them count.
+_SIZES = aliased(Item)
+_HELD = (
+    select(
+        CartItem.item_id,
+        select(func.max(_SIZES.version))
+        .where(_SIZES.product_id == Item.product_id)
+        .scalar_subquery(),
+        Product.version,
+    )
+    .join(Item, Item.id == CartItem.item_id)
+    .join(Product, Product.id == Item.product_id)
+    .where(CartItem.cart_id == bindparam("of_cart"))
+)
