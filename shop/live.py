@@ -103,6 +103,7 @@ class Live:
         self._open = OpenCarts()
         self._heard: set[str] = set()
         self._sweep_at = time.monotonic()
+        self._away = False
         self._wake = threading.Event()
         self._runner: threading.Thread | None = None
         changes.subscribe(self.hear)
@@ -167,10 +168,10 @@ class Live:
                     self._sweep()
                 self._listen()
                 told = self._tell()
+                self._away = False
             except (DatabaseError, DatabaseBusy) as error:
                 self._sweep_at = 0.0
-                cause = getattr(error, "orig", None) or error
-                log.warning("the database does not answer, tabs wait: %s", cause)
+                self._database_is_away(error)
                 time.sleep(0.5)
             except Exception:
                 log.exception("telling the tabs failed; everything is read anew")
@@ -181,6 +182,12 @@ class Live:
                 self._hub.beat()
             if told:
                 time.sleep(TICK)
+
+    def _database_is_away(self, error: Exception) -> None:
+        if not self._away:
+            cause = getattr(error, "orig", None) or error
+            log.warning("the database does not answer, tabs wait: %s", str(cause).splitlines()[0])
+        self._away = True
 
     def _listen(self) -> None:
         """Find out what other processes committed, if nobody tells."""

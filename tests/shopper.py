@@ -148,8 +148,7 @@ class Shopper:
         """Open the checkout page and return its hidden fields, the token aside."""
         answer = self.get("/checkout")
         assert answer.status == 200, (answer.status, answer.location)
-        fields = inputs_of(element(answer.text, "checkout"))
-        return [(k, v) for k, v in fields if k in ("purchase", "seen")]
+        return hidden_in(answer)
 
     def buy(
         self,
@@ -167,6 +166,12 @@ class Shopper:
         shown = self.checkout_form() if hidden is None else list(hidden)
         details = {**BUYER, **(typed or {})}
         return self.post("/checkout", [*shown, *details.items()], hx=hx)
+
+
+def hidden_in(checkout: Answer) -> list[tuple[str, str]]:
+    """Return the hidden fields of a checkout page's form, the token aside."""
+    fields = inputs_of(element(checkout.text, "checkout"))
+    return [(k, v) for k, v in fields if k in ("purchase", "seen")]
 
 
 def pairs(fields: Iterable[tuple[str, str]] | dict[str, str]) -> Iterable[tuple[str, str]]:

@@ -52,9 +52,9 @@ _CONNECT: dict[str, str] = {
     "application_name": "shop",
 }
 
-#: SQLSTATEs: a transaction that was ended for the sake of another one (serialization failure,
-#: deadlock), and one that waited too long (lock not available, query canceled).
-_AGAIN = ("40001", "40P01")
+#: SQLSTATEs: a transaction that was ended for the sake of others (serialization failure, deadlock,
+#: standing still), and one that waited too long (lock not available, query canceled).
+_AGAIN = ("40001", "40P01", "25P03")
 _TOO_LONG = ("55P03", "57014")
 
 T = TypeVar("T")
@@ -193,10 +193,14 @@ class Glances:
         self._paused_until = 0.0
 
     def happened(self) -> bool:
-        """Tell whether it is time to look again; see `CommitWatch`."""
+        """Tell whether it is time to look again; see `CommitWatch`.
+
+        Raises:
+            DatabaseBusy: there was no answer just now.
+        """
         now = time.monotonic()
         if now < self._paused_until:
-            return False
+            raise DatabaseBusy("the database did not answer just now")
         if not self._marked and now - self._looked < self._database.glance:
             return False
         self._marked = False
@@ -207,6 +211,6 @@ class Glances:
         self._marked = True
 
     def close(self) -> None:
-        """Look again, but not at once: there was no answer just now."""
+        """Look again, but not at once: there was no answer."""
         self._marked = True
         self._paused_until = time.monotonic() + PAUSE
