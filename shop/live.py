@@ -50,6 +50,7 @@ class OpenCarts:
         self.states: dict[str, CartState] = {}
         self._showing: defaultdict[str, set[str]] = defaultdict(set)
         self._shown: dict[str, set[str]] = {}
+        self._since: dict[str, int] = {}
 
     def keep(self, state: CartState, view: CartView) -> None:
         """Remember a cart as read, and what it shows: its items, and what it offers instead.
@@ -59,24 +60,39 @@ class OpenCarts:
         known = self.states.get(state.cart_id)
         if known is not None and known.reading > state.reading:
             return
-        self.forget(state.cart_id)
+        self._drop(state.cart_id)
         self.states[state.cart_id] = state
+        self._since.setdefault(state.cart_id, int(time.time()))
         shown = {sale_name(item_id) for item_id in state.item_ids}
         shown |= {product_name(line.product.id) for line in view.closed_lines}
         self._shown[state.cart_id] = shown
         for name in shown:
             self._showing[name].add(state.cart_id)
 
+    def lead(self, cart_id: str, to: str) -> None:
+        """Count a cart that another one was merged into as open since the earlier of both."""
+        since = self._since.get(cart_id)
+        if since is not None:
+            self._since[to] = min(since, self._since.get(to, since))
+
+    def since(self, cart_id: str) -> int | None:
+        """Return when the first of a cart's tabs opened, in seconds since 1970."""
+        return self._since.get(cart_id)
+
     def forget(self, cart_id: str) -> None:
+        self._since.pop(cart_id, None)
+        self._drop(cart_id)
+
+    def showing(self, name: str) -> set[str]:
+        """Return the ids of the carts that show what has this name."""
+        return self._showing.get(name, set())
+
+    def _drop(self, cart_id: str) -> None:
         self.states.pop(cart_id, None)
         for name in self._shown.pop(cart_id, ()):
             self._showing[name].discard(cart_id)
             if not self._showing[name]:
                 del self._showing[name]
-
-    def showing(self, name: str) -> set[str]:
-        """Return the ids of the carts that show what has this name."""
-        return self._showing.get(name, set())
 
 
 class Live:
@@ -109,6 +125,11 @@ class Live:
         changes.subscribe(self.hear)
         inventory.listeners.append(self._hear_stock)
         hub.on_deserted = self._deserted
+
+    @property
+    def open_carts(self) -> OpenCarts:
+        """The carts that tabs of this process have open."""
+        return self._open
 
     @property
     def _is_told(self) -> bool:
@@ -271,6 +292,7 @@ class Live:
         for cart_id, state in self._carts.states(changed).items():
             if state.merged_into is not None:
                 # The visitor's other cart: its tabs carry this one from now on.
+                self._open.lead(cart_id, to=state.merged_into)
                 self._hub.move(cart_name(cart_id), to=cart_name(state.merged_into))
                 state = self._carts.state(state.merged_into)
             if self._hub.is_watched(cart_name(state.cart_id)):

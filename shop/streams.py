@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from sys import intern
 from typing import Any, Protocol
 
 from gevent import get_hub
@@ -25,6 +26,9 @@ STALLED = 30.0
 
 #: How many tabs are written to before other greenlets get their turn.
 SLICE = 250
+
+#: The page of a tab of which nobody said what it shows.
+UNKNOWN_PAGE = "-"
 
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
@@ -78,6 +82,8 @@ class Tab(Protocol):
     """One open page's connection, as the hub knows it."""
 
     topics: tuple[str, ...]
+    #: what it shows, in the words of whoever opened it
+    page: str
     #: whether it is one of the few event streams a browser can hold
     is_event_stream: bool
 
@@ -113,6 +119,10 @@ class Hub:
     def event_streams(self, topic: str) -> int:
         """Count the event streams among the tabs that watch a topic."""
         return sum(tab.is_event_stream for tab in self._watchers.get(topic, ()))
+
+    def pages(self, topic: str) -> list[str]:
+        """Return what each tab that watches a topic shows."""
+        return [tab.page for tab in list(self._watchers.get(topic, ()))]
 
     def join(self, tab: Tab) -> None:
         """Take in a tab; from now on it gets what is sent to its topics."""
@@ -169,11 +179,13 @@ class SocketTab:
 
     __slots__ = (
         *("__weakref__", "_backlog", "_descriptor", "_hub", "_newer", "_reader", "_stalled_at"),
-        *("_writer", "topics"),
+        *("_writer", "page", "topics"),
     )
     is_event_stream = True
 
-    def __init__(self, hub: Hub, descriptor: int, topics: tuple[str, ...]) -> None:
+    def __init__(
+        self, hub: Hub, descriptor: int, topics: tuple[str, ...], page: str = UNKNOWN_PAGE
+    ) -> None:
         """Join the hub with a non-blocking descriptor, which the tab closes in the end.
 
         What is sent before `open` is called waits for it.
@@ -181,6 +193,7 @@ class SocketTab:
         self._hub = hub
         self._descriptor = descriptor
         self.topics = topics
+        self.page = intern(page)  # ten thousand tabs of a page share the one text
         self._backlog: memoryview | None = memoryview(b"")
         self._newer: dict[str, bytes] | None = None
         self._writer: Any = None
@@ -273,11 +286,18 @@ class QueueTab:
     """A connection that a greenlet of its own writes to: WebSockets, and plain generators."""
 
     def __init__(
-        self, hub: Hub, topics: tuple[str, ...], wake: Any, *, is_event_stream: bool
+        self,
+        hub: Hub,
+        topics: tuple[str, ...],
+        wake: Any,
+        *,
+        is_event_stream: bool,
+        page: str = UNKNOWN_PAGE,
     ) -> None:
         """Join the hub; `wake` is an event (`set`, `wait`, `clear`) the greenlet waits for."""
         self._hub = hub
         self.topics = topics
+        self.page = intern(page)
         self.is_event_stream = is_event_stream
         self._wake = wake
         self._waiting: dict[str, Message] = {}

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from flask import Blueprint, Response, abort, request, stream_with_context
+from flask import Blueprint, Response, abort, current_app, request, stream_with_context
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
 from wsproto.utilities import RemoteProtocolError
 
 from shop.changes import cart_name, product_name
@@ -16,6 +19,7 @@ from shop.parts import parts
 from shop.streams import (
     HEARTBEAT,
     HEARTBEAT_COMMENT,
+    UNKNOWN_PAGE,
     WEBSOCKET_PING,
     Message,
     QueueTab,
@@ -35,6 +39,14 @@ _MOST_PRODUCTS = 500
 #: WebSocket close code for a server that goes away: browsers come back after it (RFC 6455, 7.4.1).
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
+
+#: The pages that carry a stream, beside the products'.
+_PAGES = {
+    "catalog.index": "/",
+    "cart.show": "/cart",
+    "checkout.show": "/checkout",
+    "checkout.complete": "/checkout/complete",
+}
 
 _HEADERS = {
     "Content-Type": "text/event-stream",
@@ -56,14 +68,15 @@ def stream() -> Response:
     topics = _topics()
     if _has_its_streams(topics):
         return Response(sse_event("", event="overflow"), headers=_HEADERS)
-    return EventStream(topics)
+    return EventStream(topics, _page())
 
 
 @sock.route("/socket", bp=bp)
 def socket(connection: Server) -> None:
     topics = _topics()
     connection.sock = WholeFrames(connection.sock)
-    tab = QueueTab(parts.hub, topics, connection.event, is_event_stream=False)
+    wake, page = connection.event, _page()
+    tab = QueueTab(parts.hub, topics, wake, is_event_stream=False, page=page)
     try:
         connection.sock.send(Message(_present(topics)).websocket)
         while connection.connected and not tab.closed:
@@ -101,9 +114,10 @@ class EventStream(Response):
     elsewhere the request lives on as a generator.
     """
 
-    def __init__(self, topics: tuple[str, ...]) -> None:
+    def __init__(self, topics: tuple[str, ...], page: str) -> None:
         super().__init__(headers=_HEADERS)
         self.topics = topics
+        self.page = page
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -113,7 +127,7 @@ class EventStream(Response):
             live = environ["REQUEST_METHOD"] != "HEAD"
             self.response = stream_with_context(self._generate()) if live else []
             return super().__call__(environ, start_response)
-        tab = SocketTab(parts.hub, hand_over(), self.topics)
+        tab = SocketTab(parts.hub, hand_over(), self.topics, self.page)
         try:
             tab.open(self._head() + sse_event(_present(self.topics)))
         except BaseException:
@@ -128,7 +142,8 @@ class EventStream(Response):
         return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
 
     def _generate(self) -> Iterator[bytes]:
-        tab = QueueTab(parts.hub, self.topics, threading.Event(), is_event_stream=True)
+        wake, page = threading.Event(), self.page
+        tab = QueueTab(parts.hub, self.topics, wake, is_event_stream=True, page=page)
         try:
             yield sse_event(_present(self.topics))
             while not tab.closed:
@@ -149,6 +164,31 @@ def _topics() -> tuple[str, ...]:
     cart_id = cart_of_cookie()
     cart = [cart_name(cart_id)] if cart_id is not None else []
     return (*cart, *(product_name(number) for number in sorted(numbers)))
+
+
+def _page() -> str:
+    """Return the path of the page that the tab shows, if that is a page of this shop.
+
+    A stream's Referer says so; with a WebSocket browsers send none, so its address does. What a
+    tab says is looked up among the shop's own pages, and never repeated.
+    """
+    path = request.args.get("page") or _path_of_referrer()
+    try:
+        endpoint, values = current_app.url_map.bind("").match(path, method="GET")
+    except (HTTPException, RequestRedirect):
+        return UNKNOWN_PAGE
+    if endpoint == "catalog.product":
+        product = parts.inventory.last_known.by_sku.get(values["sku"])
+        return f"/products/{product.sku}" if product else UNKNOWN_PAGE
+    return _PAGES.get(endpoint, UNKNOWN_PAGE)
+
+
+def _path_of_referrer() -> str:
+    try:
+        referrer = urlsplit(request.referrer or "")
+    except ValueError:
+        return ""
+    return unquote(referrer.path) if referrer.netloc == request.host else ""
 
 
 def _has_its_streams(topics: tuple[str, ...]) -> bool:
