@@ -29,6 +29,7 @@ def main() -> int:
         app = create_app()
         parts = app.extensions["shop"]
         open_database(parts)
+        parts.presence.start()
         serve(app, parts.settings, on_open=greet, close=parts.hub.close)
     except click.ClickException as error:
         error.show()

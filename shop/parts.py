@@ -15,6 +15,7 @@ from shop.db import Database, open_database
 from shop.fragments import Fragments
 from shop.inventory import Inventory, Levels
 from shop.live import Live
+from shop.presence import OpenHere, Presence
 from shop.relay import Relay
 from shop.streams import Hub
 
@@ -33,6 +34,7 @@ class Parts:
     live: Live
     #: to the other machines' servers; None on a single one
     relay: Relay | None
+    presence: Presence
 
 
 def install_parts(app: Flask, settings: Settings) -> Parts:
@@ -42,6 +44,8 @@ def install_parts(app: Flask, settings: Settings) -> Parts:
     carts, fragments = Carts(database), Fragments(app.jinja_env)
     relay = Relay(settings.redis_url, settings.redis_prefix) if settings.redis_url else None
     _connect(changes, database, inventory, relay)
+    live = Live(database, inventory, carts, changes, fragments, hub, relay)
+    here = OpenHere(hub, live.open_carts, inventory)
     built = Parts(
         settings=settings,
         database=database,
@@ -50,8 +54,9 @@ def install_parts(app: Flask, settings: Settings) -> Parts:
         carts=carts,
         fragments=fragments,
         hub=hub,
-        live=Live(database, inventory, carts, changes, fragments, hub, relay),
+        live=live,
         relay=relay,
+        presence=Presence(settings.instance / "run", here, relay),
     )
     app.extensions["shop"] = built
     return built

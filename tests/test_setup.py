@@ -24,6 +24,7 @@ WALLS = {
     "carts": ["flask", "werkzeug", "jinja2", "shop.web", "shop.commands", "shop.streams"],
     "fragments": ["flask", "sqlalchemy", "shop.web", "shop.commands", "shop.streams"],
     "live": ["flask", "werkzeug", "shop.web", "shop.commands"],
+    "presence": ["flask", "werkzeug", "jinja2", "sqlalchemy", "gevent", "click", "shop.web"],
     "commands": ["shop.web", "shop.server", "shop.streams", "shop.live", "gevent"],
     "web": ["shop.commands", "sqlalchemy.orm"],
 }

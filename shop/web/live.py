@@ -55,6 +55,12 @@ _HEADERS = {
 }
 
 
+@bp.before_app_request
+def can_be_asked() -> None:
+    """See to it that operators can ask whoever serves what is open there."""
+    parts.presence.start()
+
+
 @bp.before_request
 def check_room() -> Response | None:
     if len(parts.hub) < parts.settings.max_streams:

@@ -1,0 +1,122 @@
+"""Which carts are open."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+
+import click
+from flask.cli import with_appcontext
+
+from shop.commands import CannotBeDone, screen
+from shop.commands.screen import count
+from shop.parts import parts
+from shop.presence import OpenCart, Overview
+
+#: Lines around the carts' own: the heading, "and more", the total, a trouble, the prompt.
+_AROUND = 6
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
+@click.option("--all", "show_all", is_flag=True, help="Every cart, however many there are.")
+@click.option("--json", "as_json", is_flag=True, help="For programs; with --watch a line a look.")
+@with_appcontext
+def carts(watch: bool, show_all: bool, as_json: bool) -> None:
+    """Show which carts are open, over all servers; the ones opened last come first.
+
+    \b
+    Examples:
+      bin/flask carts
+      bin/flask carts --watch
+      bin/flask carts --json | jq '[.[].tabs] | add'
+    """
+    if watch:
+        look = _json_line if as_json else lambda: _look(show_all)
+        screen.keep_showing(look, interval=1.0)
+        return
+    overview = parts.presence.overview()
+    if overview.troubles and not overview.servers:
+        raise CannotBeDone("; ".join(overview.troubles))
+    if as_json:
+        _complain(overview)
+        click.echo(json.dumps(_rows(overview), indent=1))
+    else:
+        bounded = screen.is_terminal() and not show_all
+        screen.show(_table(overview, _room() if bounded else None))
+
+
+def _json_line() -> list[str]:
+    overview = parts.presence.overview()
+    _complain(overview)
+    return [json.dumps(_rows(overview))]
+
+
+def _complain(overview: Overview) -> None:
+    """Say beside the output what keeps it from being all: a program reads the output."""
+    for trouble in overview.troubles:
+        click.echo(trouble, err=True)
+
+
+def _rows(overview: Overview) -> list[dict[str, object]]:
+    return [
+        {
+            "cart": cart.ref,
+            "tabs": cart.tabs,
+            "pages": sorted(cart.pages),
+            "items": len(cart.skus),
+            "skus": sorted(cart.skus),
+            "since": datetime.fromtimestamp(cart.since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "servers": list(cart.servers),
+        }
+        for cart in overview.carts
+    ]
+
+
+def _look(show_all: bool) -> list[str]:
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return [now, *_table(parts.presence.overview(), None if show_all else _room()), ""]
+
+
+def _room() -> int:
+    """How many carts there is room for on the screen."""
+    return max(3, screen.size()[1] - _AROUND)
+
+
+def _table(overview: Overview, most: int | None) -> list[str]:
+    """Write what is open, with the `most` carts opened last; None is all of them."""
+    shown = overview.carts[:most]
+    lines = [_HEADING] if shown else []
+    lines += [_line(cart) for cart in shown]
+    more = len(overview.carts) - len(shown)
+    if more:
+        lines.append(f"and {more:,} more; --all shows them")
+    return [*lines, _total(overview), *(screen.warning(text) for text in overview.troubles)]
+
+
+_HEADING = f"{'CART':<18}  {'TABS':>4}  {'ITEMS':>5}  {'OPEN FOR':>8}  PAGES"
+
+
+def _line(cart: OpenCart) -> str:
+    start = f"{cart.ref:<18}  {cart.tabs:>4}  {len(cart.skus):>5}  {_age(cart.since):>8}  "
+    pages = [page if n == 1 else f"{page} ×{n}" for page, n in sorted(cart.pages.items())]
+    return screen.cut(start + ", ".join(pages))
+
+
+def _age(since: int) -> str:
+    seconds = max(0, int(time.time()) - since)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def _total(overview: Overview) -> str:
+    if not overview.servers:
+        return "No server of this shop is running."
+    servers = count(len(overview.servers), "server")
+    total = f"{count(len(overview.carts), 'cart')} open in "
+    total += f"{count(overview.tabs - overview.tabs_without_cart, 'tab')} on {servers}"
+    alone = overview.tabs_without_cart
+    return f"{total}; {count(alone, 'tab')} without a cart" if alone > 0 else total
