@@ -25,6 +25,7 @@ WALLS = {
     "fragments": ["flask", "sqlalchemy", "shop.web", "shop.commands", "shop.streams"],
     "live": ["flask", "werkzeug", "shop.web", "shop.commands"],
     "presence": ["flask", "werkzeug", "jinja2", "sqlalchemy", "gevent", "click", "shop.web"],
+    "tally": ["flask", "werkzeug", "gevent", "click", "shop.web", "shop.streams", "shop.live"],
     "commands": ["shop.web", "shop.server", "shop.streams", "shop.live", "gevent"],
     "web": ["shop.commands", "sqlalchemy.orm"],
 }

@@ -22,12 +22,12 @@ def install_commands(app: Flask) -> None:
     """Register every command, and leave out of the list those that libraries bring along."""
     from flask_limiter.commands import cli as limiter
 
-    from shop.commands import carts, catalog, orders, selling, stock
+    from shop.commands import carts, catalog, orders, selling, stock, watch
 
     limiter.hidden = True
 
     for command in (catalog.seed, catalog.reset, catalog.release, stock.stock, selling.sell,
-                    selling.sell_out, orders.orders, carts.carts):  # fmt: skip
+                    selling.sell_out, orders.orders, carts.carts, watch.watch):  # fmt: skip
         app.cli.add_command(command)
 
 

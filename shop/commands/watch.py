@@ -1,0 +1,90 @@
+"""The drop as it runs, in a terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+from sqlalchemy.exc import DatabaseError
+
+from shop.commands import drawing, on_database, screen
+from shop.inventory import Levels
+from shop.parts import parts
+from shop.tally import Tally, take_tally
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="One look, without the speed of sales.")
+@click.option("--interval", type=click.FloatRange(0.2, 3600), default=1.0, show_default=True,
+              metavar="SECONDS", help="From one look to the next.")  # fmt: skip
+@on_database
+def watch(once: bool, interval: float) -> None:
+    """Watch the drop: what is left, how fast it sells, orders, open tabs and carts.
+
+    On a terminal it is drawn anew every second until Ctrl-C; elsewhere, in a pipe or a file,
+    each look is a line.
+
+    \b
+    Examples:
+      bin/flask watch
+      bin/flask watch --once
+      bin/flask watch --interval 60 >> drop.log
+    """
+    watcher = Watcher()
+    if once:
+        screen.show(watcher.picture())
+    elif screen.is_terminal():
+        screen.keep_showing(watcher.picture, interval)
+    else:
+        screen.keep_showing(watcher.line, interval)
+
+
+class Watcher:
+    """Looks at the drop again and again; sales are what is gone since the look before."""
+
+    def __init__(self) -> None:
+        self._first: Tally | None = None
+        self._tally: Tally | None = None
+
+    def picture(self) -> list[str]:
+        """Look, and draw what is seen as large as the screen is."""
+        width, height = screen.size()
+        rows = height - 1 if screen.is_terminal() else None
+        return drawing.picture(self._look(), width, rows)
+
+    def line(self) -> list[str]:
+        """Look, and write what is seen in one line."""
+        return [drawing.line(self._look())]
+
+    def _look(self) -> drawing.Look:
+        before, speed, troubles = self._tally, None, []
+        try:
+            self._tally = self._count()
+            self._first = self._first or self._tally
+            speed = self._tally.sold_per_second(before) if before else None
+        except DatabaseError as error:
+            troubles.append(f"the database does not answer: {error.orig}{_age(before)}")
+        overview = parts.presence.overview(brief=True)
+        return drawing.Look(
+            shop=parts.settings.name,
+            currency=parts.settings.currency,
+            at=datetime.now(UTC),
+            overview=overview,
+            tally=self._tally,
+            speed=speed,
+            pace=self._tally.sold_per_second(self._first) if self._tally else {},
+            troubles=[*troubles, *overview.troubles],
+        )
+
+    def _count(self) -> Tally:
+        settings = parts.settings
+        parts.database.ping()  # a database that was taken away must not come back as an empty one
+        with parts.database.reading() as session:
+            return take_tally(session, Levels(settings.low_stock, settings.medium_stock))
+
+
+def _age(tally: Tally | None) -> str:
+    """Say from when the counts are that are still shown."""
+    if tally is None:
+        return ""
+    return f"; counts of {datetime.fromtimestamp(tally.at, UTC):%H:%M:%S}"

@@ -1,0 +1,125 @@
+"""The drop in numbers, at one moment: counts on the shelf, and orders."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
+
+from shop.inventory import Levels
+from shop.models import Item, Order, Product
+
+#: What counts as the last orders, in seconds.
+LATELY = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTally:
+    """How many pieces of an item are left."""
+
+    id: int
+    size: str
+    available: int
+    level: str
+
+
+@dataclass(frozen=True)
+class ProductTally:
+    """A product and its items, in the order of their ids."""
+
+    id: int
+    sku: str
+    name: str
+    released: bool
+    items: tuple[ItemTally, ...]
+
+    @cached_property
+    def left(self) -> int:
+        return sum(item.available for item in self.items)
+
+    def at_level(self, level: str) -> int:
+        """Count the items of a level."""
+        return sum(item.level == level for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersTally:
+    """How many orders there are, and their sums in minor units by currency."""
+
+    count: int
+    sums: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The drop at one moment."""
+
+    #: seconds since 1970, and on a clock that is never set
+    at: float
+    clock: float
+    #: in the order in which the shop shows them
+    products: tuple[ProductTally, ...]
+    orders: OrdersTally
+    #: those of the last minute
+    lately: OrdersTally
+
+    @property
+    def left(self) -> int:
+        return sum(product.left for product in self.products)
+
+    def sold_per_second(self, before: Tally | None) -> dict[int, float]:
+        """Return how fast each product sold since an earlier moment, in pieces, by id.
+
+        What was put on the shelf in between is no sale, and hides those of the same size.
+        """
+        if before is None or self.clock <= before.clock:
+            return {}
+        was = {item.id: item.available for product in before.products for item in product.items}
+        elapsed = self.clock - before.clock
+        return {
+            product.id: sum(max(0, was.get(i.id, 0) - i.available) for i in product.items) / elapsed
+            for product in self.products
+        }
+
+
+def take_tally(session: Session, levels: Levels) -> Tally:
+    """Count what is there now."""
+    now = time.time()
+    clock = time.monotonic()
+    orders, lately = _orders(session, int(now) - LATELY)
+    return Tally(now, clock, tuple(_products(session, levels)), orders, lately)
+
+
+def _products(session: Session, levels: Levels) -> Iterable[ProductTally]:
+    items: dict[int, list[ItemTally]] = {}
+    for item_id, product_id, size, available in session.execute(_ITEMS):
+        item = ItemTally(item_id, size, available, levels.of(available))
+        items.setdefault(product_id, []).append(item)
+    for product_id, sku, name, released in session.execute(_PRODUCTS):
+        yield ProductTally(product_id, sku, name, released, tuple(items.get(product_id, ())))
+
+
+def _orders(session: Session, since: int) -> tuple[OrdersTally, OrdersTally]:
+    late = Order.placed > since
+    columns = select(
+        Order.currency,
+        func.count(),
+        func.sum(Order.total),
+        func.sum(case((late, 1), else_=0)),
+        func.sum(case((late, Order.total), else_=0)),
+    )
+    rows = session.execute(columns.group_by(Order.currency).order_by(Order.currency)).all()
+    return (
+        OrdersTally(sum(row[1] for row in rows), {row[0]: int(row[2]) for row in rows}),
+        OrdersTally(sum(row[3] for row in rows), {row[0]: int(row[4]) for row in rows}),
+    )
+
+
+_ITEMS = select(Item.id, Item.product_id, Item.size, Item.available).order_by(Item.id)
+_PRODUCTS = select(Product.id, Product.sku, Product.name, Product.released).order_by(
+    Product.position, Product.id
+)
