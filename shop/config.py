@@ -174,6 +174,18 @@ def _database_url(environ: Mapping[str, str], instance: Path) -> URL:
     text = environ.get("SHOP_DATABASE_URL", "").strip()
     if not text:
         return URL.create("sqlite", database=str(instance / "shop.sqlite3"))
+    return read_database_url("SHOP_DATABASE_URL", text)
+
+
+def read_database_url(name: str, text: str) -> URL:
+    """Return the address of a database as the shop uses it; a file's is made absolute.
+
+    Args:
+        name: what the address was given as, for the error.
+
+    Raises:
+        SettingError: it is no address, or none of a database that the shop knows.
+    """
     allowed = (
         "sqlite:////var/lib/shop/shop.sqlite3 is allowed, "
         "or postgresql://user:password@host/database"
@@ -181,13 +193,13 @@ def _database_url(environ: Mapping[str, str], instance: Path) -> URL:
     try:
         url = make_url(text)
     except ArgumentError:
-        raise SettingError("SHOP_DATABASE_URL", without_password(text), allowed) from None
+        raise SettingError(name, without_password(text), allowed) from None
     if url.drivername in _POSTGRESQL and url.database:
         return url.set(drivername="postgresql+psycopg")
     file = url.database and url.database != ":memory:" and not url.query
     if url.drivername in ("sqlite", "sqlite+pysqlite") and file:
         return url.set(database=str(ROOT / str(url.database)))
-    raise SettingError("SHOP_DATABASE_URL", without_password(text), allowed)
+    raise SettingError(name, without_password(text), allowed)
 
 
 def without_password(address: str) -> str:
