@@ -20,6 +20,13 @@ __all__ = [
 ]
 
 
-def open_database(url: URL) -> Database:
-    """Return the database at an address. Nothing is connected to before it is needed."""
-    return SQLite(url) if url.get_backend_name() == "sqlite" else PostgreSQL(url)
+def open_database(url: URL, *, read_only: bool = False) -> Database:
+    """Return the database at an address. Nothing is connected to before it is needed.
+
+    Args:
+        read_only: whether it is only read. A file is then not created, nor is it changed by
+            being opened and closed.
+    """
+    if url.get_backend_name() == "sqlite":
+        return SQLite(url, read_only=read_only)
+    return PostgreSQL(url)

@@ -122,6 +122,13 @@ class Database(ABC):
         """Ask the database for something, raising what it raises when it does not answer."""
 
     @abstractmethod
+    def in_use(self) -> bool:
+        """Tell whether a process that serves the shop, or a command, visibly has it open.
+
+        To be asked before this process reads from it. A no is no promise.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Let the database go."""
 

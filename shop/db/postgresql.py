@@ -57,6 +57,12 @@ _CONNECT: dict[str, str] = {
 _AGAIN = ("40001", "40P01", "25P03")
 _TOO_LONG = ("55P03", "57014")
 
+#: The shop's processes, by the name that they connect under; an operator's psql is none.
+_OTHERS = text(
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name = current_setting('application_name') AND pid <> pg_backend_pid()"
+)
+
 T = TypeVar("T")
 
 
@@ -142,6 +148,9 @@ class PostgreSQL(Database):
 
     def ping(self) -> None:
         self.rows(text("SELECT 1 FROM products LIMIT 1"))
+
+    def in_use(self) -> bool:
+        return bool(self.rows(_OTHERS))
 
     def close(self) -> None:
         self.engine.dispose()

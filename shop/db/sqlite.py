@@ -8,6 +8,7 @@ every tab of the process.
 
 from __future__ import annotations
 
+import fcntl
 import random
 import sqlite3
 import threading
@@ -28,6 +29,10 @@ from shop.db.base import WRITE_WAIT, Database, DatabaseBusy, now_ms, work_in
 #: How long a reader waits in place, in milliseconds; nearly never needed.
 READ_WAIT = 100
 
+#: Where SQLite's locks lie in a file, for programs of all kinds to see. See
+#: https://www.sqlite.org/lockingv3.html and `SHARED_FIRST` in SQLite's source, src/os.h.
+_SHARED_FIRST, _SHARED_SIZE = 0x4000_0002, 510
+
 T = TypeVar("T")
 
 
@@ -37,9 +42,10 @@ class SQLite(Database):
     poll = 0.03
     overlap = 0  # one writer at a time: versions are committed in the order they are made
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, read_only: bool = False) -> None:
         super().__init__(url)
-        self.engine = _engine(url)
+        self.engine = _reading_engine(url) if read_only else _engine(url)
+        self._read_only = read_only
         self._file = Path(str(url.database))
         self._inode: int | None = None
         # One writer of this process waits for the lock and holds a connection; the others wait
@@ -107,13 +113,27 @@ class SQLite(Database):
             self.opened = now_ms()
         self._inode = inode
 
+    def in_use(self) -> bool:
+        # SQLite locks these bytes shared for as long as a connection to a file in WAL is open.
+        # What this process has locked itself would be let go by closing the file.
+        with suppress(PermissionError), self._file.open("rb+") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_SIZE, _SHARED_FIRST)
+            except BlockingIOError:
+                return True
+        return False
+
     def close(self) -> None:
         """Put everything into the one file, as far as nobody else uses it, and let it go."""
+        if not self._read_only:
+            self._put_into_one_file()
+        self.engine.dispose()
+
+    def _put_into_one_file(self) -> None:
         with suppress(DatabaseError), self.engine.connect() as connection:
             raw = connection.connection.driver_connection
             if raw is not None:
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.engine.dispose()
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -150,6 +170,21 @@ def _engine(url: URL) -> Engine:
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _emit_begin)
     return engine
+
+
+def _reading_engine(url: URL) -> Engine:
+    file = f"file:{quote(str(url.database))}"
+    only_read = url.set(database=file, query={"mode": "ro", "uri": "true"})
+    engine = create_engine(only_read, connect_args={"timeout": 0}, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_reader)
+    event.listen(engine, "begin", _emit_begin)
+    return engine
+
+
+def _prepare_reader(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # as below
+    # A text that is no UTF-8 can be read all the same, so that who reads it can say where it is.
+    connection.text_factory = lambda raw: str(raw, "utf-8", "surrogateescape")
 
 
 def _prepare_connection(connection: sqlite3.Connection, _record: object) -> None:
