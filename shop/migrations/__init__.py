@@ -29,6 +29,14 @@ class DatabaseTooNew(click.ClickException):
     """The database was migrated by a newer release than this one."""
 
 
+class DatabaseTooOld(click.ClickException):
+    """The database is to be migrated by this release first."""
+
+
+class NoShop(click.ClickException):
+    """The database is no shop's."""
+
+
 def migrate(database: Database, lock_folder: Path) -> bool:
     """Bring the database to this release's tables, creating them if they aren't there.
 
@@ -48,6 +56,28 @@ def migrate(database: Database, lock_folder: Path) -> bool:
         return False
     with _turn(database):
         return _migrate(database)
+
+
+def check(database: Database) -> None:
+    """See to it that the database has this release's tables. Nothing is changed.
+
+    Raises:
+        NoShop: it has none of the shop's tables.
+        DatabaseTooOld, DatabaseTooNew: it has another release's.
+    """
+    revision = _revision(database)
+    if revision == _newest():
+        return
+    if revision is None:
+        raise NoShop(f"{database.shown_url} holds no shop")
+    if revision in _known():
+        raise DatabaseTooOld(
+            f"{database.shown_url} was made by an earlier release of the shop: "
+            "start the shop on it once, with this release"
+        )
+    raise DatabaseTooNew(
+        f"{database.shown_url} was made by a newer release of the shop ({revision}): use that one"
+    )
 
 
 def _migrate_file(database: Database, lock_folder: Path) -> bool:
@@ -99,6 +129,11 @@ def _revision(database: Database) -> str | None:
 
 def _newest() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _known() -> set[str]:
+    steps = ScriptDirectory.from_config(_config()).walk_revisions()
+    return {step.revision for step in steps}
 
 
 def _config() -> Config:
