@@ -20,6 +20,7 @@ WALLS = {
     "streams": ["shop", "flask", "sqlalchemy"],
     "models": ["flask", "werkzeug", "jinja2", "markupsafe", "gevent", "click"],
     "checkout": ["flask", "werkzeug", "jinja2", "shop.web", "shop.commands", "shop.streams"],
+    "copying": ["flask", "click", "gevent", "shop.web", "shop.commands", "shop.config"],
     "inventory": ["flask", "werkzeug", "jinja2", "shop.web", "shop.commands", "shop.streams"],
     "carts": ["flask", "werkzeug", "jinja2", "shop.web", "shop.commands", "shop.streams"],
     "fragments": ["flask", "sqlalchemy", "shop.web", "shop.commands", "shop.streams"],

@@ -22,12 +22,12 @@ def install_commands(app: Flask) -> None:
     """Register every command, and leave out of the list those that libraries bring along."""
     from flask_limiter.commands import cli as limiter
 
-    from shop.commands import carts, catalog, orders, selling, stock, watch
+    from shop.commands import carts, catalog, database, orders, selling, stock, watch
 
     limiter.hidden = True
 
     for command in (catalog.seed, catalog.reset, catalog.release, stock.stock, selling.sell,
-                    selling.sell_out, orders.orders, carts.carts, watch.watch):  # fmt: skip
+                    selling.sell_out, orders.orders, carts.carts, watch.watch, database.db):  # fmt: skip
         app.cli.add_command(command)
 
 
@@ -52,11 +52,25 @@ def on_database(command: F | None = None, *, demo: bool = True) -> Any:
     if command is None:
         return functools.partial(on_database, demo=demo)
 
+    @in_shop
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        prepare_database(parts.database, parts.settings, demo=demo)
+        return command(*args, **kwargs)
+
+    return run
+
+
+def in_shop(command: F) -> Any:
+    """Run a command with the shop's parts at hand, and say in a line when a database fails it.
+
+    The shop's own database is left alone.
+    """
+
     @with_appcontext
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
-            prepare_database(parts.database, parts.settings, demo=demo)
             return command(*args, **kwargs)
         except DatabaseBusy:
             raise CannotBeDone("another process keeps the database busy; try again") from None
