@@ -118,15 +118,8 @@ class Crowd:
         return {}
 
     def _connect(self, source: str, port: int, request: bytes) -> None:
-        connection = socket.socket()
-        connection.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        connection.bind((source, 0))
-        connection.settimeout(10)
-        # The kernel's work alone: this doesn't wait for the server to accept.
-        connection.connect(("127.0.0.1", port))
+        connection = connect(source, port)
         connection.sendall(request)
-        connection.setblocking(False)
         self._tabs[connection.fileno()] = Tab(connection)
         self._epoll.register(connection.fileno(), select.EPOLLIN)
 
@@ -142,6 +135,20 @@ class Crowd:
             if before == 0 < tab.messages:
                 arrived.append(tab)
         return arrived
+
+
+def connect(source: str, port: int) -> socket.socket:
+    """Connect from one of this machine's addresses to a server on it, and wait for nothing more."""
+    connection = socket.socket()
+    connection.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.bind((source, 0))
+    connection.settimeout(10)
+    # The kernel's work alone: this doesn't wait for the server to accept.
+    connection.connect(("127.0.0.1", port))
+    connection.setblocking(False)
+    return connection
 
 
 if __name__ == "__main__":

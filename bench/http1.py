@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -14,7 +15,8 @@ class Request:
     kind: str
     method: str
     path: str
-    form: dict[str, str] | None = None
+    #: as pairs where a field stands in it several times
+    form: Mapping[str, str] | Sequence[tuple[str, str]] | None = None
     headers: dict[str, str] = field(default_factory=dict)
     status: int = 200
 
@@ -31,6 +33,11 @@ class Answer:
     def text(self) -> str:
         return self.body.decode()
 
+    @property
+    def location(self) -> str:
+        """Where it leads to; nothing if it doesn't."""
+        return dict(self.headers).get("location", "")
+
 
 class Browser:
     """Writes requests and reads answers, and keeps one visitor's cookies."""
@@ -40,12 +47,17 @@ class Browser:
         self._cookies: dict[str, str] = {}
         self._came = bytearray()
 
+    @property
+    def cookies(self) -> str:
+        """What it sends along, as in the header `Cookie`."""
+        return "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+
     def write(self, request: Request) -> bytes:
         """Return a request as it goes over the wire."""
         body = urlencode(request.form or {}).encode()
         headers = {"Host": self._host, **request.headers}
         if self._cookies:
-            headers["Cookie"] = "; ".join(f"{k}={v}" for k, v in self._cookies.items())
+            headers["Cookie"] = self.cookies
         if request.form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             headers["Content-Length"] = str(len(body))

@@ -61,6 +61,12 @@ class Server:
         return int(self.process.memory_full_info().uss)
 
 
+def cpu_of(pid: int) -> float:
+    """Return the CPU time of a process and of all that came of it, ended or not, in seconds."""
+    process = psutil.Process(pid)
+    return sum(sum(one.cpu_times()[:4]) for one in (process, *process.children(recursive=True)))
+
+
 class Client:
     """A load client in a process of its own: a line of JSON in, a line of JSON out."""
 

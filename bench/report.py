@@ -40,12 +40,12 @@ json_option = click.option(
 
 
 def write_json(file: Path, *, machine: Machine, **figures: Any) -> None:
-    """Write figures, times in seconds and sizes in bytes.
+    """Write figures, dataclasses among them, times in seconds and sizes in bytes.
 
     Raises:
         ClickException: the file can't be written.
     """
-    text = json.dumps({"machine": asdict(machine), **figures}, indent=1)
+    text = json.dumps({"machine": asdict(machine), **figures}, indent=1, default=asdict)
     try:
         file.write_text(text + "\n")
     except OSError as error:

@@ -10,6 +10,8 @@ from bench.http1 import Answer, Request
 
 Script = Generator[Request, Answer, None]
 
+BUYER = {"email": "kim@example.com", "name": "Kim", "address": "1 Quay, 1000 Harbour"}
+
 _HTMX = {"HX-Request": "true"}
 
 
@@ -27,24 +29,23 @@ def front_page(number: int) -> Script:
 
 def adds_and_removes(number: int) -> Script:
     """Put an item into the cart and take it out again."""
-    token, item = yield from _arrive(number)
+    token, item = yield from arrive(number)
     while True:
-        yield _add(token, item)
-        yield _post("remove", f"/cart/items/{item}/remove", token)
+        yield add(token, item)
+        yield remove(token, item)
 
 
 def purchases(number: int) -> Script:
     """Put an item into the cart and buy it."""
-    token, item = yield from _arrive(number)
+    token, item = yield from arrive(number)
     while True:
         # The cart that comes back brings the checkout form's hidden fields.
-        added = yield _add(token, item)
-        details = {"email": "kim@example.com", "name": "Kim", "address": "1 Quay, 1000 Harbour"}
+        added = yield add(token, item)
         yield Request(
             "checkout",
             "POST",
             "/checkout",
-            {"csrf_token": token, **_hidden_fields(added.text), **details},
+            [("csrf_token", token), *hidden_fields(added.text), *BUYER.items()],
             status=303,
         )
 
@@ -54,7 +55,7 @@ SCRIPTS: dict[str, Callable[[int], Script]] = {
 }
 
 
-def _arrive(number: int) -> Generator[Request, Answer, tuple[str, str]]:
+def arrive(number: int) -> Generator[Request, Answer, tuple[str, str]]:
     """Open the front page; choose a size there that others, if there are enough, don't."""
     page = (yield Request("GET /", "GET", "/")).text
     token = re.search(r'name="csrf_token" value="([^"]+)"', page)
@@ -64,13 +65,20 @@ def _arrive(number: int) -> Generator[Request, Answer, tuple[str, str]]:
     return unescape(token[1]), items[number % len(items)]
 
 
-def _add(token: str, item: str) -> Request:
+def add(token: str, item: str) -> Request:
+    """Ask for an item to be put into the cart, as HTMX does."""
     return _post("add", "/cart/items", token, item_id=item)
+
+
+def remove(token: str, item: str) -> Request:
+    """Ask for an item to be taken out of the cart, as HTMX does."""
+    return _post("remove", f"/cart/items/{item}/remove", token)
 
 
 def _post(kind: str, path: str, token: str, **form: str) -> Request:
     return Request(kind, "POST", path, {"csrf_token": token, **form}, _HTMX)
 
 
-def _hidden_fields(html: str) -> dict[str, str]:
-    return dict(re.findall(r'<input type="hidden" name="(purchase|seen)" value="([^"]*)"', html))
+def hidden_fields(html: str) -> list[tuple[str, str]]:
+    """Return what the checkout form says of the cart that the shopper saw."""
+    return re.findall(r'<input type="hidden" name="(purchase|seen)" value="([^"]*)"', html)
