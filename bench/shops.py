@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -15,20 +17,36 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from bench.processes import Server, server
+from machines.network import HERE
+from machines.postgresql import PostgreSQL
+from machines.redis import Redis
+from machines.service import NotThere
 from shop import create_app
 
 #: More than any benchmark sells.
 PLENTY = 1_000_000
 
+#: What servers of one shop share.
+_KEY = "the key of all the servers of a benchmark"
+
 
 class Shop:
-    """A serving shop, and its operator, who works in this process: another one than the shop's."""
+    """A shop that serves, and its operator, who works in this process: another one than those."""
 
-    def __init__(self, serving: Server, app: Flask) -> None:
-        self.server = serving
+    def __init__(self, servers: list[Server], app: Flask) -> None:
+        self.servers = servers
         self._operator = app.test_cli_runner()
         self._committed = 0.0
         event.listen(Engine, "commit", self._note_commit)
+
+    @property
+    def server(self) -> Server:
+        """The server, or the first of several."""
+        return self.servers[0]
+
+    def seed(self) -> None:
+        """Put the demo catalogue into a shop that starts empty."""
+        self._command("seed")
 
     def release(self) -> None:
         """Release both products of the demo catalogue."""
@@ -38,6 +56,11 @@ class Shop:
         """Return what `stock list` says of every item."""
         items: list[dict[str, Any]] = json.loads(self._command("stock", "list", "--json"))
         return items
+
+    def orders(self) -> list[dict[str, Any]]:
+        """Return what `orders list` says of every order."""
+        orders: list[dict[str, Any]] = json.loads(self._command("orders", "list", "--json"))
+        return orders
 
     def set_stock(self, sku: str, count: int) -> float:
         """Say that `count` pieces are on the shelf.
@@ -65,29 +88,93 @@ class Shop:
 @contextmanager
 def open_shop(max_streams: int = 0) -> Iterator[Shop]:
     """Open a shop of its own with the demo catalogue released, plenty of every size in it."""
-    with tempfile.TemporaryDirectory(prefix="shop-bench-") as folder:
+    with TemporaryDirectory(prefix="shop-bench-") as folder:
         environ = _settings(folder, max_streams)
         with server("wsgi.py", environ=environ) as serving:
-            shop = Shop(serving, create_app(environ))
-            try:
-                shop.release()
-                for item in shop.items():
-                    shop.set_stock(item["sku"], PLENTY)
-                yield shop
-            finally:
-                shop.close()
+            yield from _stocked(Shop([serving], create_app(environ)))
 
 
-def _settings(instance: str, max_streams: int) -> Mapping[str, str]:
+@dataclass(frozen=True)
+class Cluster:
+    """A shop on several servers, and what they share."""
+
+    shop: Shop
+    postgresql: PostgreSQL
+    redis: Redis
+    #: of the database, as libpq reads it
+    url: str
+
+
+@contextmanager
+def open_cluster(
+    servers: int, max_streams: int = 0, samples: Path | None = None
+) -> Iterator[Cluster]:
+    """Open a shop of its own on several servers, with a PostgreSQL that waits for the disk.
+
+    Args:
+        samples: a folder for what is seen of the servers' work, a file for each; and PostgreSQL
+            counts statements. None: neither, as both cost something.
+
+    Raises:
+        ClickException: a real part is not installed, or does not start.
+    """
+    with _saying_what_is_missing(), ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="shop-bench-")))
+        # When each commit began: what tabs show is measured from there.
+        counts = {"shared_preload_libraries": "pg_stat_statements"} if samples else {}
+        postgresql = PostgreSQL(HERE, fsync=True, track_commit_timestamp="on", **counts)
+        stack.enter_context(postgresql)
+        redis = stack.enter_context(Redis())
+        url = postgresql.create_database("shop")
+        shared = {"SHOP_DATABASE_URL": url, "SHOP_REDIS_URL": redis.url, "SHOP_SECRET_KEY": _KEY}
+
+        def settings(name: object) -> dict[str, str]:
+            return _settings(str(folder / str(name)), max_streams) | shared
+
+        app = create_app(settings("operator"))
+        shop = Shop([], app)
+        shop.seed()
+        for number in range(servers):
+            environ = settings(number)
+            if samples is not None:
+                environ["BENCH_SAMPLES"] = str(samples / f"{number}.json")
+            main = ("wsgi.py",) if samples is None else ("-m", "bench.servers.sampled")
+            shop.servers.append(stack.enter_context(server(*main, environ=environ)))
+        for opened in _stocked(shop):
+            yield Cluster(opened, postgresql, redis, url)
+
+
+@contextmanager
+def _saying_what_is_missing() -> Iterator[None]:
+    try:
+        yield
+    except NotThere as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _stocked(shop: Shop) -> Iterator[Shop]:
+    """Release everything and put plenty of every size on the shelf; in the end, close."""
+    try:
+        shop.release()
+        for item in shop.items():
+            shop.set_stock(item["sku"], PLENTY)
+        yield shop
+    finally:
+        shop.close()
+
+
+def _settings(instance: str, max_streams: int) -> dict[str, str]:
     """Return settings that leave nothing to this machine's own `.env`; empty is the default."""
     names = (
         *("SHOP_DATABASE_URL", "SHOP_REDIS_URL", "SHOP_SECRET_KEY", "SHOP_HOST", "SHOP_CURRENCY"),
         *("SHOP_LOW_STOCK", "SHOP_MEDIUM_STOCK", "SHOP_SSE_PER_CART", "SHOP_HTTPS", "SHOP_NAME"),
+        *("SHOP_ACTIONS_PER_CART", "SHOP_ACTIONS_PER_ADDRESS", "SHOP_LOG_LEVEL"),
     )
     settings = {
         "SHOP_INSTANCE": instance,
         "SHOP_PORT": "0",
         "SHOP_DEMO": "on",
+        "SHOP_DRAIN_SECONDS": "0",
         "SHOP_MAX_STREAMS": str(max(20_000, max_streams)),
     }
     return dict.fromkeys(names, "") | settings
