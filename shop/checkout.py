@@ -124,14 +124,21 @@ class Offer:
     prices: Mapping[int, int]
 
 
-def buy(session: Session, cart_id: str, buyer: Buyer, offer: Offer, currency: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What came of buying."""
+
+    #: the order's
+    number: str
+    #: how many pieces were sold; none if the same offer had been taken before
+    pieces: int
+
+
+def buy(session: Session, cart_id: str, buyer: Buyer, offer: Offer, currency: str) -> Purchase:
     """Buy everything in a cart, in the transaction of `session`, and empty the cart.
 
     The same offer taken twice, from whichever tab, is one purchase: the second time gives the
     order of the first.
-
-    Returns:
-        The order's number.
 
     Raises:
         EmptyCart, CartClosed, CartChanged, PriceChanged: the transaction must be rolled back.
@@ -140,7 +147,7 @@ def buy(session: Session, cart_id: str, buyer: Buyer, offer: Offer, currency: st
     if offer.purchase < cart.purchases:
         made = Order.of_cart(session, cart.id, offer.purchase)
         if made is not None:
-            return made.number
+            return Purchase(made.number, 0)
     wares = _wares(session, cart.before)
     _check(wares, offer)
     number = _place_order(session, cart, wares, buyer, currency)
@@ -150,7 +157,7 @@ def buy(session: Session, cart_id: str, buyer: Buyer, offer: Offer, currency: st
     _refuse_closed(wares, taken.keys())
     cart.purchases += 1
     cart.save(Cart(), above=max(taken.values()))
-    return number
+    return Purchase(number, len(taken))
 
 
 def _wares(session: Session, cart: Cart) -> list[Ware]:

@@ -7,6 +7,7 @@ never shows less than what is true. Counts stay inside: a shopper sees levels.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -139,6 +140,8 @@ class Inventory:
         self._stamp: object = None
         #: called with the news of every change, whoever made it and whoever noticed it first
         self.listeners: list[Callable[[StockNews], None]] = []
+        #: called after the catalogue was read anew, with how many seconds that took
+        self.on_refreshed: Callable[[float], None] = lambda seconds: None
 
     def current(self) -> Catalog:
         """Return the catalogue as it is, read anew if a commit since has touched it."""
@@ -173,7 +176,9 @@ class Inventory:
             self._stamp = stamp
 
     def _refresh(self) -> None:
+        started = time.perf_counter()
         before, after = self._catalog, self._read()
+        self.on_refreshed(time.perf_counter() - started)
         self._catalog = after
         news = _compare(before, after)
         if news.products:

@@ -28,6 +28,7 @@ from shop.changes import (
 from shop.db import Database, DatabaseBusy, now_ms
 from shop.fragments import Fragments
 from shop.inventory import Catalog, Inventory, ProductView, StockNews
+from shop.metrics import DATABASE, Metrics
 from shop.relay import Relay
 from shop.streams import HEARTBEAT, Hub, Message
 
@@ -106,6 +107,7 @@ class Live:
         changes: Changes,
         fragments: Fragments,
         hub: Hub,
+        metrics: Metrics,
         relay: Relay | None = None,
     ) -> None:
         self._poll = database.poll
@@ -114,10 +116,13 @@ class Live:
         self._carts = carts
         self._fragments = fragments
         self._hub = hub
+        self._metrics = metrics
         self._commits = database.watch()
         self._newest_cart = now_ms()
         self._open = OpenCarts()
         self._heard: set[str] = set()
+        #: when the first of them was, by the monotonic clock
+        self._heard_at: float | None = None
         self._sweep_at = time.monotonic()
         self._away = False
         self._wake = threading.Event()
@@ -138,6 +143,7 @@ class Live:
 
     def hear(self, names: Iterable[str]) -> None:
         """Note that things changed; their tabs are told at the next tick."""
+        self._heard_at = self._heard_at or time.monotonic()
         self._heard.update(names)
         self._wake.set()
 
@@ -146,6 +152,7 @@ class Live:
         if self._runner is None:
             self._inventory.current()  # what is read first is no news to anybody
             self._heard.clear()
+            self._heard_at = None
             if self._relay is not None:
                 self._relay.start()
             self._runner = threading.Thread(target=self.run, name="live", daemon=True)
@@ -186,12 +193,14 @@ class Live:
             try:
                 if time.monotonic() >= self._sweep_at:
                     self._sweep_at = time.monotonic() + SWEEP
-                    self._sweep()
+                    with self._metrics.sweep.time():
+                        self._sweep()
                 self._listen()
                 told = self._tell()
                 self._away = False
             except (DatabaseError, DatabaseBusy) as error:
                 self._sweep_at = 0.0
+                self._metrics.troubled(DATABASE)
                 self._database_is_away(error)
                 time.sleep(0.5)
             except Exception:
@@ -201,6 +210,7 @@ class Live:
             if time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + HEARTBEAT
                 self._hub.beat()
+            self._metrics.gather()
             if told:
                 time.sleep(TICK)
 
@@ -243,33 +253,40 @@ class Live:
     def _tell(self) -> bool:
         """Tell the tabs of all that was heard; return whether anything was."""
         heard, self._heard = self._heard, set()
+        heard_at, self._heard_at = self._heard_at or time.monotonic(), None
         if not heard:
             return False
         try:
             cart_ids = self._read_carts(heard)
         except BaseException:
             self._heard |= heard
+            self._heard_at = heard_at
             raise
         cart_ids |= {cart_id for name in heard for cart_id in self._open.showing(name)}
         for name in heard:
             product_id = product_id_of(name)
             if product_id is not None:
                 catalog = self._inventory.last_known
-                self._tell_one(name, partial(self._stock_message, product_id, catalog))
+                self._tell_one(name, partial(self._stock_message, product_id, catalog), heard_at)
         for count, cart_id in enumerate(cart_ids, 1):
-            self._tell_one(cart_name(cart_id), partial(self._cart_message, cart_id))
+            self._tell_one(cart_name(cart_id), partial(self._cart_message, cart_id), heard_at)
             if count % TURN == 0:
                 time.sleep(0)  # rendering ten thousand carts must not hold up a request
         return True
 
-    def _tell_one(self, topic: str, message: Callable[[], str]) -> None:
-        """Send a topic's tabs what is true of it. What fails for one is no harm to others."""
+    def _tell_one(self, topic: str, message: Callable[[], str], heard_at: float) -> None:
+        """Send a topic's tabs what is true of it. What fails for one is no harm to others.
+
+        Args:
+            heard_at: when it was heard that something changed, by the monotonic clock.
+        """
         if not self._hub.is_watched(topic):
             return
         try:
             text = message()
             if text:
                 self._hub.send(topic, Message(text))
+                self._metrics.lag.observe(time.monotonic() - heard_at)
         except Exception:
             log.exception("the tabs that watch %s could not be told", topic.partition(":")[0])
 

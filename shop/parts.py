@@ -15,6 +15,7 @@ from shop.db import Database, open_database
 from shop.fragments import Fragments
 from shop.inventory import Inventory, Levels
 from shop.live import Live
+from shop.metrics import REDIS, Metrics
 from shop.presence import OpenHere, Presence
 from shop.relay import Relay
 from shop.streams import Hub
@@ -32,6 +33,7 @@ class Parts:
     fragments: Fragments
     hub: Hub
     live: Live
+    metrics: Metrics
     #: to the other machines' servers; None on a single one
     relay: Relay | None
     presence: Presence
@@ -44,7 +46,9 @@ def install_parts(app: Flask, settings: Settings) -> Parts:
     carts, fragments = Carts(database), Fragments(app.jinja_env)
     relay = Relay(settings.redis_url, settings.redis_prefix) if settings.redis_url else None
     _connect(changes, database, inventory, relay)
-    live = Live(database, inventory, carts, changes, fragments, hub, relay)
+    metrics = Metrics()
+    _count(metrics, hub, inventory, relay)
+    live = Live(database, inventory, carts, changes, fragments, hub, metrics, relay)
     here = OpenHere(hub, live.open_carts, inventory)
     built = Parts(
         settings=settings,
@@ -55,6 +59,7 @@ def install_parts(app: Flask, settings: Settings) -> Parts:
         fragments=fragments,
         hub=hub,
         live=live,
+        metrics=metrics,
         relay=relay,
         presence=Presence(settings.instance / "run", here, relay),
     )
@@ -72,6 +77,14 @@ def _connect(
         changes.carry = relay.announce
         relay.hear_changes(changes.hear)
         relay.on_change = lambda up: _told(changes, database, up)
+
+
+def _count(metrics: Metrics, hub: Hub, inventory: Inventory, relay: Relay | None) -> None:
+    """Have what the parts do counted, of those that know nothing of being counted."""
+    metrics.follow(hub.tally)
+    inventory.on_refreshed = metrics.refresh.observe
+    if relay is not None:
+        relay.on_trouble = lambda: metrics.troubled(REDIS)
 
 
 def _told(changes: Changes, database: Database, up: bool) -> None:

@@ -65,6 +65,8 @@ class Relay:
         self.up = False
         #: called when that changes
         self.on_change: Callable[[bool], None] = lambda up: None
+        #: called whenever Redis could not be used
+        self.on_trouble: Callable[[], None] = lambda: None
         self._me = secrets.token_hex(8)
         self._hearers: dict[str, Hearer] = {}
         self._waiting: set[str] = set()
@@ -134,6 +136,7 @@ class Relay:
         try:
             self.publish(_CHANGES, payload)
         except RedisError as error:
+            self.on_trouble()
             if self.up or not self._running:  # else it was said before
                 log.warning("Redis does not answer; open tabs follow within seconds: %s", error)
 
@@ -147,6 +150,7 @@ class Relay:
                         delay = SOON
                         self._take(message)
             except (RedisError, OSError) as error:
+                self.on_trouble()
                 self._change(up=False, why=str(error))
             except Exception:
                 log.exception("a message from another process could not be taken")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from sys import intern
 from typing import Any, Protocol
@@ -97,12 +98,32 @@ class Tab(Protocol):
         """Let the connection go."""
 
 
+@dataclass(slots=True)
+class Tally:
+    """What a hub holds and has done, in numbers."""
+
+    #: open now
+    event_streams: int = 0
+    sockets: int = 0
+    #: messages given to tabs, one for each tab, since the beginning
+    deliveries: int = 0
+    #: tabs that were dropped as they read nothing for too long, since the beginning
+    slow_dropped: int = 0
+
+    def count_open(self, tab: Tab, by: int) -> None:
+        if tab.is_event_stream:
+            self.event_streams += by
+        else:
+            self.sockets += by
+
+
 class Hub:
     """Which tabs watch which topics."""
 
     def __init__(self) -> None:
         self._watchers: dict[str, dict[Tab, None]] = {}
         self._tabs: dict[Tab, None] = {}
+        self.tally = Tally()
         #: called with a topic that nobody watches any more
         self.on_deserted: Callable[[str], None] = lambda topic: None
 
@@ -127,6 +148,7 @@ class Hub:
     def join(self, tab: Tab) -> None:
         """Take in a tab; from now on it gets what is sent to its topics."""
         self._tabs[tab] = None
+        self.tally.count_open(tab, 1)
         for topic in tab.topics:
             self._watchers.setdefault(topic, {})[tab] = None
 
@@ -134,14 +156,18 @@ class Hub:
         """Forget a tab. Forgetting it twice is the same as once."""
         if self._tabs.pop(tab, self) is self:
             return
+        self.tally.count_open(tab, -1)
         for topic in tab.topics:
             self._unwatch(tab, topic)
 
     def send(self, topic: str, message: Message) -> None:
         """Send a message to every tab that watches a topic."""
+        told = 0
         for tab in self._in_slices(self._watchers.get(topic, ())):
             if topic in tab.topics:
                 tab.send(topic, message)
+                told += 1
+        self.tally.deliveries += told
 
     def move(self, topic: str, to: str) -> None:
         """Have all that watch one topic watch another one in its place."""
@@ -222,6 +248,7 @@ class SocketTab:
         if self._backlog is None:
             self._write(HEARTBEAT_COMMENT)
         elif self._stalled_at and time.monotonic() - self._stalled_at > STALLED:
+            self._hub.tally.slow_dropped += 1
             self.close()
 
     def close(self) -> None:

@@ -27,7 +27,8 @@ def install_commands(app: Flask) -> None:
     limiter.hidden = True
 
     for command in (catalog.seed, catalog.reset, catalog.release, stock.stock, selling.sell,
-                    selling.sell_out, orders.orders, carts.carts, watch.watch, database.db):  # fmt: skip
+                    selling.sell_out, orders.orders,
+                    carts.carts, watch.watch, database.db):  # fmt: skip
         app.cli.add_command(command)
 
 

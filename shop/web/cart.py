@@ -58,16 +58,23 @@ def _act(action: Callable[[str], CartState], done: str) -> BaseResponse:
     try:
         visitor.state = action(cart_id)
     except UnknownItem:
+        parts.metrics.refused("unknown_item")
         abort(404, "There is no such size here.")
     except AlreadyInCart as error:
-        return _answer(409, Notice(f"{_named(error.args[0])} is in your cart already.", PROBLEM))
+        why = f"{_named(error.args[0])} is in your cart already."
+        return _refuse("already_in_cart", why)
     except NotInCart:
-        return _answer(404, Notice("That size is not in your cart any more.", PROBLEM))
+        return _refuse("not_in_cart", "That size is not in your cart any more.", 404)
     except OutOfStock as error:
-        return _answer(409, Notice(f"{_named(error.item.id)} is sold out.", PROBLEM))
+        return _refuse("sold_out", f"{_named(error.item.id)} is sold out.")
     except NotReleased as error:
-        return _answer(409, Notice(f"{_named(error.item.id)} is not released yet.", PROBLEM))
+        return _refuse("not_released", f"{_named(error.item.id)} is not released yet.")
     return _answer(200, None, f"The size was {done}.")
+
+
+def _refuse(reason: str, why: str, status: int = 409) -> BaseResponse:
+    parts.metrics.refused(reason)
+    return _answer(status, Notice(why, PROBLEM))
 
 
 def _answer(status: int, notice: Notice | None, done: str = "") -> BaseResponse:

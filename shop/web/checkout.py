@@ -17,6 +17,7 @@ from shop.checkout import (
     EmptyCart,
     Offer,
     PriceChanged,
+    Purchase,
     Ware,
     WrongDetails,
     buy,
@@ -62,12 +63,14 @@ def purchase() -> BaseResponse:
     try:
         offer, buyer = _offer(), Buyer.check(typed)
         currency = parts.settings.currency
-        number = parts.database.write(lambda tx: buy(tx, cart_id, buyer, offer, currency))
+        bought = parts.database.write(lambda tx: buy(tx, cart_id, buyer, offer, currency))
     except WrongDetails as error:
+        parts.metrics.refused("wrong_details")
         return _wrong_details(typed, error.messages)
     except (EmptyCart, CartClosed, CartChanged, PriceChanged) as error:
+        parts.metrics.refused(_reason(error))
         return _refused(typed, _why(error))
-    return _bought(cart_id, number)
+    return _bought(cart_id, bought)
 
 
 @bp.get("/checkout/complete")
@@ -80,9 +83,11 @@ def complete() -> BaseResponse:
         return show_page("checkout/complete.html", order=order)
 
 
-def _bought(cart_id: str, number: str) -> BaseResponse:
+def _bought(cart_id: str, bought: Purchase) -> BaseResponse:
     session.pop(_DRAFT, None)
-    session[_RECEIPT] = number
+    session[_RECEIPT] = bought.number
+    if bought.pieces:
+        parts.metrics.sold(bought.pieces)
     with suppress(DatabaseError):  # it is bought, whatever happens to the database now
         visitor.state = parts.carts.state(cart_id)
     return back_with(None, "/checkout/complete")
@@ -109,6 +114,15 @@ def _wrong_details(typed: dict[str, str], messages: dict[str, str]) -> BaseRespo
 
 def _show_form(typed: Mapping[str, str], errors: dict[str, str], status: int = 200) -> Response:
     return show_page("checkout/show.html", status=status, typed=typed, errors=errors, limits=LIMITS)
+
+
+def _reason(error: EmptyCart | CartClosed | CartChanged | PriceChanged) -> str:
+    """Name a refusal for those who count them."""
+    if isinstance(error, CartClosed):
+        return "sold_out" if error.sold_out else "not_released"
+    return {EmptyCart: "empty", CartChanged: "cart_changed", PriceChanged: "price_changed"}[
+        type(error)
+    ]
 
 
 def _why(error: EmptyCart | CartClosed | CartChanged | PriceChanged) -> str:

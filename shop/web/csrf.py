@@ -67,6 +67,7 @@ def _check() -> None:
         return
     token = request.headers.get(HEADER) or request.form.get(FIELD, "")
     if not comes_from_here() or not _is_good(token):
+        parts.metrics.refused("bad_token")
         raise BadToken
 
 

@@ -10,6 +10,8 @@ from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnava
 
 from shop.carts import CartView
 from shop.db import DatabaseBusy
+from shop.metrics import DATABASE
+from shop.parts import parts
 from shop.web.pages import PROBLEM, Notice, show_notice, show_page, wants_fragments
 from shop.web.visitor import visitor
 
@@ -49,12 +51,15 @@ def install(app: Flask) -> None:
 def _database_away(error: Exception) -> Response:
     if isinstance(error, IntegrityError | ProgrammingError | DataError):
         return _unexpected(error)  # it did answer: what was asked of it was wrong
-    log.warning("%s %s: the database does not answer: %s", request.method, request.path, error)
+    busy = isinstance(error, DatabaseBusy)
+    parts.metrics.refused("busy" if busy else "database_away")
+    parts.metrics.troubled(DATABASE)
+    log.warning("the database does not answer: %s", error)
     return _show(ServiceUnavailable(retry_after=2))
 
 
 def _unexpected(error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    log.error("a request failed", exc_info=error, extra={"route": str(request.url_rule)})
     return _show(InternalServerError())
 
 

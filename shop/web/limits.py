@@ -99,6 +99,7 @@ def _check(counting: RateLimiter, limits: list[Limit], refusals: Refusals) -> No
         key = limit.key()
         if key is not None and not counting.hit(limit.item, key):
             refusals.add(limit.name)
+            parts.metrics.refused("rate_limited")
             end = counting.storage.get_expiry(limit.item.key_for(key))
             raise TooManyActions(max(math.ceil(end - time.time()), 1))
 

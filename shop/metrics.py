@@ -1,0 +1,263 @@
+"""What an operator's Prometheus reads of this shop: counts, times, and what is open right now.
+
+One process counts in its memory. Of several that serve one address, any may be asked: so they
+count into files of one folder (prometheus-client's multiprocess mode), which `share` makes
+before they are started. Nothing here knows a shop: the rooms above say what happened.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    values,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+#: Why an action was refused; a reason has its line from the start, so that rates begin at 0.
+REFUSALS = (
+    *("sold_out", "not_released", "unknown_item", "already_in_cart", "not_in_cart"),
+    *("empty", "cart_changed", "price_changed", "wrong_details", "bad_token"),
+    *("rate_limited", "no_place", "busy", "database_away"),
+)
+
+#: What a shop can have trouble with.
+DATABASE, REDIS = "database", "redis"
+
+#: The bounds of times, in seconds: of an answer, of a reading, from a commit to its tabs.
+_ANSWERS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_READINGS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_LAGS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
+
+# When a count began is a line more for each, and not known of several processes together.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+#: The variable by which prometheus-client, and every process that is started, finds the folder.
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Tally(Protocol):
+    """What a hub of streams counts for itself, as its writing is too fast for more."""
+
+    event_streams: int
+    sockets: int
+    deliveries: int
+    slow_dropped: int
+
+
+class Metrics:
+    """The counts of one app."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._answers: dict[tuple[str, str, int], Counter] = {}
+        self._times: dict[tuple[str, str], Histogram] = {}
+        self._seen_deliveries = self._seen_drops = 0
+        self._tally: Tally | None = None
+        self._requests = Counter(
+            "shop_http_requests",
+            "Requests answered, by method, route and status; streams when they open.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "shop_http_request_duration_seconds",
+            "Time from a request to its answer; streams and sockets aside.",
+            ["method", "route"],
+            buckets=_ANSWERS,
+            registry=registry,
+        )
+        self._open = Gauge(
+            "shop_open_streams",
+            "Tabs that are connected right now, by the kind of their connection.",
+            ["kind"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._deliveries = Counter(
+            "shop_deliveries", "Messages given to tabs, one for each tab.", registry=registry
+        )
+        self._drops = Counter(
+            "shop_slow_tabs_dropped",
+            "Tabs that left what was written to them unread for too long.",
+            registry=registry,
+        )
+        self.lag = Histogram(
+            "shop_delivery_lag_seconds",
+            "From a commit, of another process from hearing of it, until its tabs were written to.",
+            buckets=_LAGS,
+            registry=registry,
+        )
+        self.refresh = Histogram(
+            "shop_inventory_refresh_seconds",
+            "Time of reading the catalogue anew.",
+            buckets=_READINGS,
+            registry=registry,
+        )
+        self.sweep = Histogram(
+            "shop_sweep_seconds",
+            "Time of reading everything anew that tabs watch.",
+            buckets=_READINGS,
+            registry=registry,
+        )
+        self._orders = Counter("shop_orders", "Purchases made by shoppers.", registry=registry)
+        self._pieces = Counter("shop_pieces_sold", "Pieces in those orders.", registry=registry)
+        self._refusals = Counter(
+            "shop_refusals",
+            "What shoppers asked for and didn't get, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self._troubles = Counter(
+            "shop_backend_troubles",
+            "Times that the database or Redis did not do what was asked.",
+            ["backend"],
+            registry=registry,
+        )
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        for reason in REFUSALS:
+            self._refusals.labels(reason)
+        for backend in (DATABASE, REDIS):
+            self._troubles.labels(backend)
+        self._sse, self._websocket = self._open.labels("sse"), self._open.labels("websocket")
+
+    def answered(self, method: str, route: str, status: int, seconds: float | None) -> None:
+        """Count a request.
+
+        Args:
+            method: one of a few, as each that there is gets a line of its own.
+            route: the rule that it met, never its path.
+            seconds: how long it took; None for what isn't answered once and for all.
+        """
+        key = (method, route, status)
+        counter = self._answers.get(key)
+        if counter is None:  # finding what belongs to labels takes longer than counting
+            counter = self._answers[key] = self._requests.labels(method, route, status)
+        counter.inc()
+        if seconds is None:
+            return
+        times = self._times.get((method, route))
+        if times is None:
+            times = self._times[method, route] = self._seconds.labels(method, route)
+        times.observe(seconds)
+
+    def sold(self, pieces: int) -> None:
+        """Count an order of so many pieces."""
+        self._orders.inc()
+        self._pieces.inc(pieces)
+
+    def refused(self, reason: str) -> None:
+        """Count something that a shopper didn't get; `reason` is one of `REFUSALS`."""
+        self._refusals.labels(reason).inc()
+
+    def troubled(self, backend: str) -> None:
+        """Count a trouble with `DATABASE` or `REDIS`."""
+        self._troubles.labels(backend).inc()
+
+    def follow(self, tally: Tally) -> None:
+        """Take the counts of streams from here, whenever `gather` is called."""
+        self._tally = tally
+
+    def gather(self) -> None:
+        """Take over what the hub has counted since the last time."""
+        tally = self._tally
+        if tally is None:
+            return
+        self._sse.set(tally.event_streams)
+        self._websocket.set(tally.sockets)
+        delivered, self._seen_deliveries = self._seen_deliveries, tally.deliveries
+        dropped, self._seen_drops = self._seen_drops, tally.slow_dropped
+        self._deliveries.inc(tally.deliveries - delivered)
+        self._drops.inc(tally.slow_dropped - dropped)
+
+    def expose(self, accept: str) -> tuple[bytes, str]:
+        """Return all counts as text, and its content type, in the format that is asked for.
+
+        With several processes those are of all of them; what their hubs counted of streams is
+        of their last `gather`.
+        """
+        self.gather()
+        encode, content_type = choose_encoder(accept)
+        return encode(_registry_of_all() or self._registry), content_type
+
+
+def _registry_of_all() -> CollectorRegistry | None:
+    folder = os.environ.get(_FOLDER)
+    if not folder:
+        return None
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+    return registry
+
+
+# --- Several processes ----------------------------------------------------------------------
+
+#: Open for as long as this process, or one that it forked, lives: holds its folder's lock.
+_held: list[IO[Any]] = []
+
+
+def share(instance: Path) -> Path:
+    """Have this process and those that it starts count together, beginning at 0.
+
+    To be called by the parent before it makes an app or starts a worker. The folders of parents
+    that are gone, with all their workers, are removed; those of others are left alone, so that
+    two parents can serve one instance while one takes over from the other.
+
+    Returns:
+        The folder. It stands in the environment, too: a process that is started finds it there.
+    """
+    home = instance / "metrics"
+    home.mkdir(exist_ok=True)
+    with open(home / ".lock", "w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        for folder in [path for path in home.iterdir() if path.is_dir()]:
+            _remove_if_left(folder)
+        folder = home / f"{os.getpid()}-{secrets.token_hex(4)}"
+        folder.mkdir()
+        _held.append(_locked(folder))
+    os.environ[_FOLDER] = str(folder)
+    # prometheus-client looked for the folder when it was imported.
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
+    return folder
+
+
+def forget(pid: int) -> None:
+    """Take what a worker that has ended had open out of the sums; what it counted stays."""
+    if os.environ.get(_FOLDER):
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def _locked(folder: Path) -> IO[Any]:
+    """Lock a folder against its removal, for as long as the file that is returned is open.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    lock = open(folder / ".lock", "w")  # noqa: SIM115
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise
+    return lock
+
+
+def _remove_if_left(folder: Path) -> None:
+    try:
+        _locked(folder).close()
+    except BlockingIOError:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
