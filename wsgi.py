@@ -9,23 +9,23 @@ from gevent import monkey
 monkey.patch_all()
 
 import gc  # noqa: E402
-import logging  # noqa: E402
 import sys  # noqa: E402
 
 import click  # noqa: E402
 from sqlalchemy.exc import DatabaseError  # noqa: E402
 
 from shop import create_app  # noqa: E402
-from shop.config import SettingError  # noqa: E402
+from shop.config import SettingError, load_settings  # noqa: E402
 from shop.demo import prepare_database  # noqa: E402
+from shop.logs import configure_logging  # noqa: E402
 from shop.parts import Parts  # noqa: E402
 from shop.server import serve  # noqa: E402
 
 
 def main() -> int:
     """Serve until stopped. A setting that can't be used ends it with one line."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
+        configure_logging(load_settings())
         app = create_app()
         parts = app.extensions["shop"]
         open_database(parts)

@@ -7,6 +7,7 @@ time limits for clients that are slow on purpose.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import resource
@@ -22,6 +23,8 @@ from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from shop.config import MAX_BODY, SettingError, Settings
+
+log = logging.getLogger(__name__)
 
 #: Seconds a connection may stay open without a request on it.
 IDLE = 60.0
@@ -159,6 +162,15 @@ class Handler(WSGIHandler):
                     left -= len(data)
             except OSError:
                 pass
+
+    def _handle_client_error(self, _: Exception) -> tuple[str, bytes]:
+        """Refuse what can't be read, and tell nothing of who sent it or what was in it."""
+        log.info("a request that can't be read was refused")
+        return ("400", _MALFORMED)
+
+    def _log_error(self, kind: type[BaseException], error: BaseException, _: Any) -> None:
+        if not issubclass(kind, gevent.GreenletExit):
+            log.error("a request failed outside of the app", exc_info=error)
 
     def _hand_over(self) -> int:
         """Give the connection away, as a descriptor; the handler ends after this request.

@@ -13,6 +13,7 @@ from shop.web import (
     health,
     limits,
     live,
+    requests,
     security,
     visitor,
 )
@@ -20,6 +21,7 @@ from shop.web import (
 
 def install_web(app: Flask) -> None:
     """Register every route, and what goes before and after all of them."""
+    requests.install(app)
     security.install(app)
     visitor.install(app)
     limits.install(app)

@@ -26,6 +26,7 @@ from shop.streams import (
     SocketTab,
     sse_event,
 )
+from shop.web import requests
 from shop.web.csrf import comes_from_here
 from shop.web.sockets import WholeFrames
 from shop.web.visitor import cart_of_cookie
@@ -65,6 +66,7 @@ def can_be_asked() -> None:
 def check_room() -> Response | None:
     if len(parts.hub) < parts.settings.max_streams:
         return None
+    parts.metrics.refused("no_place")
     return Response("All places are taken right now.\n", 503, {"Retry-After": "5"})
 
 
@@ -83,6 +85,7 @@ def socket(connection: Server) -> None:
     connection.sock = WholeFrames(connection.sock)
     wake, page = connection.event, _page()
     tab = QueueTab(parts.hub, topics, wake, is_event_stream=False, page=page)
+    requests.tell(101)  # its end is when the tab leaves
     try:
         connection.sock.send(Message(_present(topics)).websocket)
         while connection.connected and not tab.closed:

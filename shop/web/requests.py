@@ -1,0 +1,84 @@
+"""What is told of every request: an id, a line of the log, a count and a time.
+
+Never its path or its query, which hold what somebody typed, but the rule that it met. This is
+done for every request, and so written to cost little: some 3 % of a page.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from contextvars import ContextVar
+
+from flask import Flask, Response, request
+
+from shop.logs import request_id
+from shop.parts import Parts, parts
+
+log = logging.getLogger(__name__)
+
+HEADER = "X-Request-Id"
+
+#: What a proxy may call a request: URL-safe, and neither too short to be unique nor a novel.
+_WELL_FORMED = re.compile(r"[A-Za-z0-9._~-]{8,64}")
+
+#: Others are whatever a client has made up.
+_METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
+
+#: Asked by machines every few seconds: counted, but not worth a line.
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+
+#: Last as long as their tab: how long says nothing.
+_LASTING = frozenset({"/stream", "/socket"})
+
+#: When the request came, by `time.perf_counter`; None once it was told of.
+_began: ContextVar[float | None] = ContextVar("began", default=None)
+
+
+def install(app: Flask) -> None:
+    """Tell of every request. To be installed first: what comes first is done last."""
+    built: Parts = app.extensions["shop"]
+    app.before_request(_name_as_the_proxy_does if built.settings.https else _name)
+    app.after_request(_end)
+    app.teardown_request(_forget)
+
+
+def tell(status: int) -> None:
+    """Count and log the request that is being answered: now, and not again at its end."""
+    began = _began.get()
+    if began is None:
+        return
+    _began.set(None)
+    seconds = time.perf_counter() - began
+    asked = request._get_current_object()  # type: ignore[attr-defined]  # once: it is looked up
+    rule = asked.url_rule.rule if asked.url_rule is not None else "none"
+    method = asked.method if asked.method in _METHODS else "other"
+    parts.metrics.answered(method, rule, status, None if rule in _LASTING else seconds)
+    if rule not in _QUIET and log.isEnabledFor(logging.INFO):
+        told = {"method": method, "route": rule, "status": status, "ms": round(seconds * 1000, 2)}
+        # Past `log.info`, which would first look through the stack for where it was called.
+        log.handle(log.makeRecord(log.name, logging.INFO, "", 0, "answered", (), None, extra=told))
+
+
+def _name() -> None:
+    _began.set(time.perf_counter())
+    request_id.set(secrets.token_urlsafe(12))
+
+
+def _name_as_the_proxy_does() -> None:
+    _name()
+    given = request.headers.get(HEADER, "")
+    if _WELL_FORMED.fullmatch(given):
+        request_id.set(given)
+
+
+def _end(response: Response) -> Response:
+    response.headers[HEADER] = request_id.get() or ""
+    tell(response.status_code)
+    return response
+
+
+def _forget(_: BaseException | None) -> None:
+    request_id.set(None)  # the connection may stay, and wait for its next request
