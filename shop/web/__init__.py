@@ -27,5 +27,6 @@ def install_web(app: Flask) -> None:
     limits.install(app)
     csrf.install(app)
     errors.install(app)
+    health.install(app)
     for module in (catalog, cart, checkout, live, health):
         app.register_blueprint(module.bp)

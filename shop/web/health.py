@@ -1,15 +1,65 @@
-"""Whether the process lives, and whether it can do its work."""
+"""Whether the process lives, whether it can do its work, and what it has done."""
 
 from __future__ import annotations
 
-from flask import Blueprint
-from sqlalchemy.exc import SQLAlchemyError
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from ipaddress import IPv6Address, ip_address, ip_network
 
-from shop.parts import parts
+from flask import Blueprint, Flask, Response, abort, current_app, request
+
+from shop.metrics import DATABASE, REDIS
+from shop.parts import Parts, parts
 
 bp = Blueprint("health", __name__)
 
+#: How long an answer of the database, and of Redis, is waited for, in seconds.
+PATIENCE = 1.5
+
+#: Where operators are: this machine, and networks that the internet doesn't lead into.
+_INSIDE = [
+    ip_network(net)
+    for net in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1", "fc00::/7")
+]
+
+#: Headers by which a proxy says for whom it asks.
+_FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
+
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+
+
+class Check:
+    """Something that a ready shop needs, and how it is asked."""
+
+    def __init__(self, name: str, ask: Callable[[], object]) -> None:
+        self.name = name
+        self._ask = ask
+        self._asked: Future[bool] | None = None
+
+    def start(self) -> Future[bool]:
+        """Ask, in a thread: True if it answers. While a question hangs, nobody asks another."""
+        if self._asked is None or self._asked.done():
+            self._asked = Future()
+            threading.Thread(target=self._run, args=(self._asked,), daemon=True).start()
+        return self._asked
+
+    def _run(self, asked: Future[bool]) -> None:
+        try:
+            self._ask()
+            asked.set_result(True)
+        except Exception:  # whatever it says, it is no answer
+            asked.set_result(False)
+
+
+def install(app: Flask) -> None:
+    """Make the checks of an app."""
+    built: Parts = app.extensions["shop"]
+    checks = [Check(DATABASE, built.database.ping)]
+    if built.relay is not None:
+        checks.append(Check(REDIS, built.relay.ping))
+    app.extensions["shop.checks"] = checks
 
 
 @bp.get("/healthz")
@@ -19,8 +69,50 @@ def healthz() -> tuple[str, int, dict[str, str]]:
 
 @bp.get("/readyz")
 def readyz() -> tuple[str, int, dict[str, str]]:
-    try:
-        parts.database.ping()
-    except SQLAlchemyError:
-        return "database: does not answer\n", 503, {**_TEXT, "Retry-After": "1"}
+    silent = _silent(current_app.extensions["shop.checks"])
+    for name in silent:
+        parts.metrics.troubled(name)
+    if silent:
+        text = "".join(f"{name}: does not answer\n" for name in silent)
+        return text, 503, {**_TEXT, "Retry-After": "1"}
     return "ok\n", 200, _TEXT
+
+
+@bp.get("/metrics")
+def metrics() -> Response:
+    if not _asked_from_inside():
+        abort(404)
+    text, content_type = parts.metrics.expose(request.headers.get("Accept", ""))
+    return Response(text, headers={"Content-Type": content_type})
+
+
+def _silent(checks: list[Check]) -> list[str]:
+    """Ask everything at once, and return the names of what doesn't answer in time."""
+    deadline = time.monotonic() + PATIENCE
+    asked = [(check.name, check.start()) for check in checks]
+    return [name for name, answer in asked if not _is_good(answer, deadline)]
+
+
+def _is_good(answer: Future[bool], deadline: float) -> bool:
+    try:
+        return answer.result(max(0.0, deadline - time.monotonic()))
+    except TimeoutError:
+        return False
+
+
+def _asked_from_inside() -> bool:
+    """Tell whether an operator asks: it counts what shoppers must not see.
+
+    The address of a proxy says nothing of whom it asks for. One that is trusted has put that
+    into the place of its own; a header of any other is a reason to say nothing.
+    """
+    trusted = parts.settings.https and "X-Forwarded-For" in request.headers
+    if not trusted and any(name in request.headers for name in _FORWARDED):
+        return False
+    try:
+        address = ip_address(request.remote_addr or "")
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in net for net in _INSIDE)
