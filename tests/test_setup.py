@@ -24,6 +24,8 @@ WALLS = {
     "inventory": ["flask", "werkzeug", "jinja2", "shop.web", "shop.commands", "shop.streams"],
     "carts": ["flask", "werkzeug", "jinja2", "shop.web", "shop.commands", "shop.streams"],
     "fragments": ["flask", "sqlalchemy", "shop.web", "shop.commands", "shop.streams"],
+    "metrics": ["shop", "flask", "sqlalchemy", "gevent"],
+    "logs": [*(f"shop.{room}" for room in ("db", "models", "live", "web", "parts")), "flask"],
     "live": ["flask", "werkzeug", "shop.web", "shop.commands"],
     "presence": ["flask", "werkzeug", "jinja2", "sqlalchemy", "gevent", "click", "shop.web"],
     "tally": ["flask", "werkzeug", "gevent", "click", "shop.web", "shop.streams", "shop.live"],
