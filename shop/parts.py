@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from flask import Flask, current_app
 from werkzeug.local import LocalProxy
 
 from shop.carts import Carts
-from shop.changes import EVERYTHING, Changes
+from shop.changes import EVERYTHING, Changes, cart_id_of
 from shop.config import Settings
 from shop.db import Database, open_database
 from shop.fragments import Fragments
@@ -18,6 +19,7 @@ from shop.live import Live
 from shop.metrics import REDIS, Metrics
 from shop.presence import OpenHere, Presence
 from shop.relay import Relay
+from shop.seats import Seats
 from shop.streams import Hub
 
 
@@ -32,6 +34,7 @@ class Parts:
     carts: Carts
     fragments: Fragments
     hub: Hub
+    seats: Seats
     live: Live
     metrics: Metrics
     #: to the other machines' servers; None on a single one
@@ -50,6 +53,8 @@ def install_parts(app: Flask, settings: Settings) -> Parts:
     _count(metrics, hub, inventory, relay)
     live = Live(database, inventory, carts, changes, fragments, hub, metrics, relay)
     here = OpenHere(hub, live.open_carts, inventory)
+    seats = Seats(settings.instance / "run" / "seats")
+    hub.on_event_stream = partial(_count_seat, seats)
     built = Parts(
         settings=settings,
         database=database,
@@ -62,6 +67,7 @@ def install_parts(app: Flask, settings: Settings) -> Parts:
         metrics=metrics,
         relay=relay,
         presence=Presence(settings.instance / "run", here, relay),
+        seats=seats,
     )
     app.extensions["shop"] = built
     return built
@@ -90,6 +96,11 @@ def _count(metrics: Metrics, hub: Hub, inventory: Inventory, relay: Relay | None
 def _told(changes: Changes, database: Database, up: bool) -> None:
     database.told(up)
     changes.hear(frozenset({EVERYTHING}))  # what happened while nobody told may have been missed
+
+
+def _count_seat(seats: Seats, topic: str, change: int) -> None:
+    if cart_id_of(topic) is not None:
+        seats.count(topic, change)
 
 
 parts = cast(Parts, LocalProxy(lambda: current_app.extensions["shop"]))

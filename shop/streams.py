@@ -9,6 +9,7 @@ Under gevent everything here runs in one thread: whatever doesn't wait is atomic
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +31,9 @@ SLICE = 250
 
 #: The page of a tab of which nobody said what it shows.
 UNKNOWN_PAGE = "-"
+
+#: How many tabs a closing hub lets go in a second, at the least.
+LEAST_PACE = 20.0
 
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
@@ -126,6 +130,8 @@ class Hub:
         self.tally = Tally()
         #: called with a topic that nobody watches any more
         self.on_deserted: Callable[[str], None] = lambda topic: None
+        #: called with a topic and 1 or -1 when one event stream more or less watches it
+        self.on_event_stream: Callable[[str, int], None] = lambda topic, change: None
 
     def __len__(self) -> int:
         return len(self._tabs)
@@ -150,7 +156,7 @@ class Hub:
         self._tabs[tab] = None
         self.tally.count_open(tab, 1)
         for topic in tab.topics:
-            self._watchers.setdefault(topic, {})[tab] = None
+            self._watch(tab, topic)
 
     def leave(self, tab: Tab) -> None:
         """Forget a tab. Forgetting it twice is the same as once."""
@@ -174,21 +180,42 @@ class Hub:
         for tab in list(self._watchers.get(topic, ())):
             self._unwatch(tab, topic)
             tab.topics = tuple(to if name == topic else name for name in tab.topics)
-            self._watchers.setdefault(to, {})[tab] = None
+            self._watch(tab, to)
 
     def beat(self) -> None:
         """Send every tab its heartbeat."""
         for tab in self._in_slices(self._tabs):
             tab.beat()
 
-    def close(self) -> None:
-        """Let all tabs go."""
-        for tab in list(self._tabs):
+    def close(self, over: float = 0.0) -> None:
+        """Let all tabs go, one after another, so that they don't all come back in one moment.
+
+        Args:
+            over: for how many seconds at the most. A few tabs are gone sooner.
+        """
+        pace = max(LEAST_PACE, len(self) / over) if over else math.inf
+        started = time.monotonic()
+        for count, tab in enumerate(list(self._tabs), 1):
             tab.close()
+            ahead = count / pace - (time.monotonic() - started)
+            if ahead > 0.02 or count % SLICE == 0:
+                time.sleep(max(ahead, 0))  # yields under gevent
+        for tab in list(self._tabs):  # who came in the meantime
+            tab.close()
+
+    def _watch(self, tab: Tab, topic: str) -> None:
+        watchers = self._watchers.setdefault(topic, {})
+        if tab not in watchers:
+            watchers[tab] = None
+            if tab.is_event_stream:
+                self.on_event_stream(topic, 1)
 
     def _unwatch(self, tab: Tab, topic: str) -> None:
         watchers = self._watchers.get(topic, {})
-        watchers.pop(tab, None)
+        if tab in watchers:
+            del watchers[tab]
+            if tab.is_event_stream:
+                self.on_event_stream(topic, -1)
         if not watchers and self._watchers.pop(topic, None) is not None:
             self.on_deserted(topic)
 

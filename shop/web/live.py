@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from flask import Blueprint, Response, abort, current_app, request, stream_with_context
@@ -14,13 +16,14 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 from wsproto.utilities import RemoteProtocolError
 
-from shop.changes import cart_name, product_name
+from shop.changes import cart_id_of, cart_name, product_name
 from shop.parts import parts
 from shop.streams import (
     HEARTBEAT,
     HEARTBEAT_COMMENT,
     UNKNOWN_PAGE,
     WEBSOCKET_PING,
+    Hub,
     Message,
     QueueTab,
     SocketTab,
@@ -30,6 +33,8 @@ from shop.web import requests
 from shop.web.csrf import comes_from_here
 from shop.web.sockets import WholeFrames
 from shop.web.visitor import cart_of_cookie
+
+AnyTab = TypeVar("AnyTab", SocketTab, QueueTab)
 
 bp = Blueprint("live", __name__)
 sock = Sock()
@@ -48,6 +53,9 @@ _PAGES = {
     "checkout.show": "/checkout",
     "checkout.complete": "/checkout/complete",
 }
+
+#: What an event stream is answered whose cart has no seat left: its page then opens a WebSocket.
+_OVERFLOW = sse_event("", event="overflow")
 
 _HEADERS = {
     "Content-Type": "text/event-stream",
@@ -73,10 +81,7 @@ def check_room() -> Response | None:
 @bp.get("/stream")
 def stream() -> Response:
     parts.inventory.current()  # a database that is away is to be said before a stream begins
-    topics = _topics()
-    if _has_its_streams(topics):
-        return Response(sse_event("", event="overflow"), headers=_HEADERS)
-    return EventStream(topics, _page())
+    return EventStream(_topics(), _page())
 
 
 @sock.route("/socket", bp=bp)
@@ -131,18 +136,23 @@ class EventStream(Response):
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        hand_over = environ.get("shop.hand_over")
-        if hand_over is None or environ["REQUEST_METHOD"] == "HEAD":
-            live = environ["REQUEST_METHOD"] != "HEAD"
-            self.response = stream_with_context(self._generate()) if live else []
-            return super().__call__(environ, start_response)
-        tab = SocketTab(parts.hub, hand_over(), self.topics, self.page)
+        if environ["REQUEST_METHOD"] == "HEAD":
+            self.response = []
+        elif not _can_hand_over(environ):
+            self.response = stream_with_context(self._generate())
+        elif (tab := _seated(self.topics, partial(_taken_over, environ, self.page))) is None:
+            self.response = [_OVERFLOW]
+        else:
+            self._open(tab)
+            return _handed_over(environ)
+        return super().__call__(environ, start_response)
+
+    def _open(self, tab: SocketTab) -> None:
         try:
             tab.open(self._head() + sse_event(_present(self.topics)))
         except BaseException:
             tab.close()
             raise
-        return []
 
     def _head(self) -> bytes:
         lines = [f"HTTP/1.1 {self.status}", *(f"{k}: {v}" for k, v in self.headers)]
@@ -151,8 +161,11 @@ class EventStream(Response):
         return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
 
     def _generate(self) -> Iterator[bytes]:
-        wake, page = threading.Event(), self.page
-        tab = QueueTab(parts.hub, self.topics, wake, is_event_stream=True, page=page)
+        join = partial(QueueTab, wake=threading.Event(), is_event_stream=True, page=self.page)
+        tab = _seated(self.topics, join)
+        if tab is None:
+            yield _OVERFLOW
+            return
         try:
             yield sse_event(_present(self.topics))
             while not tab.closed:
@@ -160,6 +173,41 @@ class EventStream(Response):
                 yield b"".join(message.sse for message in messages) or HEARTBEAT_COMMENT
         finally:
             tab.close()
+
+
+def _can_hand_over(environ: dict[str, Any]) -> bool:
+    return "shop.hand_over" in environ or "gunicorn.socket" in environ
+
+
+def _taken_over(environ: dict[str, Any], page: str, hub: Hub, topics: tuple[str, ...]) -> SocketTab:
+    """Take over the request's connection; the server closes what it has of it."""
+    if "shop.hand_over" in environ:
+        return SocketTab(hub, environ["shop.hand_over"](), topics, page)
+    # Of gunicorn's gevent workers: non-blocking, as all of gevent's are.
+    return SocketTab(hub, os.dup(environ["gunicorn.socket"].fileno()), topics, page)
+
+
+def _handed_over(environ: dict[str, Any]) -> Iterable[bytes]:
+    """Answer the server that the connection isn't its own any more, as it understands it."""
+    if "shop.hand_over" not in environ:
+        raise StopIteration  # gunicorn then forgets the connection, without a word on it
+    return []
+
+
+def _seated(
+    topics: tuple[str, ...], join: Callable[[Hub, tuple[str, ...]], AnyTab]
+) -> AnyTab | None:
+    """Have a tab join the hub if its cart has a seat left on this machine, else return None."""
+    hub, seats = parts.hub, parts.seats
+    cart = next((topic for topic in topics if cart_id_of(topic) is not None), None)
+    if cart is None:
+        return join(hub, topics)
+    if not seats.take(cart, hub.event_streams(cart), parts.settings.sse_per_cart):
+        return None
+    try:
+        return join(hub, topics)  # from now on the hub counts it
+    finally:
+        seats.give_back(cart)
 
 
 def _present(topics: tuple[str, ...]) -> str:
@@ -198,9 +246,3 @@ def _path_of_referrer() -> str:
     except ValueError:
         return ""
     return unquote(referrer.path) if referrer.netloc == request.host else ""
-
-
-def _has_its_streams(topics: tuple[str, ...]) -> bool:
-    carts = [topic for topic in topics if topic.startswith("cart:")]
-    most = parts.settings.sse_per_cart
-    return any(parts.hub.event_streams(topic) >= most for topic in carts)
