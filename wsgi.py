@@ -9,33 +9,64 @@ from gevent import monkey
 monkey.patch_all()
 
 import gc  # noqa: E402
+import os  # noqa: E402
 import sys  # noqa: E402
+from functools import partial  # noqa: E402
+from typing import NoReturn  # noqa: E402
 
 import click  # noqa: E402
+from redis import RedisError  # noqa: E402
 from sqlalchemy.exc import DatabaseError  # noqa: E402
 
 from shop import create_app  # noqa: E402
-from shop.config import SettingError, load_settings  # noqa: E402
+from shop.config import ROOT, SettingError, load_settings, without_password  # noqa: E402
 from shop.demo import prepare_database  # noqa: E402
+from shop.listening import Listener, allow_many_files, greet, open_listener  # noqa: E402
 from shop.logs import configure_logging  # noqa: E402
 from shop.parts import Parts  # noqa: E402
 from shop.server import serve  # noqa: E402
 
+#: Some more than anybody's machine has use for; each has a row in `shop.seats`, or two while the
+#: workers are being replaced.
+MOST_WORKERS = 100
+
 
 def main() -> int:
-    """Serve until stopped. A setting that can't be used ends it with one line."""
+    """Serve until stopped. What can't be used ends it with one line."""
     try:
-        configure_logging(load_settings())
-        app = create_app()
-        parts = app.extensions["shop"]
-        open_database(parts)
-        parts.presence.start()
-        serve(app, parts.settings, on_open=greet, close=parts.hub.close)
+        command.main(prog_name="bin/serve", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.ClickException as error:
-        error.show()
+        click.echo(f"Error: {error.format_message()}", err=True)
         return error.exit_code
-    parts.database.close()
     return 0
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(1, MOST_WORKERS),
+    help="Serve with N processes, as many as there are processors, say; replaced when one crashes, "
+    "and one after another by kill -HUP. Without this: one process, with nothing around it.",
+)
+def command(workers: int | None) -> None:
+    """Serve the shop until Ctrl-C. SHOP_… settings say where and how: see README.md."""
+    configure_logging(load_settings())
+    app = create_app()
+    parts: Parts = app.extensions["shop"]
+    open_database(parts)
+    meet_redis(parts)
+    allow_many_files()
+    listener = open_listener(parts.settings)
+    if workers is not None:
+        parts.database.close()
+        become_master(workers, listener)
+    parts.presence.start()
+    let_go = partial(parts.hub.close, over=parts.settings.drain_seconds)
+    serve(app, listener, on_open=greet, let_go=let_go)
+    parts.database.close()
 
 
 def open_database(parts: Parts) -> None:
@@ -51,18 +82,26 @@ def open_database(parts: Parts) -> None:
         raise SettingError("SHOP_DATABASE_URL", shown, allowed) from None
 
 
-def greet(address: str) -> None:
-    """Say where the shop is, and what to try next."""
-    click.echo(
-        f"\nThe shop is open at {address}\n\n"
-        "  Open it in a few tabs, then try in a second terminal:\n"
-        "    bin/flask release 1 2       the drop: sizes appear in every tab\n"
-        "    bin/flask stock list        what is left\n"
-        "    bin/flask sell-out          watch it sell out\n"
-        "    bin/flask --help            everything else\n\n"
-        "  Ctrl-C closes the shop; carts, stock and orders stay.\n",
-    )
-    sys.stdout.flush()
+def meet_redis(parts: Parts) -> None:
+    """See that Redis is there, if it is to be used, or say in one line that it isn't."""
+    try:
+        if parts.relay is not None:
+            parts.relay.ping()
+    except RedisError as error:
+        shown = without_password(str(parts.settings.redis_url))
+        allowed = f"a Redis that answers is needed ({error})"
+        raise SettingError("SHOP_REDIS_URL", shown, allowed) from None
+
+
+def become_master(workers: int, listener: Listener) -> NoReturn:
+    """Go on as the process that looks after the workers; the pid stays.
+
+    It is a fresh interpreter: to fork, it must not be one that gevent has patched.
+    """
+    listener.hand_on(os.environ)
+    os.chdir(ROOT)
+    whose = "passed" if listener.passed else "own"
+    os.execv(sys.executable, [sys.executable, "-m", "shop.workers", str(workers), whose])  # noqa: S606
 
 
 if __name__ == "__main__":

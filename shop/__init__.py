@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from flask import Flask
-
-from shop.assets import install_assets
-from shop.commands import install_commands
-from shop.config import ROOT, load_settings
-from shop.parts import install_parts
-from shop.presentation import install_presentation
-from shop.web import install_web
+if TYPE_CHECKING:
+    from flask import Flask
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:
@@ -23,6 +18,17 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     Raises:
         SettingError: a setting can't be used. Shown by flask commands as one line.
     """
+    # Imported when an app is made: `shop.workers` needs some of the rooms, in a process that must
+    # not know the others before gevent has patched what they build on.
+    from flask import Flask
+
+    from shop.assets import install_assets
+    from shop.commands import install_commands
+    from shop.config import ROOT, load_settings
+    from shop.parts import install_parts
+    from shop.presentation import install_presentation
+    from shop.web import install_web
+
     settings = load_settings(environ)
     app = Flask(__name__, static_folder=None, instance_path=str(settings.instance))
     app.url_map.merge_slashes = False  # an address has one spelling; others are not here

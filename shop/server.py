@@ -6,23 +6,29 @@ time limits for clients that are slow on purpose.
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import re
-import resource
 import signal
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
 import gevent
+from gevent.event import Event
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
-from shop.config import MAX_BODY, SettingError, Settings
+from shop.config import MAX_BODY
+from shop.listening import Listener, refuse_newcomers
+
+#: Ends the streams, and returns when it has.
+LetGo = Callable[[], None]
+
+_ENDS = (signal.SIGTERM, signal.SIGINT)
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +48,14 @@ BODY = 20.0
 #: Seconds after which a peer that acknowledges nothing is given up.
 UNACKNOWLEDGED = 30
 
-#: Seconds that running requests are given when the shop closes.
+#: Seconds that running requests are given when the shop closes and the streams are gone.
 FINISH = 5.0
+
+#: Seconds in which connections that have begun can complete, before a listening socket closes.
+SETTLE = 0.1
+
+#: Seconds for which an accepted connection may still send a request when the shop closes.
+LINGER = 0.5
 
 #: Bytes of a body that is too large which are still read, so that the client gets its answer
 #: and not a reset connection.
@@ -83,19 +95,16 @@ class Handler(WSGIHandler):
     def _request_begins(self) -> bool:
         """Wait for the first byte of a request, in the knowledge of the server."""
         idle = self.server.idle
-        me = gevent.getcurrent()
         # The next request of a fast client is there already: others get their turn first.
         gevent.sleep(0)
-        if self.server.closing:
-            return False
-        idle.add(me)
+        idle.add(self.socket)
         try:
             with gevent.Timeout(IDLE, False):
                 return bool(self.rfile.peek(1))
         except (OSError, ValueError):
             pass
         finally:
-            idle.discard(me)
+            idle.discard(self.socket)
         return False
 
     def MessageClass(self, *args: Any) -> Any:
@@ -109,6 +118,12 @@ class Handler(WSGIHandler):
         environ: dict[str, Any] = super().get_environ()
         environ["shop.hand_over"] = self._hand_over
         return environ
+
+    def start_response(self, status: Any, headers: Any, exc_info: Any = None) -> Any:
+        if self.server.closing and not self.close_connection:  # type: ignore[has-type]
+            self.close_connection = True
+            headers = [*headers, ("Connection", "close")]
+        return super().start_response(status, headers, exc_info)
 
     def handle_one_response(self) -> None:
         if self.command == "GET" and self.headers.get("Upgrade", "").lower() == "websocket":
@@ -233,17 +248,42 @@ class Server(WSGIServer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # A pool, though without a limit: without one nobody would wait for running requests.
         super().__init__(*args, spawn=Pool(), **kwargs)
-        #: the greenlets of connections that wait for their next request
+        #: the sockets of connections that wait for their next request
         self.idle: set[Any] = set()
-        #: whether no connection may wait for a further request
+        #: whether each answer is its connection's last
         self.closing = False
 
-    def finish(self) -> None:
-        """Accept no more connections, close the idle ones, let running requests finish."""
+    def finish(self, let_go: LetGo, *, take_waiting: bool) -> None:
+        """Accept no more connections, and answer what comes on those that are accepted.
+
+        Args:
+            let_go: ends the streams, in its own time; connections without a request may still
+                send one meanwhile.
+            take_waiting: whether to accept first what waits for it already, because nobody else
+                will.
+        """
         self.closing = True
+        if take_waiting:
+            gevent.sleep(SETTLE)
+            self._accept_waiting()
         self.close()
-        gevent.killall(list(self.idle), block=False)
+        patient_until = time.monotonic() + LINGER
+        let_go()
+        while self.pool and time.monotonic() < patient_until:
+            gevent.sleep(0.02)
+        self._close_idle()
         self.stop(timeout=FINISH)
+
+    def _accept_waiting(self) -> None:
+        with suppress(OSError):
+            while accepted := self.do_read():
+                self.do_handle(*accepted)
+
+    def _close_idle(self) -> None:
+        """Have idle connections read to their end: what has arrived by now is still answered."""
+        for sock in self.idle:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RD)
 
 
 class _Discarded:
@@ -253,46 +293,33 @@ class _Discarded:
         pass
 
 
-def serve(
-    app: Any, settings: Settings, on_open: Callable[[str], None], close: Callable[[], None]
-) -> None:
-    """Serve until SIGTERM or SIGINT, then let running requests finish.
+def serve(app: Any, listener: Listener, on_open: Callable[[str], None], let_go: LetGo) -> None:
+    """Serve until SIGTERM or SIGINT, then close gracefully. A second signal ends it at once.
 
     Args:
         on_open: called with the shop's address when connections are accepted.
-        close: called when no more are; ends the streams.
-
-    Raises:
-        SettingError: the address can't be listened on.
+        let_go: called when no more are; ends the streams, and takes its time for that.
     """
-    _allow_many_files()
-    server = Server((settings.host, settings.port), app, log=None, backlog=4096)
-    try:
-        server.start()
-    except OSError as error:
-        raise _refused(settings, error) from None
-    stop = gevent.event.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        gevent.signal_handler(number, stop.set)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    on_open(f"http://{host}:{server.server_port}")
+    server = Server(listener.socket, app, log=None)
+    server.start()
+    stop = _first_signal()
+    on_open(listener.address)
     stop.wait()
-    close()
-    server.finish()
+    if not listener.passed:
+        refuse_newcomers(listener.socket)
+    server.finish(let_go, take_waiting=not listener.passed)
 
 
-def _refused(settings: Settings, error: OSError) -> SettingError:
-    if error.errno == errno.EADDRINUSE:
-        allowed = "something listens there already; choose another port or stop that"
-        return SettingError("SHOP_PORT", str(settings.port), allowed)
-    if error.errno == errno.EACCES:
-        allowed = "ports below 1024 need rights that this process doesn't have"
-        return SettingError("SHOP_PORT", str(settings.port), allowed)
-    allowed = f"an address of this machine is allowed ({error.strerror})"
-    return SettingError("SHOP_HOST", settings.host, allowed)
+def _first_signal() -> Event:
+    """Return an event that is set by the first SIGTERM or SIGINT; the next one does its worst."""
+    stop = Event()
 
+    def told() -> None:
+        stop.set()
+        for watcher in watchers:
+            watcher.cancel()
+        for number in _ENDS:
+            signal.signal(number, signal.SIG_DFL)
 
-def _allow_many_files() -> None:
-    """Each stream holds a descriptor: take as many as the system gives."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    watchers = [gevent.signal_handler(number, told) for number in _ENDS]
+    return stop
