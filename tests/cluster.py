@@ -94,7 +94,7 @@ class Cluster:
         """
         machine = self.machine(name)
         settings = {**self.settings, **settings}
-        shop = RunningShop(self._folder / name, self._main, machine, **settings)
+        shop = RunningShop(self._folder / name, self._main, machine, workers=None, **settings)
         self._stack.callback(shop.end)
         return shop
 

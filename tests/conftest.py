@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,9 +62,12 @@ def open_shop(make_shop: Callable[..., RunningShop]) -> Callable[..., RunningSho
     """Give a function that starts a shop with the settings it is given, all ended afterwards."""
 
     def start(
-        name: str = "instance", main: Path = SERVER, stage: Stage = "new", **settings: str
+        name: str = "instance",
+        main: Path = SERVER,
+        stage: Stage = "new",
+        **options: Any,
     ) -> RunningShop:
-        return make_shop(stage, name, main=main, **settings).start()
+        return make_shop(stage, name, main=main, **options).start()
 
     return start
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,10 +57,18 @@ class RunningShop:
     """A serving shop, and the operators' commands beside it, on this machine or another one."""
 
     def __init__(
-        self, instance: Path, main: Path = SERVER, machine: Machine = HERE, **settings: str
+        self,
+        instance: Path,
+        main: Path = SERVER,
+        machine: Machine = HERE,
+        *,
+        workers: int | None = None,
+        **settings: str,
     ) -> None:
         self.instance = instance
-        self.main = main
+        self.command = [*machine.enter, sys.executable, str(main)]
+        if workers is not None:
+            self.command += ["--workers", str(workers)]
         self.machine = machine
         self.host = machine.address
         self.port = free_port()
@@ -93,14 +101,15 @@ class RunningShop:
     def on_sqlite(self) -> bool:
         return self.database_url.get_backend_name() == "sqlite"
 
-    def start(self) -> RunningShop:
+    def start(self, pass_fds: Sequence[int] = ()) -> RunningShop:
         """Start the server and wait until it says that it is open."""
         self.process = subprocess.Popen(
-            [*self.machine.enter, sys.executable, str(self.main)],
+            self.command,
             env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            pass_fds=pass_fds,
         )
         self._ended = guardian.watch(self.process.pid)
         opened = threading.Event()
@@ -142,6 +151,14 @@ class RunningShop:
         """Let the server go on where it was frozen."""
         assert self.process is not None
         processes.thaw(self.process.pid)
+
+    def workers(self) -> list[int]:
+        """Return the pids of the server's workers."""
+        assert self.process is not None
+        pid = self.process.pid
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
 
     def end(self) -> None:
         """See to it that nothing of it is left."""

@@ -10,7 +10,6 @@ import socket
 import sqlite3
 import stat
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -416,7 +415,7 @@ def test_a_bad_setting_is_named_with_its_value_and_what_is_allowed(
 def start(shop: RunningShop, **settings: str) -> subprocess.CompletedProcess[str]:
     """Try to serve with settings that can't be used."""
     return subprocess.run(
-        [sys.executable, str(shop.main)],
+        shop.command,
         env={**shop.environ, **settings},
         capture_output=True,
         text=True,
