@@ -8,7 +8,6 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import gc  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from functools import partial  # noqa: E402
@@ -73,9 +72,6 @@ def open_database(parts: Parts) -> None:
     """Create, migrate or just open the database, or say in one line why that can't be."""
     try:
         prepare_database(parts.database, parts.settings)
-        # What is there now stays: no later collection has to walk through it while tabs wait.
-        gc.collect()
-        gc.freeze()
     except DatabaseError as error:
         shown = parts.settings.database_url.render_as_string(hide_password=True)
         allowed = f"a database that can be opened and written is needed ({error.orig})"

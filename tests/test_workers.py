@@ -641,10 +641,10 @@ def plain_gunicorn(released: Path, tmp_path: Path) -> Iterator[RunningShop]:
     )
     eventually(lambda: listens(shop.port))
     yield shop
-    shop.stop()
-    assert shop.process.stderr
-    complaints = shop.process.stderr.read()
-    shop.process.stderr.close()
+    shop.process.terminate()
+    assert shop.process.wait(15) == 0 and shop.process.stderr
+    with shop.process.stderr as said:
+        complaints = said.read()
     assert "Traceback" not in complaints, complaints
 
 
