@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from shop.listening import refuse_newcomers
 from tests.running import ROOT, SERVER, NeverHappened, RunningShop, eventually, listens
 from tests.shopper import Shopper, SocketTab, Tab
 
@@ -420,6 +421,41 @@ def test_no_post_that_was_accepted_is_lost_when_the_shop_closes(
     assert posting.lost == []
     assert set(posting.answered) == {200} and posting.refused
     assert "Traceback" not in "".join(shop.output)
+
+
+@SERVERS
+def test_who_waits_to_be_accepted_when_the_shop_closes_is_answered(
+    start: StartShop, workers: int | None
+) -> None:
+    shop = start(workers=workers)
+    assert shop.process
+    with ExitStack() as stack:
+        shop.freeze()
+        waiting = [stack.enter_context(connect(shop)) for _ in range(250)]
+        for connection in waiting:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        shop.process.send_signal(signal.SIGTERM)
+        shop.thaw()
+        for connection in waiting:
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+    assert shop.process.wait(15) == 0
+
+
+def test_a_socket_about_to_close_begins_no_connection_and_loses_none_that_it_has_begun() -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    address = listening.getsockname()
+    with socket.create_connection(address) as begun, socket.socket() as newcomer:
+        refuse_newcomers(listening)
+        begun.sendall(b"hello")
+        newcomer.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            newcomer.connect(address)
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.recv(5) == b"hello"
+            listening.close()
+            accepted.sendall(b"bye")
+        assert begun.recv(5) == b"bye"
 
 
 def until_gone(pids: Iterable[int]) -> None:
