@@ -24,13 +24,16 @@ from tests.shopper import Shopper, SocketTab, Tab
 
 SERVERS = pytest.mark.parametrize("workers", [None, 2], ids=["one process", "2 workers"])
 
+#: No limits to what a cart or an address may do: here are more clicks than people make.
+UNLIMITED = {"SHOP_ACTIONS_PER_CART": "0", "SHOP_ACTIONS_PER_ADDRESS": "0"}
+
 StartShop = Callable[..., RunningShop]
 
 
 @pytest.fixture
 def start(open_shop: StartShop) -> StartShop:
     """Give a function that starts the shop after the drop with so many workers."""
-    return partial(open_shop, "instance", stage="released")
+    return partial(open_shop, "instance", stage="released", **UNLIMITED)
 
 
 @pytest.fixture(scope="module")
@@ -500,6 +503,7 @@ def test_a_restart_on_a_passed_socket_refuses_nobody(
 ) -> None:
     folder = shutil.copytree(released, tmp_path / "instance")
     shop = RunningShop(folder, workers=workers, SHOP_DEMO="off", SHOP_DRAIN_SECONDS="1")
+    shop.environ.update(UNLIMITED)
     with closing(socket.create_server(("127.0.0.1", shop.port), backlog=512)) as passed:
         served = shop.command
         shop.command = [sys.executable, "-c", PASS, str(passed.fileno()), *served]
