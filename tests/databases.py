@@ -30,6 +30,9 @@ class Databases(Protocol):
             The settings to run the shop with.
         """
 
+    def replace(self, shop: RunningShop, stage: Stage) -> None:
+        """Lose the data of a shop that doesn't run, and put others in their place."""
+
     def put_away(self, settings: Mapping[str, str]) -> None:
         """Let go of what was made for these settings."""
 
@@ -67,6 +70,11 @@ class Files:
             shutil.copytree(self._stages[stage], folder)
         return {}
 
+    def replace(self, shop: RunningShop, stage: Stage) -> None:
+        for file in shop.instance.glob(f"{shop.database.name}*"):
+            file.unlink()
+        shutil.copy(self._stages[stage] / shop.database.name, shop.database)
+
     def put_away(self, settings: Mapping[str, str]) -> None:
         """Leave the file to who made its folder."""
 
@@ -86,6 +94,10 @@ class Clusters:
     def furnished(self, folder: Path, stage: Stage) -> Mapping[str, str]:
         template = "template0" if stage == "new" else stage
         return self._settings(self._name(), template)
+
+    def replace(self, shop: RunningShop, stage: Stage) -> None:
+        self.put_away(shop.environ)
+        self.server.create_database(str(shop.database_url.database), stage)
 
     def put_away(self, settings: Mapping[str, str]) -> None:
         self.server.drop_database(settings["SHOP_DATABASE_URL"].rpartition("/")[2])

@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +27,9 @@ from machines.service import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVER = ROOT / "wsgi.py"
+
+#: How old a page of a shop on PostgreSQL may be, in seconds, of whose change nobody tells.
+GLANCE = 0.02
 
 T = TypeVar("T")
 
@@ -96,6 +99,11 @@ class RunningShop:
     def database_url(self) -> URL:
         named = self.environ.get("SHOP_DATABASE_URL")
         return make_url(named) if named else URL.create("sqlite", database=str(self.database))
+
+    @property
+    def secret_key(self) -> str:
+        """What it signs cookies with."""
+        return self.environ.get("SHOP_SECRET_KEY") or (self.instance / "secret_key").read_text()
 
     @property
     def on_sqlite(self) -> bool:
@@ -205,6 +213,8 @@ class RunningShop:
     def sql(self, statement: str, *values: object) -> list[Any]:
         """Have a statement done on the database by another process than the server.
 
+        Returns when every page that is asked for from now on shows what was changed.
+
         Args:
             statement: in words that both databases know, `?` for each of the values.
         """
@@ -212,7 +222,11 @@ class RunningShop:
             statement = statement.replace("%", "%%").replace("?", "%s")
         with closing(self.connect()) as connection:
             done = connection.execute(statement, values)
-            return done.fetchall() if done.description else []
+            if done.description:
+                return list(done.fetchall())
+        if not self.on_sqlite:
+            time.sleep(GLANCE)
+        return []
 
     def sku(self, item_id: int) -> str:
         """Return an item's sku."""
@@ -228,6 +242,19 @@ class RunningShop:
             return sqlite3.connect(self.database, timeout=10, isolation_level=None)
         url = self.database_url.set(drivername="postgresql")
         return psycopg.connect(url.render_as_string(hide_password=False), autocommit=True)
+
+    @contextmanager
+    def writers_held_up(self, after: str = "SELECT 1") -> Iterator[None]:
+        """Hold what every writer has to wait for, and no reader; right after having committed."""
+        with closing(self.connect()) as other:
+            other.execute(after)
+            if self.on_sqlite:
+                other.execute("BEGIN IMMEDIATE")
+            else:
+                other.execute("BEGIN")
+                other.execute("LOCK TABLE carts, items, orders IN EXCLUSIVE MODE")
+            yield
+            other.execute("ROLLBACK")
 
     def page(self, path: str = "/") -> str:
         """Return a page as a visitor without cookies gets it."""

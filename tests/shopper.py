@@ -349,7 +349,11 @@ class Tab:
     def _read_head(self) -> tuple[int, dict[str, str], bytes]:
         data = b""
         while b"\r\n\r\n" not in data:
-            more = self.socket.recv(65536)
+            try:
+                more = self.socket.recv(65536)
+            except TimeoutError:
+                self.close()
+                raise
             if not more:
                 raise NeverHappened(f"the stream ended before its head did: {data!r}")
             data += more

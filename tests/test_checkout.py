@@ -23,6 +23,8 @@ from tests.shopper import (
     text_of,
 )
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def shopper(open_drop: RunningShop) -> Shopper:
@@ -167,7 +169,7 @@ def test_every_line_that_is_in_the_way_is_named(open_drop: RunningShop, shopper:
     with (
         changed(open_drop, "items", 1, available=0),
         changed(open_drop, "items", 2, available=0),
-        changed(open_drop, "products", 2, released=0),
+        changed(open_drop, "products", 2, released=False),
     ):
         (said, *_) = notices_in(element(shopper.buy(form, hx=True).text, "notices-action"))
     assert said == (
@@ -298,6 +300,7 @@ def test_what_was_typed_is_kept_when_the_cart_can_not_be_bought(
     assert typed_in(shopper.get("/checkout")) == dict.fromkeys(BUYER, ""), "and then forgotten"
 
 
+@pytest.mark.sqlite_only("about what is typed")
 @pytest.mark.parametrize(
     ("field", "text"),
     [
@@ -382,6 +385,7 @@ HIDDEN = {
 }
 
 
+@pytest.mark.sqlite_only("about what is sent")
 @pytest.mark.parametrize("hx", [True, False], ids=["with HTMX", "without"])
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN.keys())
 def test_a_form_without_its_hidden_fields_is_refused(

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import socket
-import sqlite3
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
@@ -24,18 +23,21 @@ from flask import Flask
 
 from shop import create_app
 from shop.config import SettingError, load_settings
+from shop.db import Base
 from tests.running import ROOT, RunningShop
 from tests.shopper import Shopper, Tab, ref_in, version_in
+
+pytestmark = pytest.mark.both_databases
 
 KILN = "OST-KILN-095"
 
 Operate = Callable[..., Result]
 
 
-def dump(database: Path) -> list[str]:
-    """Return everything that is in a database, as SQL."""
-    with closing(sqlite3.connect(database)) as connection:
-        return list(connection.iterdump())
+def dump(shop: RunningShop) -> dict[str, list[str]]:
+    """Return everything that is in a shop's database: the rows of each table."""
+    tables = [*Base.metadata.tables, "alembic_version"]
+    return {table: sorted(map(str, shop.sql(f"SELECT * FROM {table}"))) for table in tables}
 
 
 @pytest.fixture
@@ -153,16 +155,23 @@ def test_several_processes_sell_the_last_pieces_at_once(closed_drop: RunningShop
     assert closed_drop.sql("SELECT available FROM items WHERE sku = ?", KILN) == [(10,)]
 
 
-def test_processes_that_start_at_once_in_a_fresh_folder_make_one_shop(tmp_path: Path) -> None:
-    shop = RunningShop(tmp_path / "new", SHOP_DEMO="off")
+def test_processes_that_start_at_once_where_nothing_is_make_one_shop(
+    make_shop: Callable[..., RunningShop],
+) -> None:
+    shop = make_shop("new", SHOP_DEMO="off")
     with ThreadPoolExecutor(3) as operators:
         done = list(operators.map(lambda _: shop.flask("seed", check=False), range(3)))
     assert sorted(process.returncode for process in done) == [0, 1, 1]
     assert shop.sql("SELECT count(*) FROM products") == [(2,)]
-    key = shop.instance / "secret_key"
+    if shop.on_sqlite:
+        assert_one_key(shop.instance)
+
+
+def assert_one_key(instance: Path) -> None:
+    key = instance / "secret_key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert len(key.read_text().strip()) >= 32
-    assert [f.name for f in shop.instance.iterdir() if f.name.startswith(".secret")] == []
+    assert [f.name for f in instance.iterdir() if f.name.startswith(".secret")] == []
 
 
 # --- What they answer -----------------------------------------------------------------------
@@ -197,18 +206,25 @@ REFUSED = {
 def test_what_can_not_be_done_is_1_with_one_line_and_nothing_changed(
     closed_drop: RunningShop, operate: Operate, call: str
 ) -> None:
-    closed_drop.sql("UPDATE products SET released = 0 WHERE id = 1")
-    before = dump(closed_drop.database)
+    closed_drop.sql("UPDATE products SET released = false WHERE id = 1")
+    before = dump(closed_drop)
     done = operate(*call.split())
     assert (done.exit_code, len(done.output.strip().splitlines())) == (1, 1), done.output
-    assert dump(closed_drop.database) == before
+    assert dump(closed_drop) == before
 
 
-WRONG = [
-    "release",
+UNKNOWN = [
     "release 3",
     "release 1 nothing",
     "release 99999999999999999999",
+    "stock set NOTHING 1",
+    "stock add NOTHING 1",
+    "sell NOTHING",
+    "orders show NOTHING",
+]
+
+WRONG = [
+    "release",
     "release --all",
     "stock",
     "stock set",
@@ -217,12 +233,9 @@ WRONG = [
     f"stock set {KILN} x",
     f"stock set {KILN} 1.5",
     f"stock set {KILN} 9999999999",
-    "stock set NOTHING 1",
     f"stock add {KILN} 0",
     f"stock add {KILN} x",
-    "stock add NOTHING 1",
     f"stock add {KILN} 1000000000",
-    "sell NOTHING",
     "sell",
     f"sell {KILN} --count 0",
     f"sell {KILN} --count -1",
@@ -231,7 +244,6 @@ WRONG = [
     "sell-out --per-tick x",
     "sell-out --tick-ms -1",
     "sell-out --random-seed x",
-    "orders show NOTHING",
     "orders show",
     "seed --random-seed x",
     "reset",
@@ -239,23 +251,35 @@ WRONG = [
 ]
 
 
+@pytest.mark.parametrize("call", UNKNOWN)
+def test_what_nobody_knows_is_2_and_changes_nothing(
+    closed_drop: RunningShop, operate: Operate, call: str
+) -> None:
+    before = dump(closed_drop)
+    done = operate(*call.split())
+    assert done.exit_code == 2, done.output
+    assert done.output.strip()
+    assert dump(closed_drop) == before
+
+
+@pytest.mark.sqlite_only("asks no database")
 @pytest.mark.parametrize("call", WRONG)
 def test_a_wrong_call_is_2_and_changes_nothing(
     closed_drop: RunningShop, operate: Operate, call: str
 ) -> None:
-    before = dump(closed_drop.database)
+    before = dump(closed_drop)
     done = operate(*call.split())
     assert done.exit_code == 2, done.output
     assert done.output.strip()
-    assert dump(closed_drop.database) == before
+    assert dump(closed_drop) == before
 
 
 def test_one_unknown_product_among_several_releases_none(
     closed_drop: RunningShop, operate: Operate
 ) -> None:
-    closed_drop.sql("UPDATE products SET released = 0")
+    closed_drop.sql("UPDATE products SET released = false")
     assert operate("release", "1", "2", "nothing").exit_code == 2
-    assert closed_drop.sql("SELECT sum(released) FROM products") == [(0,)]
+    assert closed_drop.sql("SELECT count(*) FROM products WHERE released") == [(0,)]
     assert operate("release", "2").exit_code == 0
     assert closed_drop.sql("SELECT released FROM products ORDER BY id") == [(0,), (1,)]
 
@@ -263,9 +287,9 @@ def test_one_unknown_product_among_several_releases_none(
 def test_sell_out_before_the_drop_has_nothing_to_sell(
     closed_drop: RunningShop, operate: Operate
 ) -> None:
-    closed_drop.sql("UPDATE products SET released = 0")
+    closed_drop.sql("UPDATE products SET released = false")
     assert operate("sell-out").exit_code == 1
-    closed_drop.sql("UPDATE products SET released = 1")
+    closed_drop.sql("UPDATE products SET released = true")
     closed_drop.sql("UPDATE items SET available = 0")
     assert operate("sell-out").exit_code == 0
 
@@ -340,6 +364,7 @@ def commands_of(app: Flask) -> list[tuple[str, ...]]:
     return sorted(found)
 
 
+@pytest.mark.sqlite_only("asks no database")
 def test_every_command_says_what_it_does_with_an_example(app: Flask, operate: Operate) -> None:
     assert commands_of(app) == [
         ("orders", "list"),
@@ -359,6 +384,7 @@ def test_every_command_says_what_it_does_with_an_example(app: Flask, operate: Op
         assert re.search(rf"Examples?:\s+bin/flask {' '.join(names)}\b", shown.output), names
 
 
+@pytest.mark.sqlite_only("asks no database")
 def test_help_lists_the_commands_of_the_shop(closed_drop: RunningShop) -> None:
     shown = closed_drop.flask("--help").stdout
     for name in ("seed", "reset", "release", "stock", "sell", "sell-out", "orders"):
@@ -423,6 +449,7 @@ def start(shop: RunningShop, **settings: str) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.sqlite_only("about files that are no databases")
 def test_a_server_that_can_not_start_says_so_in_one_line(
     closed_drop: RunningShop, tmp_path: Path
 ) -> None:
@@ -456,6 +483,7 @@ def test_a_server_that_can_not_start_says_so_in_one_line(
             assert name.strip() in said[0]
 
 
+@pytest.mark.sqlite_only("asks no database")
 def test_a_command_with_a_bad_setting_says_so_in_one_line(closed_drop: RunningShop) -> None:
     closed_drop.environ["SHOP_LOW_STOCK"] = "few"
     done = closed_drop.flask("stock", "list", check=False)
@@ -467,6 +495,7 @@ def test_a_command_with_a_bad_setting_says_so_in_one_line(closed_drop: RunningSh
 # --- Starts ---------------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite_only("only a file gets the demo catalogue")
 def test_the_first_start_puts_the_demo_catalogue_into_a_new_shop_and_later_ones_change_nothing(
     open_shop: Callable[..., RunningShop],
 ) -> None:
@@ -477,11 +506,11 @@ def test_the_first_start_puts_the_demo_catalogue_into_a_new_shop_and_later_ones_
     assert shop.url in said and "bin/flask release" in said
     shop.stop()
     shop.sql("DELETE FROM items WHERE id > 3")
-    before, key = dump(shop.database), (shop.instance / "secret_key").read_text()
+    before, key = dump(shop), (shop.instance / "secret_key").read_text()
     shop.start()
     shop.page()
     shop.stop()
-    assert dump(shop.database) == before
+    assert dump(shop) == before
     assert (shop.instance / "secret_key").read_text() == key
 
 
@@ -515,6 +544,7 @@ def test_relative_settings_mean_the_same_shop_from_everywhere(
     assert Path(str(named.database_url.database)).resolve() == tmp_path / "other.sqlite3"
 
 
+@pytest.mark.sqlite_only("names a file")
 def test_a_database_that_is_named_starts_empty(
     tmp_path: Path, open_shop: Callable[..., RunningShop]
 ) -> None:

@@ -32,6 +32,8 @@ from tests.shopper import (
     without_version,
 )
 
+pytestmark = pytest.mark.both_databases
+
 FREE, ANOTHER, SOLD_OUT, UNRELEASED = 1, 2, 4, 14
 PAGES = ["/", "/cart", "/checkout", "/products/OST-TIDELINE", "/products/OST-KILN", "/nowhere"]
 
@@ -39,7 +41,7 @@ PAGES = ["/", "/cart", "/checkout", "/products/OST-TIDELINE", "/products/OST-KIL
 @pytest.fixture(scope="module")
 def shop(open_drop: RunningShop) -> RunningShop:
     """A shop in which the first shoe is released and the second one is not."""
-    open_drop.sql("UPDATE products SET released = 0 WHERE id = 2")
+    open_drop.sql("UPDATE products SET released = false WHERE id = 2")
     return open_drop
 
 
@@ -110,9 +112,9 @@ def buy_sold_out(shopper: Shopper, hx: bool) -> Answer:
 
 
 def buy_unreleased(shopper: Shopper, hx: bool) -> Answer:
-    shopper.shop.sql("UPDATE products SET released = 1 WHERE id = 2")
+    shopper.shop.sql("UPDATE products SET released = true WHERE id = 2")
     shopper.add(UNRELEASED)
-    shopper.shop.sql("UPDATE products SET released = 0 WHERE id = 2")
+    shopper.shop.sql("UPDATE products SET released = false WHERE id = 2")
     return shopper.buy(hx=hx)
 
 
@@ -398,6 +400,7 @@ BACK += [
 BACK += ["http:evil.example", "///evil.example", "/x\r\nSet-Cookie: a=b", " //evil.example", "/\0"]
 
 
+@pytest.mark.sqlite_only("about addresses")
 @pytest.mark.parametrize("back", BACK, ids=ascii)
 def test_nobody_is_sent_to_another_site(shopper: Shopper, back: str) -> None:
     answer = shopper.post("/cart/items", {"item_id": "1", "back": back})
@@ -481,6 +484,7 @@ def test_the_id_of_a_cart_is_in_its_cookie_and_nowhere_else(
         assert cart_id not in tab.next().data
 
 
+@pytest.mark.sqlite_only("about headers")
 def test_behind_a_proxy_with_https_everything_is_secure(
     open_shop: Callable[..., RunningShop],
 ) -> None:

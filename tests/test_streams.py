@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,8 @@ from tests.shopper import (
     without_version,
 )
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture(scope="module")
 def quiet_tab(open_drop: RunningShop) -> Iterator[Tab]:
@@ -52,9 +54,9 @@ def shopper(open_drop: RunningShop, quiet_tab: Tab) -> Shopper:
 
 def set_stock(shop: RunningShop, item_id: int, count: int) -> None:
     """Change a count as the models do, without waiting for a command to start."""
-    grown = "version = max(version + 1, ?)"
+    grown = "version = CASE WHEN version >= ? THEN version + 1 ELSE ? END"
     now = time.time_ns() // 1_000_000
-    shop.sql(f"UPDATE items SET available = ?, {grown} WHERE id = ?", count, now, item_id)
+    shop.sql(f"UPDATE items SET available = ?, {grown} WHERE id = ?", count, now, now, item_id)
 
 
 # --- The first message ----------------------------------------------------------------------
@@ -130,7 +132,7 @@ ACTIONS: dict[str, Callable[[Shopper], object]] = {
         "UPDATE products SET name = name || '<b>' WHERE id = 2"
     ),
     "a sale that was called off": lambda s: s.shop.sql(
-        "UPDATE products SET released = 0 WHERE id = 2"
+        "UPDATE products SET released = false WHERE id = 2"
     ),
 }
 
@@ -157,7 +159,7 @@ def test_after_each_action_all_tabs_show_what_a_fresh_page_shows(
         for tab in tabs:
             tab.until(partial(looks_like, parts))
     open_drop.sql("UPDATE items SET available = 800 WHERE id IN (14, 15)")
-    open_drop.sql("UPDATE products SET released = 1, name = replace(name, '<b>', '')")
+    open_drop.sql("UPDATE products SET released = true, name = replace(name, '<b>', '')")
 
 
 def looks_like(parts: dict[str, str], tab: Tab) -> bool:
@@ -340,6 +342,7 @@ def test_a_socket_that_asks_for_no_upgrade_is_a_page_that_says_so(open_drop: Run
     assert Shopper(open_drop).get("/socket").status in (400, 426)
 
 
+@pytest.mark.sqlite_only("about streams, whatever they tell of")
 def test_a_process_takes_no_more_streams_than_its_limit(
     open_shop: Callable[..., RunningShop],
 ) -> None:
@@ -378,6 +381,7 @@ class DeafTab(Tab):
         return tight
 
 
+@pytest.mark.sqlite_only("about streams, whatever they tell of")
 def test_a_tab_that_reads_nothing_disturbs_nobody_and_catches_up(
     open_drop: RunningShop, shopper: Shopper
 ) -> None:
@@ -406,7 +410,9 @@ def test_a_tab_that_reads_nothing_disturbs_nobody_and_catches_up(
 
 
 class Commits:
-    """Notes when anybody commits to a shop's database."""
+    """Notes when anybody commits a change of what is on a shop's shelves: its version grows."""
+
+    _VERSIONS = "SELECT (SELECT sum(version) FROM items), (SELECT sum(version) FROM products)"
 
     def __init__(self, shop: RunningShop) -> None:
         self._shop = shop
@@ -415,10 +421,10 @@ class Commits:
 
     def _watch(self, watching: threading.Event) -> None:
         with closing(self._shop.connect()) as connection:
-            seen = connection.execute("PRAGMA data_version").fetchone()
+            seen = connection.execute(self._VERSIONS).fetchone()
             watching.set()
             while not self._stop.wait(0.0005):
-                version = connection.execute("PRAGMA data_version").fetchone()
+                version = connection.execute(self._VERSIONS).fetchone()
                 if version != seen:
                     self.times.append(time.monotonic())
                     seen = version
@@ -456,18 +462,6 @@ def test_what_another_process_does_reaches_a_tab_at_once(shop: RunningShop) -> N
             assert delay < 2
 
 
-@contextmanager
-def write_lock(shop: RunningShop, first: str = "SELECT 1") -> Iterator[sqlite3.Connection]:
-    """Hold SQLite's write lock, right after having committed something."""
-    with closing(shop.connect()) as other:
-        other.execute("BEGIN IMMEDIATE")
-        other.execute(first)
-        other.execute("COMMIT")
-        other.execute("BEGIN IMMEDIATE")
-        yield other
-        other.execute("ROLLBACK")
-
-
 def test_while_another_process_holds_the_write_lock_tabs_hear_and_pages_answer(
     drop: RunningShop,
 ) -> None:
@@ -480,7 +474,7 @@ def test_while_another_process_holds_the_write_lock_tabs_hear_and_pages_answer(
         tab = stack.enter_context(Tab(drop, shopper, [1]))
         tab.next()
         crowd = stack.enter_context(ThreadPoolExecutor(len(writers)))
-        with write_lock(drop, "UPDATE items SET available = 0 WHERE id = 1"):
+        with drop.writers_held_up(after="UPDATE items SET available = 0 WHERE id = 1"):
             locked = time.monotonic()
             tab.until(lambda tab: tab.level(1, 1) == "out", 1)
             waiting = [crowd.submit(writer.add, 2) for writer in writers]
@@ -502,6 +496,7 @@ def test_while_another_process_holds_the_write_lock_tabs_hear_and_pages_answer(
     assert all(writer.cart() == [2] for writer in writers)
 
 
+@pytest.mark.sqlite_only("takes a file away")
 def test_a_database_that_is_away_is_said_to_be_and_waited_for(drop: RunningShop) -> None:
     shopper, newcomer = Shopper(drop), Shopper(drop)
     shopper.add(1)
@@ -556,6 +551,7 @@ def test_a_server_without_sockets_to_hand_over_streams_as_well(closed_drop: Runn
             server.terminate()
 
 
+@pytest.mark.sqlite_only("about sockets, whatever they tell of")
 @pytest.mark.parametrize(
     "said",
     [b"\x81\x85\0\0\0\0hello", b"\x01\xfe\x08\x00\0\0\0\0" + b"x" * 2000],
@@ -569,6 +565,7 @@ def test_a_socket_that_says_something_is_closed(open_drop: RunningShop, said: by
             tab.until(lambda _: False, 3)
 
 
+@pytest.mark.sqlite_only("puts a file in the place of another")
 @pytest.mark.parametrize("is_open", [True, False], ids=["a tab is open", "no tab is open"])
 def test_a_backup_that_is_put_in_place_is_seen_at_once(
     drop: RunningShop, tmp_path: Path, is_open: bool
@@ -596,6 +593,7 @@ def test_a_backup_that_is_put_in_place_is_seen_at_once(
 # --- Last, as it waits longest --------------------------------------------------------------
 
 
+@pytest.mark.sqlite_only("about streams, whatever they tell of")
 def test_a_quiet_stream_has_a_heartbeat_at_least_every_15_seconds(quiet_tab: Tab) -> None:
     while not quiet_tab.comments:
         quiet_tab.listen(15)
@@ -622,6 +620,7 @@ def test_what_can_not_be_rendered_keeps_nobody_else_from_hearing(tmp_path: Path)
     assert [message.text for message in tab.take(10)] == ["product 2"]
 
 
+@pytest.mark.sqlite_only("about sockets, whatever they tell of")
 def test_a_socket_that_talks_without_end_is_cut_off_and_starves_nobody(
     open_drop: RunningShop, shopper: Shopper
 ) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import time
 from collections.abc import Callable
-from contextlib import closing
 from itertools import count
-from pathlib import Path
 
 import pytest
 from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 
 from shop.models.cart import cart_ref
+from tests.databases import Databases
 from tests.running import RunningShop
 from tests.shopper import (
     Answer,
@@ -28,6 +26,8 @@ from tests.shopper import (
     token_of,
     version_in,
 )
+
+pytestmark = pytest.mark.both_databases
 
 WEEK = 7 * 24 * 3600
 
@@ -229,12 +229,10 @@ def test_a_page_does_not_wait_long_to_merge_carts_and_a_later_one_does_it(
         shopper.keep_cookies(page)
         assert add_with(shopper, token_of(page.text), item_id).status == 200
     shopper.keep_cookies(pages[0])
-    with closing(drop.connect()) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with drop.writers_held_up():
         started = time.monotonic()
         page_meanwhile = shopper.get("/")
         lasted = time.monotonic() - started
-        other.execute("ROLLBACK")
     assert page_meanwhile.status == 200
     assert lasted < 2
     assert len(cart_cookies(shopper)) == 2
@@ -245,17 +243,15 @@ def test_a_page_does_not_wait_long_to_merge_carts_and_a_later_one_does_it(
 # --- The signed export ----------------------------------------------------------------------
 
 
-def lose_the_database(shop: RunningShop, template: Path) -> None:
+def lose_the_database(shop: RunningShop, dbms: Databases) -> None:
     """Put a fresh database, with the same catalogue, in the place of the shop's."""
     shop.stop()
-    for file in shop.instance.glob("shop.sqlite3*"):
-        file.unlink()
-    shutil.copy(template / "shop.sqlite3", shop.database)
+    dbms.replace(shop, "released")
     shop.start()
 
 
 def test_a_cart_comes_back_from_its_export_when_the_database_was_lost(
-    drop: RunningShop, released: Path
+    drop: RunningShop, dbms: Databases
 ) -> None:
     shopper, buyer, other = Shopper(drop), Shopper(drop), Shopper(drop)
     for item_id in (1, 3, 15):
@@ -266,7 +262,7 @@ def test_a_cart_comes_back_from_its_export_when_the_database_was_lost(
     other.add(2)
     before = version_in(shopper.get("/").text)
 
-    lose_the_database(drop, released)
+    lose_the_database(drop, dbms)
 
     page = shopper.get("/").text
     assert items_in(page) == [1, 15]
@@ -288,7 +284,7 @@ def exported(shop: RunningShop, shopper: Shopper, age: float, key: str | None = 
         def get_timestamp(self) -> int:
             return int(time.time() - age)
 
-    own = (shop.instance / "secret_key").read_text()
+    own = shop.secret_key
     said = URLSafeTimedSerializer(own, salt="cart-export").loads(shopper.cookies["cart_export"])
     then = URLSafeTimedSerializer(key or own, salt="cart-export", signer=Then)
     signed: str = then.dumps(said)
