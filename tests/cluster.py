@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 from machines.network import HERE, Machine, Network
 from machines.nginx import Nginx
@@ -12,8 +13,6 @@ from machines.postgresql import PostgreSQL
 from machines.redis import Redis
 from tests.databases import SECRET_KEY
 from tests.running import SERVER, RunningShop
-
-T = TypeVar("T")
 
 
 class Cluster:
@@ -99,9 +98,9 @@ class Cluster:
         return shop
 
     def start(self) -> Self:
-        """Start all servers."""
-        for server in self.servers:
-            server.start()
+        """Start all servers, at the same time."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(RunningShop.start, self.servers))
         return self
 
     def put_in_front(self, configuration: str, **values: object) -> Nginx:

@@ -10,13 +10,15 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 import psycopg
 import pytest
 
-from machines.network import HERE, Machine, Network
+from machines.network import Machine, Network
 from machines.nginx import Nginx
 from machines.postgresql import PostgreSQL
 from machines.redis import Redis
@@ -24,6 +26,15 @@ from machines.service import Service
 from tests.running import ROOT, eventually
 
 RELAY = "exec 3<>/dev/tcp/$0/$1; cat <&0 >&3 & exec cat <&3"
+
+
+class HasDescriptor(Protocol):
+    def fileno(self) -> int: ...
+
+
+def says_something(other: HasDescriptor, seconds: float) -> bool:
+    """Tell whether something comes from there in that time, be it the end."""
+    return bool(select.select([other], [], [], seconds)[0])
 
 
 class Line:
@@ -45,7 +56,7 @@ class Line:
     def hears(self, seconds: float) -> bool:
         """Tell whether something comes in that time, be it the end of the connection."""
         assert self._process.stdout
-        return bool(select.select([self._process.stdout], [], [], seconds)[0])
+        return says_something(self._process.stdout, seconds)
 
     def heard(self) -> bytes:
         assert self._process.stdout
@@ -91,12 +102,12 @@ def test_a_database_is_copied_whole_and_dropped_under_its_users() -> None:
 
 
 def test_what_is_frozen_gives_no_answer_and_goes_on_when_thawed() -> None:
-    with Redis() as store, Line(HERE, store) as line:
-        store.freeze()
-        line.send("PING")
-        assert not line.hears(0.3)
-        store.thaw()
-        assert line.heard() == b"+PONG\r\n"
+    with PostgreSQL() as postgresql, closing(psycopg.connect(postgresql.url)) as connection:
+        postgresql.freeze()
+        connection.pgconn.send_query(b"SELECT 7")
+        assert not says_something(connection, 0.5), "nor do the processes that came of it"
+        postgresql.thaw()
+        assert says_something(connection, 10)
 
 
 def test_nginx_reads_another_configuration_while_it_serves() -> None:
@@ -114,8 +125,10 @@ def test_a_cut_line_swallows_what_is_sent_and_a_mended_one_delivers_it(network: 
         line.send("PING")
         assert line.heard() == b"+PONG\r\n"
         network.cut("shop", "store")
+        with Line(network["shop"], store) as late:
+            assert not late.hears(2), "a new connection is not refused"
         line.send("PING")
-        assert not line.hears(0.5), "neither an answer nor an end"
+        assert not line.hears(0.5), "and an old one not ended"
         with store.client() as others:
             assert others.ping(), "and only that line is cut"
         network.mend("shop", "store")
