@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, update
@@ -16,6 +15,8 @@ from shop.db import open_database
 from shop.models import Item, OutOfStock
 from tests.running import ROOT, RunningShop
 from tests.shopper import Answer, Shopper, notices_in
+
+pytestmark = pytest.mark.both_databases
 
 ITEM = 1
 PAIRS = 10
@@ -65,6 +66,7 @@ def test_a_hundred_shoppers_for_the_last_ten_pairs(drop: RunningShop) -> None:
     assert all(shopper.cart() == [] for shopper in bought)
 
 
+@pytest.mark.sqlite_only("the naive shop is made from the one on SQLite")
 def test_the_race_is_real_a_shop_that_reads_and_writes_back_sells_too_many(
     open_shop: Callable[..., RunningShop],
 ) -> None:
@@ -87,12 +89,12 @@ def naive_sell(self: Item, count: int = 1) -> None:
     session.execute(less)
 
 
-def sell_by_stale_objects(file: Path, sellers: int) -> Counter[str]:
+def sell_by_stale_objects(url: URL, sellers: int) -> Counter[str]:
     """Let all sellers read an item first, and sell it only when all of them have."""
     all_have_read = threading.Barrier(sellers, timeout=30)
 
     def sell(_: int) -> str:
-        database = open_database(URL.create("sqlite", database=str(file)))
+        database = open_database(url)
         try:
             with database.reading() as session:
                 item = Item.find(session, ITEM)
@@ -116,7 +118,7 @@ def last_ten(closed_drop: RunningShop) -> RunningShop:
 
 
 def test_a_sale_trusts_the_database_and_no_object_in_memory(last_ten: RunningShop) -> None:
-    assert sell_by_stale_objects(last_ten.database, 25) == {"sold": PAIRS, "refused": 15}
+    assert sell_by_stale_objects(last_ten.database_url, 25) == {"sold": PAIRS, "refused": 15}
     assert last_ten.sql("SELECT available FROM items WHERE id = ?", ITEM) == [(0,)]
 
 
@@ -124,5 +126,5 @@ def test_a_sale_that_trusts_its_object_sells_too_many(
     last_ten: RunningShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Item, "sell", naive_sell)
-    assert sell_by_stale_objects(last_ten.database, 25) == {"sold": 25}
+    assert sell_by_stale_objects(last_ten.database_url, 25) == {"sold": 25}
     assert last_ten.sql("SELECT available FROM items WHERE id = ?", ITEM) == [(PAIRS - 1,)]
