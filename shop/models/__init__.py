@@ -3,6 +3,7 @@
 from shop.models.cart import AlreadyInCart, Cart, NotInCart
 from shop.models.cart_record import CartItem, CartRecord, OpenCart
 from shop.models.catalog import (
+    LARGEST_ID,
     Item,
     NotReleased,
     OutOfStock,
@@ -17,6 +18,7 @@ from shop.models.catalog import (
 from shop.models.order import Order, OrderLine, UnknownOrder
 
 __all__ = [
+    "LARGEST_ID",
     "AlreadyInCart",
     "Cart",
     "CartItem",

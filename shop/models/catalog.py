@@ -25,6 +25,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relat
 from shop.changes import shelf_name
 from shop.db import Base, Database, note, now_ms
 
+#: PostgreSQL's integers, by which rows are numbered, end here; it can't be asked for more.
+LARGEST_ID = 2**31 - 1
+
 
 class UnknownProduct(LookupError):
     """No product has this id or sku."""
@@ -86,7 +89,8 @@ class Product(Base):
         """
         product = session.scalar(select(cls).where(cls.sku == id_or_sku))
         if product is None and id_or_sku.isascii() and id_or_sku.isdigit():
-            product = session.get(cls, int(id_or_sku[:18]))
+            number = int(id_or_sku[:18])
+            product = session.get(cls, number) if number <= LARGEST_ID else None
         if product is None:
             raise UnknownProduct(id_or_sku)
         return product
@@ -126,8 +130,7 @@ class Item(Base):
         Raises:
             UnknownItem: there is none.
         """
-        # SQLite's integers end at 2**63: a longer number is no item's.
-        item = session.get(cls, item_id) if item_id < 2**63 else None
+        item = session.get(cls, item_id) if item_id <= LARGEST_ID else None
         if item is None:
             raise UnknownItem(item_id)
         return item
@@ -199,8 +202,7 @@ def check_for_sale(session: Session, item_id: int) -> None:
         NotReleased: its product is coming soon.
         OutOfStock: no piece is left.
     """
-    # SQLite's integers end at 2**63: a longer number is no item's.
-    known = {"item_id": item_id if item_id < 2**63 else 0}
+    known = {"item_id": item_id if item_id <= LARGEST_ID else 0}
     row = session.connection().execute(_FOR_SALE, known).one_or_none()
     if row is None:
         raise UnknownItem(item_id)

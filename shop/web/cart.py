@@ -8,7 +8,14 @@ from flask import Blueprint, Response, abort, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from shop.carts import CartState
-from shop.models import AlreadyInCart, NotInCart, NotReleased, OutOfStock, UnknownItem
+from shop.models import (
+    LARGEST_ID,
+    AlreadyInCart,
+    NotInCart,
+    NotReleased,
+    OutOfStock,
+    UnknownItem,
+)
 from shop.parts import parts
 from shop.web.pages import (
     PROBLEM,
@@ -23,9 +30,6 @@ from shop.web.pages import (
 from shop.web.visitor import visitor
 
 bp = Blueprint("cart", __name__)
-
-#: No database numbers its rows higher than this: SQLite's and PostgreSQL's largest integer.
-_LARGEST_ID = 2**63 - 1
 
 
 @bp.get("/cart")
@@ -99,7 +103,7 @@ def _item_id_in_form() -> int:
 def _item_id(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         abort(400, "A size is chosen by its number, and that is none.")
-    number = int(text) if len(text) < 20 else _LARGEST_ID + 1
-    if number > _LARGEST_ID:
+    number = int(text) if len(text) < 20 else LARGEST_ID + 1
+    if number > LARGEST_ID:
         abort(404, "There is no such size here.")
     return number
