@@ -11,6 +11,7 @@ begun by hand, with what is to hold for it in the same round trip.
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,10 @@ from shop.db.base import WRITE_WAIT, Database, DatabaseBusy, work_in
 
 #: How many connections one process keeps, and how many more it opens for a while.
 POOL, OVERFLOW = 5, 10
+
+#: How many of them writers may have, who may wait on them for what others hold: whoever only reads
+#: is not to wait with them.
+WRITERS = 10
 
 #: How long a request waits for one of them, in seconds.
 POOL_WAIT = 5.0
@@ -77,6 +82,7 @@ class PostgreSQL(Database):
         self.engine = _engine(url)
         #: how old what is shown may be, in seconds: shorter while nobody tells of commits
         self.glance = GLANCE
+        self._writers = threading.BoundedSemaphore(WRITERS)
 
     def rows(self, question: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """Ask one question; see `Database.rows`.
@@ -102,19 +108,32 @@ class PostgreSQL(Database):
         patience: float = WRITE_WAIT,
     ) -> T:
         """Work in one transaction; see `Database.write`."""
-        begin = f"BEGIN; SET LOCAL lock_timeout = {int(patience * 1000)}"
-        if not durable:
-            begin += "; SET LOCAL synchronous_commit = off"
-        for tries_left in reversed(range(TRIES)):
-            try:
-                result, noted = self._write(work, begin)
-                break
-            except _NotDone as error:
-                if not tries_left:
-                    raise DatabaseBusy from error.__cause__
-            time.sleep(random.uniform(0.002, 0.02))
+        deadline = time.monotonic() + patience
+        if not self._writers.acquire(timeout=patience):
+            raise DatabaseBusy
+        try:
+            result, noted = self._try_to_write(work, deadline, durable)
+        finally:
+            self._writers.release()
         self.on_commit(noted)
         return result
+
+    def _try_to_write(
+        self, work: Callable[[Session], T], deadline: float, durable: bool
+    ) -> tuple[T, frozenset[str]]:
+        left = max(1, int((deadline - time.monotonic()) * 1000))
+        begin = f"BEGIN; SET LOCAL lock_timeout = {left}"
+        if not durable:
+            begin += "; SET LOCAL synchronous_commit = off"
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return self._write(work, begin)
+            except _NotDone as error:
+                if tries == TRIES:
+                    raise DatabaseBusy from error.__cause__
+            time.sleep(random.uniform(0.002, 0.02))
 
     def _write(self, work: Callable[[Session], T], begin: str) -> tuple[T, frozenset[str]]:
         """Try once.
