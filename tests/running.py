@@ -24,12 +24,10 @@ from sqlalchemy.engine import URL, make_url
 from machines import guardian, processes
 from machines.network import HERE, Machine
 from machines.service import free_port
+from shop.db.postgresql import GLANCE, GLANCE_WHEN_TOLD
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVER = ROOT / "wsgi.py"
-
-#: How old a page of a shop on PostgreSQL may be, in seconds, of whose change nobody tells.
-GLANCE = 0.02
 
 T = TypeVar("T")
 
@@ -224,8 +222,8 @@ class RunningShop:
             done = connection.execute(statement, values)
             if done.description:
                 return list(done.fetchall())
-        if not self.on_sqlite:
-            time.sleep(GLANCE)
+        if not self.on_sqlite:  # pages may be that old when nobody tells of a change
+            time.sleep(GLANCE_WHEN_TOLD if "SHOP_REDIS_URL" in self.environ else GLANCE)
         return []
 
     def sku(self, item_id: int) -> str:
