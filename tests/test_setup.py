@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
+from shop import migrations
 from tests.running import ROOT
 
 
@@ -83,6 +86,13 @@ def test_models_know_the_database_and_one_another() -> None:
     for file in files_of("models"):
         for name in (n for n in imports_of(file) if is_within(n, "shop")):
             assert any(is_within(name, known) for known in MODELS_KNOW), f"{file.name}: {name}"
+
+
+def test_the_names_of_migrations_tell_which_is_the_latest() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "shop" / "migrations"))
+    steps = [step.revision for step in ScriptDirectory.from_config(config).walk_revisions()]
+    assert migrations._known() == steps[::-1]
 
 
 @pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])

@@ -48,6 +48,7 @@ class Complaints(list[str]):
             return
         gone = (
             "net::ERR_",
+            "status of 502",
             "status of 503",
             "htmx:sse:error",
             "htmx:error",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -24,6 +25,19 @@ from tests.browser.shopper import (
 from tests.running import ROOT, RunningShop
 
 Operator = Callable[..., object]
+
+
+class Shop(Protocol):
+    """What is asked of a shop here: it may be one server, or several."""
+
+    @property
+    def url(self) -> str: ...
+    def start(self) -> object: ...
+    def stop(self) -> int: ...
+    def stock(self) -> dict[int, dict[str, Any]]: ...
+    def orders(self) -> list[dict[str, Any]]: ...
+    def sku(self, item_id: int) -> str: ...
+
 
 #: A process that takes one command a line and answers each with its exit status.
 _SECOND_PROCESS = """
@@ -67,6 +81,16 @@ def test_the_drop_from_coming_soon_to_the_receipt(
     open_window: Callable[..., BrowserContext],
     complaints: Complaints,
 ) -> None:
+    play_the_drop(shop, operator, open_window, complaints)
+
+
+def play_the_drop(
+    shop: Shop,
+    operator: Operator,
+    open_window: Callable[..., BrowserContext],
+    complaints: Complaints,
+) -> None:
+    """Go through a whole drop, with tabs of one window and one of another."""
     window = open_window(viewport={"width": 1280, "height": 900})
     one, two = (visit(window.new_page(), shop.url) for _ in range(2))
     for tab in (one, two):
@@ -101,14 +125,14 @@ def test_the_drop_from_coming_soon_to_the_receipt(
     _buys_after_swap_or_restock(shop, operator, [one, two, three], first, second)
 
 
-def _available(shop: RunningShop) -> list[int]:
+def _available(shop: Shop) -> list[int]:
     """Items of the first product that are there."""
     product = shop.stock()[1]["product"]
     return [i for i, row in shop.stock().items() if row["product"] == product and row["available"]]
 
 
 def _sells_out_while_checking_out(
-    shop: RunningShop, operator: Operator, tabs: list[Page], first: int, second: int
+    shop: Shop, operator: Operator, tabs: list[Page], first: int, second: int
 ) -> None:
     add(tabs[0], first)
     add(tabs[1], second)
@@ -133,7 +157,7 @@ def _sells_out_while_checking_out(
 
 
 def _comes_back_after_a_restart(
-    shop: RunningShop, complaints: Complaints, tabs: list[Page], item_ids: list[int]
+    shop: Shop, complaints: Complaints, tabs: list[Page], item_ids: list[int]
 ) -> None:
     complaints.server_goes_away = True
     assert shop.stop() == 0
@@ -148,7 +172,7 @@ def _comes_back_after_a_restart(
 
 
 def _buys_after_swap_or_restock(
-    shop: RunningShop, operator: Operator, tabs: list[Page], first: int, second: int
+    shop: Shop, operator: Operator, tabs: list[Page], first: int, second: int
 ) -> None:
     other = next(i for i in range(1, 14) if i not in (first, second))
     operator("stock", "set", shop.sku(other), "20")
