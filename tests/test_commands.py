@@ -367,6 +367,7 @@ def commands_of(app: Flask) -> list[tuple[str, ...]]:
 @pytest.mark.sqlite_only("asks no database")
 def test_every_command_says_what_it_does_with_an_example(app: Flask, operate: Operate) -> None:
     assert commands_of(app) == [
+        ("db", "copy"),
         ("orders", "list"),
         ("orders", "show"),
         ("release",),
