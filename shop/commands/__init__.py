@@ -76,6 +76,7 @@ def in_shop(command: F) -> Any:
         except DatabaseBusy:
             raise CannotBeDone("another process keeps the database busy; try again") from None
         except DatabaseError as error:
-            raise CannotBeDone(f"the database does not answer: {error.orig}") from None
+            said = " ".join(str(error.orig).split())  # PostgreSQL's advice has lines of its own
+            raise CannotBeDone(f"the database does not answer: {said}") from None
 
     return run
