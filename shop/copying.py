@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, func, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError, StatementError
 
+import shop.models  # noqa: F401  (the tables)
 from shop.db import Base, Database
 
 #: How many rows are carried at a time.

@@ -367,6 +367,7 @@ def commands_of(app: Flask) -> list[tuple[str, ...]]:
 @pytest.mark.sqlite_only("asks no database")
 def test_every_command_says_what_it_does_with_an_example(app: Flask, operate: Operate) -> None:
     assert commands_of(app) == [
+        ("carts",),
         ("db", "copy"),
         ("orders", "list"),
         ("orders", "show"),
@@ -378,6 +379,7 @@ def test_every_command_says_what_it_does_with_an_example(app: Flask, operate: Op
         ("stock", "add"),
         ("stock", "list"),
         ("stock", "set"),
+        ("watch",),
     ]
     for names in commands_of(app):
         shown = operate(*names, "--help")
