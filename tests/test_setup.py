@@ -33,7 +33,11 @@ WALLS = {
     "seats": ["shop", "flask", "sqlalchemy", "gevent"],
     "listening": ["flask", "sqlalchemy", "gevent", *shop_but("config")],
     "server": ["flask", "sqlalchemy", "gunicorn", *shop_but("config", "listening")],
-    "workers": ["flask", "sqlalchemy", *shop_but("config", "listening", "server")],
+    "workers": [
+        "flask",
+        "sqlalchemy",
+        *shop_but("config", "listening", "logs", "metrics", "server"),
+    ],
     "models": ["flask", "werkzeug", "jinja2", "markupsafe", "gevent", "click"],
     "checkout": ["flask", "werkzeug", "jinja2", "shop.web", "shop.commands", "shop.streams"],
     "copying": ["flask", "click", "gevent", "shop.web", "shop.commands", "shop.config"],
