@@ -109,7 +109,7 @@ def _print_cpu(drop: Drop) -> None:
         [
             part,
             f"{seconds:.1f} s",
-            f"{seconds / drop.seconds:.0%}",
+            f"{seconds / drop.lasted:.0%}",
             f"{seconds / made * 1000:.2f} ms",
         ]
         for part, seconds in drop.cpu.items()

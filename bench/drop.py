@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,8 +83,10 @@ class Drop:
     outcomes: dict[str, int]
     #: purchases that were answered as made while the drop lasted
     in_time: int
-    #: CPU time by part, in seconds
+    #: CPU time by part, in seconds, until all had ended
     cpu: dict[str, float]
+    #: seconds until all had ended
+    lasted: float
     #: bought purchases that the shopper's tab never showed; and sold-out sizes, tab by tab
     never_emptied: int
     never_sold_out: int
@@ -137,7 +140,7 @@ def _let_buy(
     crowd: Client, cluster: Cluster, load: Load
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Have shoppers buy; return what the client tells, and the CPU seconds of each part."""
-    before = _cpu(cluster)
+    began, before = time.monotonic(), _cpu(cluster)
     told = crowd.do(
         load.seconds + _BESIDES,
         do="buy",
@@ -147,6 +150,7 @@ def _let_buy(
         at_checkout=load.at_checkout,
     )
     used = {part: after - before[part] for part, after in _cpu(cluster).items()}
+    told["lasted"] = time.monotonic() - began
     everything = used.pop(_ALL)
     used["load client"] = told["cpu"]
     used["all else on this machine"] = max(0.0, everything - sum(used.values()))
@@ -217,6 +221,7 @@ def _drop(
         outcomes=_outcomes(told),
         in_time=sum(p["answered"] <= over for p in bought),
         cpu=cpu,
+        lasted=told["lasted"],
         never_emptied=sum(p["emptied"] is None for p in bought),
         never_sold_out=len(books.sold_out) * load.streams - seen,
         delays=_delays(told, books),
