@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shop.config import MAX_BODY
@@ -25,6 +25,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+
+#: Hosts that browsers trust without HTTPS.
+_OWN_MACHINE = ("localhost", "127.0.0.1")
 
 
 def install(app: Flask) -> None:
@@ -54,7 +57,9 @@ def _harden(response: Response) -> Response:
     headers["X-Content-Type-Options"] = "nosniff"
     headers["X-Frame-Options"] = "DENY"
     headers["Referrer-Policy"] = "same-origin"
-    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    if request.is_secure or request.host.partition(":")[0] in _OWN_MACHINE:
+        # Elsewhere browsers ignore it, and complain about it on every page.
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
     headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=()"
     # Carts and stock are of the moment: nobody keeps a copy.
