@@ -77,6 +77,7 @@ def _prepared(source: Path, target: Path) -> Path:
         for file in [f for f in copy.rglob("*") if f.is_file()]:
             if compressor.should_compress(file.name):
                 list(compressor.compress(str(file)))
+        _make_public(target.parent, copy)
         with suppress(OSError):  # another process was faster, with the same files
             copy.rename(target)
         shutil.rmtree(draft, ignore_errors=True)
@@ -84,3 +85,13 @@ def _prepared(source: Path, target: Path) -> Path:
             if old != target and time.time() - old.stat().st_mtime > OLD_RELEASES_KEPT:
                 shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def _make_public(folder: Path, files: Path) -> None:
+    """Let a web server with rights of its own read the files, whatever the umask is.
+
+    Everybody may see them; what else lies in the instance folder stays closed.
+    """
+    folder.chmod(0o755)
+    for file in (files, *files.rglob("*")):
+        file.chmod(0o755 if file.is_dir() else 0o644)
