@@ -98,13 +98,16 @@ class Shopper:
         body = fields if isinstance(fields, bytes | None) else urlencode(fields).encode()
         if body is not None:
             sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
-        connection = http.client.HTTPConnection(self.by.host, self.by.port, timeout=30)
-        with closing(connection):
+        with closing(self.connection()) as connection:
             connection.request(method, path, body, sent)
             response = connection.getresponse()
             answer = Answer(response.status, response.headers, response.read())
         self.keep_cookies(answer)
         return answer
+
+    def connection(self) -> http.client.HTTPConnection:
+        """Open a connection to the shop."""
+        return http.client.HTTPConnection(self.by.host, self.by.port, timeout=30)
 
     def keep_cookies(self, answer: Answer) -> None:
         """Put an answer's cookies into the jar, and take out those that it deletes."""
@@ -315,6 +318,8 @@ class EventReader:
 class Tab:
     """An open page: its event stream, and what it shows."""
 
+    protocol = "HTTP/1.1"
+
     def __init__(
         self,
         shop: Site,
@@ -334,7 +339,8 @@ class Tab:
     def _connect(self, shop: Site, query: str, headers: dict[str, str]) -> None:
         self._reader = EventReader()
         self.socket = self._open(shop.host, shop.port)
-        lines = [f"GET /stream{query} HTTP/1.1", f"Host: {shop.host}"]
+        headers.setdefault("Host", shop.host)
+        lines = [f"GET /stream{query} {self.protocol}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
         self.status, self.headers, rest = self._read_head()
@@ -435,13 +441,18 @@ class SocketTab(Tab):
         self._reader = EventReader()
         headers.setdefault("Origin", shop.url)
         self._websocket = websocket.create_connection(
-            f"ws://{shop.host}:{shop.port}/socket{query}",
+            f"{shop.url.replace('http', 'ws', 1)}/socket{query}",
             timeout=10,
             header=headers,
             suppress_origin=True,
+            sslopt=self.tls_options(shop),
         )
         assert self._websocket.sock
         self.socket = self._websocket.sock
+
+    def tls_options(self, shop: Site) -> dict[str, Any]:
+        """Return how the shop is known to be who it is, where it speaks TLS."""
+        return {}
 
     def _receive(self) -> list[Event]:
         frame = self._websocket.recv_frame()

@@ -1,0 +1,157 @@
+"""A real browser in front of the shipped nginx, with one and with two servers behind it."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from tests.browser.conftest import Complaints
+from tests.browser.shopper import WATCH, add, expect_cart, size_button, visit, wait_until_live
+from tests.front import Front, open_folder
+from tests.running import RunningShop, eventually
+
+TABS = 12
+
+
+@pytest.fixture
+def instance(released: Path) -> Iterator[Path]:
+    folder = open_folder()
+    yield Path(shutil.copytree(released, folder / "shop"))
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def servers(instance: Path) -> Iterator[list[RunningShop]]:
+    """Two servers of one shop."""
+    shops = [RunningShop(instance, SHOP_HTTPS="on").start() for _ in range(2)]
+    instance.chmod(0o711)
+    yield shops
+    for shop in shops:
+        shop.end()
+
+
+@pytest.fixture
+def front(servers: list[RunningShop], instance: Path) -> Iterator[Front]:
+    with Front(servers, instance) as nginx:
+        yield nginx
+
+
+@pytest.fixture
+def browser_window(open_window: Callable[..., BrowserContext]) -> BrowserContext:
+    """A window that takes the test's own certificate."""
+    window = open_window(ignore_https_errors=True, viewport={"width": 1280, "height": 900})
+    window.add_init_script(WATCH)
+    return window
+
+
+@pytest.fixture
+def tabs(front: Front, browser_window: BrowserContext) -> list[Page]:
+    return [visit(browser_window.new_page(), front.url) for _ in range(TABS)]
+
+
+def available(shop: RunningShop) -> list[int]:
+    return [item_id for item_id, row in shop.stock().items() if row["available"]]
+
+
+def live(tab: Page) -> bool:
+    return bool(tab.evaluate("document.documentElement.dataset.live === 'on'"))
+
+
+def test_everything_of_a_page_comes_over_http2(
+    front: Front, browser_window: BrowserContext
+) -> None:
+    tab = visit(browser_window.new_page(), front.url)
+    protocols = tab.evaluate(
+        "performance.getEntries().filter(e => e.nextHopProtocol !== undefined)"
+        ".map(e => [e.name, e.nextHopProtocol])"
+    )
+    assert len(protocols) > 6
+    assert {protocol for _, protocol in protocols} == {"h2"}, protocols
+
+
+def test_twelve_tabs_are_live_through_nginx(
+    front: Front, servers: list[RunningShop], tabs: list[Page]
+) -> None:
+    delays: list[float] = []
+    item_ids = available(servers[0])[:10]
+    for count, item_id in enumerate(item_ids):
+        acting = tabs[count % TABS]
+        size_button(acting, item_id).click()
+        for tab in tabs:
+            eventually(partial(tab.evaluate, f"window.seen['item:{item_id}']"))
+        clicked = acting.evaluate("window.clicked")
+        delays += [tab.evaluate(f"window.seen['item:{item_id}']") - clicked for tab in tabs]
+    print(
+        f"\n12 tabs, two servers, nginx: shown after {statistics.median(delays):.0f} ms (median), "
+        f"at most {max(delays):.0f} ms"
+    )
+    for tab in tabs:
+        expect_cart(tab, item_ids)
+    # Both servers have tabs, and both ways of following the shop are in use.
+    sockets = sum(bool(tab.evaluate(SOCKET)) for tab in tabs)
+    assert 0 < sockets < TABS
+
+
+SOCKET = "document.getElementById('live-socket')._htmx?.ws?.connection?.url ?? ''"
+
+
+@pytest.mark.parametrize(
+    ("end", "most"),
+    [(RunningShop.kill, 3.0), (RunningShop.freeze, 10.0)],
+    ids=["killed", "frozen"],
+)
+def test_tabs_of_a_lost_server_are_right_again_by_the_other(
+    end: Callable[[RunningShop], None],
+    most: float,
+    front: Front,
+    servers: list[RunningShop],
+    tabs: list[Page],
+    complaints: Complaints,
+) -> None:
+    complaints.server_goes_away = True
+    first, second, *_ = available(servers[0])
+    add(tabs[0], first)
+    for tab in tabs:
+        expect_cart(tab, [first])
+    end(servers[1])
+    ended = time.time()
+    # Changed by an operator, beside the servers: nobody's click.
+    servers[0].flask("stock", "set", servers[0].sku(second), "0")
+    for tab in tabs:
+        eventually(partial(tab.evaluate, f"window.soldOut['{second}']"), 15)
+        eventually(partial(live, tab), 15)
+    shown = [tab.evaluate(f"window.soldOut['{second}']") / 1000 - ended for tab in tabs]
+    print(f"\nafter a {end.__name__}: all 12 tabs right after {max(shown):.1f} s")
+    assert max(shown) < most
+    add(tabs[3], available(servers[0])[2])
+
+
+def test_a_tab_is_right_soon_after_nginx_ended_its_stream(
+    front: Front, servers: list[RunningShop], browser_window: BrowserContext, complaints: Complaints
+) -> None:
+    complaints.server_goes_away = True
+    tab = visit(browser_window.new_page(), front.url)
+    tab.evaluate(
+        """() => {
+          window.away = [];
+          let since = 0;
+          new MutationObserver(() => {
+            if (document.documentElement.dataset.live === "off") since = performance.now();
+            else window.away.push(performance.now() - since);
+          }).observe(document.documentElement, { attributeFilter: ["data-live"] });
+        }"""
+    )
+    for shop in servers:
+        shop.stop()
+        shop.start()
+        wait_until_live(tab)
+    away = eventually(partial(tab.evaluate, "window.away"))
+    print(f"\na stream was ended: the tab is live again after {max(away):.0f} ms")
+    assert max(away) < 2000
