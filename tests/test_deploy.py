@@ -1,0 +1,105 @@
+"""What `deploy/` ships: units that systemd accepts, and settings that the shop knows."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.running import ROOT, RunningShop
+from tests.systemd import settings_in
+
+UNITS = sorted((ROOT / "deploy" / "systemd").iterdir())
+EXAMPLE = ROOT / "deploy" / "shop.env.example"
+
+#: How much a service may reach, by systemd's own reckoning: 10 is everything.
+MOST_EXPOSURE = 2.0
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """The units with programs that are there; nothing else of them is changed."""
+    for unit in UNITS:
+        text = unit.read_text().replace("/srv/shop/current/", f"{ROOT}/")
+        (tmp_path / unit.name).write_text(text)
+    return tmp_path
+
+
+def analyze(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemd-analyze", *words], capture_output=True, text=True)
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(units: Path) -> None:
+    done = analyze("verify", *sorted(units.iterdir()))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_a_mistake_in_a_unit_would_be_found(units: Path) -> None:
+    service = units / "shop.service"
+    service.write_text(service.read_text().replace("ProtectHome", "ProtectHouse"))
+    assert "ProtectHouse" in analyze("verify", service).stderr
+
+
+@pytest.mark.parametrize("name", ["shop.service", "shop-backup.service"])
+def test_a_service_can_reach_little_beside_its_data(units: Path, name: str) -> None:
+    said = analyze("security", "--offline=true", units / name).stdout
+    found = re.search(r"Overall exposure level for .*: ([\d.]+)", said)
+    assert found
+    assert float(found[1]) <= MOST_EXPOSURE
+
+
+def test_stopping_waits_for_longer_than_closing_takes() -> None:
+    unit = (ROOT / "deploy" / "systemd" / "shop.service").read_text()
+    patience = re.search(r"TimeoutStopSec=(\d+)", unit)
+    drained = re.search(r'"SHOP_DRAIN_SECONDS", (\d+)', (ROOT / "shop" / "config.py").read_text())
+    assert patience and drained
+    assert int(patience[1]) > int(drained[1]) + 10
+
+
+def test_the_example_names_every_setting_and_no_other() -> None:
+    known = set(re.findall(r'"(SHOP_[A-Z_]+)"', (ROOT / "shop" / "config.py").read_text()))
+    named = re.findall(r"^#?(SHOP_[A-Z_]+)=", EXAMPLE.read_text(), re.M)
+    assert len(named) == len(set(named))
+    assert set(named) == known
+
+
+@pytest.mark.parametrize("filled_in", [False, True], ids=["as it is", "filled in"])
+def test_the_shop_starts_with_the_example(tmp_path: Path, filled_in: bool) -> None:
+    text = EXAMPLE.read_text()
+    if filled_in:
+        text = re.sub(r"^#(SHOP_(?!DATABASE|REDIS|SECRET|HOST|PORT))", r"\1", text, flags=re.M)
+        text = text.replace("#SHOP_SECRET_KEY=", "SHOP_SECRET_KEY='long and random enough'")
+    file = tmp_path / "shop.env"
+    file.write_text(text.replace("/var/lib/shop", str(tmp_path / "shop")))
+    settings = settings_in(file)
+    assert len(settings) == (14 if filled_in else 8)
+    shop = RunningShop(tmp_path / "shop")
+    shop.environ.update(settings)
+    with ExitStack() as stack:
+        stack.callback(shop.end)
+        assert 'class="masthead__name" href="/">Noon<' in shop.start().page()
+
+
+def test_a_backup_is_whole_and_closed_while_the_shop_sells(released: Path, tmp_path: Path) -> None:
+    instance = Path(shutil.copytree(released, tmp_path / "instance"))
+    shop = RunningShop(instance, SHOP_DEMO="off")
+    with ExitStack() as stack:
+        stack.callback(shop.end)
+        shop.start()
+        shop.flask("sell", shop.sku(1))
+        for _ in range(3):
+            done = subprocess.run(
+                [str(ROOT / "deploy" / "backup"), str(tmp_path / "backups"), "--keep", "1"],
+                env=shop.environ,
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, done.stderr
+    (backup,) = (tmp_path / "backups").iterdir()
+    assert {file.name for file in backup.iterdir()} == {"shop.sqlite3", "secret_key"}
+    assert {file.stat().st_mode & 0o077 for file in (backup, *backup.iterdir())} == {0}
+    assert RunningShop(backup).stock() == shop.stock()
