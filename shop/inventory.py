@@ -16,7 +16,7 @@ from typing import TypeVar
 from sqlalchemy import select
 
 from shop.changes import concerns_stock
-from shop.db import Database, now_ms
+from shop.db import Database, DatabaseBusy, now_ms
 from shop.models import Item, Product, catalog_stamp
 
 OUT, LOW, MEDIUM, HIGH = "out", "low", "medium", "high"
@@ -138,21 +138,29 @@ class Inventory:
         self._lock = threading.Lock()
         self._catalog = Catalog()
         self._stamp: object = None
+        #: whether the last question had no answer
+        self._away = False
         #: called with the news of every change, whoever made it and whoever noticed it first
         self.listeners: list[Callable[[StockNews], None]] = []
         #: called after the catalogue was read anew, with how many seconds that took
         self.on_refreshed: Callable[[float], None] = lambda seconds: None
 
     def current(self) -> Catalog:
-        """Return the catalogue as it is, read anew if a commit since has touched it."""
-        with self._lock:  # whoever asks while another reads gets what is read
+        """Return the catalogue as it is, read anew if a commit since has touched it.
+
+        Raises:
+            DatabaseError, DatabaseBusy: the database is away.
+        """
+        # Whoever asks while another reads gets what is read. But one is enough to wait for a
+        # database that did not answer: all pages would stand in line.
+        if not self._lock.acquire(blocking=not self._away):
+            raise DatabaseBusy("the database did not answer just now")
+        try:
             if self._commits.happened():
-                try:
-                    self._catch_up()
-                except BaseException:
-                    self._commits.close()
-                    raise
+                self._look()
             return self._catalog
+        finally:
+            self._lock.release()
 
     @property
     def last_known(self) -> Catalog:
@@ -168,6 +176,15 @@ class Inventory:
         """Read everything, whatever the database says of commits."""
         with self._lock:
             self._refresh()
+
+    def _look(self) -> None:
+        try:
+            self._catch_up()
+            self._away = False
+        except BaseException:
+            self._away = True
+            self._commits.close()
+            raise
 
     def _catch_up(self) -> None:
         stamp = catalog_stamp(self._database)
