@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
-from bench.shops import Shop
+_COMMITTED: LiteralString = "extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8"
 
-_COMMITS = "SELECT {}, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 FROM {}"
+_HELD: LiteralString = "SELECT id, item_id FROM carts LEFT JOIN cart_items ON cart_id = id"
 
 
 @dataclass(frozen=True)
@@ -30,29 +30,27 @@ class Database:
     carts: dict[str, list[str]]
 
 
-def read_database(shop: Shop, url: str, ref_of: Callable[[str], str]) -> Database:
-    """Read it.
+def read_database(url: str, ref_of: Callable[[str], str]) -> Database:
+    """Read all of it as of one moment: servers may still be at work.
 
     Args:
         url: of the database, as libpq reads it. It must have tracked when commits began.
         ref_of: returns the public fingerprint of a cart id.
     """
-    lines = (line["sku"] for order in shop.orders() for line in order["lines"])
     with psycopg.connect(url) as connection:
-        orders = connection.execute(_COMMITS.format("email", "orders")).fetchall()
-        sold_out = connection.execute(
-            _COMMITS.format("id", "items") + " WHERE available = 0"
-        ).fetchall()
-        held = connection.execute(
-            "SELECT id, item_id FROM carts LEFT JOIN cart_items ON cart_id = id"
-        ).fetchall()
-    return Database(
-        stock={item["sku"]: item["available"] for item in shop.items()},
-        ordered=Counter(lines),
-        orders=dict(orders),
-        sold_out={str(item): at for item, at in sold_out},
-        carts=_carts(held, ref_of),
-    )
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+
+        def rows(question: LiteralString) -> list[Any]:
+            return connection.execute(question).fetchall()
+
+        sold_out = rows(f"SELECT id, {_COMMITTED} FROM items WHERE available = 0")
+        return Database(
+            stock=dict(rows("SELECT sku, available FROM items")),
+            ordered=Counter(dict(rows("SELECT sku, count(*) FROM order_lines GROUP BY sku"))),
+            orders=dict(rows(f"SELECT email, {_COMMITTED} FROM orders")),
+            sold_out={str(item): at for item, at in sold_out},
+            carts=_carts(rows(_HELD), ref_of),
+        )
 
 
 @dataclass(frozen=True)

@@ -136,8 +136,8 @@ class Shoppers:
             at_checkout: whether shoppers stand at the checkout with what they want.
 
         Returns:
-            The purchases; seconds by kind of request; for each item that sold out, when tabs showed
-            it; how many purchases nobody was free to make; the client's own CPU time.
+            The purchases; seconds by kind of request; how many purchases nobody was free to make;
+            the client's own CPU time.
         """
         script, chance = purchase_at_checkout if at_checkout else purchase, random.Random(2)
         began, cpu = time.time(), time.process_time()
@@ -162,17 +162,20 @@ class Shoppers:
             "purchases": [asdict(made) for made in self._purchases],
             "nobody": nobody,
             "times": self._taken(),
-            "flips": self._flips,
             "cpu": time.process_time() - cpu,
         }
 
     def look(self, after: float) -> Any:
-        """Return what tabs show some seconds later: carts by fingerprint, sold-out items by tab."""
+        """Return what tabs show some seconds later: carts by fingerprint, sold-out items by tab.
+
+        Besides, for each item that sold out, when tabs showed it.
+        """
         self._go_on_until(time.time() + after)
         tabs = [shopper.tab for shopper in self._shoppers if shopper.tab is not None]
         return {
             "carts": {tab.cart.ref: sorted(tab.cart.items) for tab in tabs if tab.cart},
             "sold_out": [sorted(tab.sold_out) for tab in tabs],
+            "flips": self._flips,
         }
 
     # --- One after another -------------------------------------------------------------------

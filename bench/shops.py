@@ -57,11 +57,6 @@ class Shop:
         items: list[dict[str, Any]] = json.loads(self._command("stock", "list", "--json"))
         return items
 
-    def orders(self) -> list[dict[str, Any]]:
-        """Return what `orders list` says of every order."""
-        orders: list[dict[str, Any]] = json.loads(self._command("orders", "list", "--json"))
-        return orders
-
     def set_stock(self, sku: str, count: int) -> float:
         """Say that `count` pieces are on the shelf.
 
