@@ -19,6 +19,9 @@ from shop.models.cart import cart_ref
 #: How many carts are read in one query; SQLite takes 32,766 parameters at most.
 _BATCH = 500
 
+#: The skus that a visitor's own copy of their cart names; asked for only when it is needed.
+Copy = Callable[[], Iterable[str]]
+
 #: For how long a page waits to tidy up its visitor's carts, in seconds, before it does without.
 PAGE_PATIENCE = 0.5
 
@@ -41,6 +44,11 @@ class CartState:
     def ref(self) -> str:
         """The public fingerprint."""
         return cart_ref(self.cart_id)
+
+    @classmethod
+    def of(cls, cart: OpenCart) -> CartState:
+        """The state that a transaction gave to a cart, or found it in."""
+        return cls(cart.id, cart.version, cart.purchases, cart.before.item_ids)
 
     @classmethod
     def unknown(cls, cart_id: str) -> CartState:
@@ -148,8 +156,11 @@ class Carts:
         rows = self._database.rows(columns.where(CartRecord.version >= since))
         return [(row.id, row.version) for row in rows]
 
-    def add(self, cart_id: str, item_id: int) -> CartState:
+    def add(self, cart_id: str, item_id: int, copy: Copy = list) -> CartState:
         """Put an item into a cart.
+
+        Args:
+            copy: what the cart holds if the database doesn't know it, as skus; for all actions.
 
         Raises:
             UnknownItem, AlreadyInCart, OutOfStock, NotReleased. Nothing was changed.
@@ -160,17 +171,17 @@ class Carts:
                 check_for_sale(session, item_id)
             return cart.add(item_id)
 
-        return self._change(cart_id, rule)
+        return self._change(cart_id, rule, copy)
 
-    def remove(self, cart_id: str, item_id: int) -> CartState:
+    def remove(self, cart_id: str, item_id: int, copy: Copy = list) -> CartState:
         """Take an item out of a cart.
 
         Raises:
             NotInCart: it holds no such item. Nothing was changed.
         """
-        return self._change(cart_id, lambda session, cart: cart.remove(item_id))
+        return self._change(cart_id, lambda session, cart: cart.remove(item_id), copy)
 
-    def swap(self, cart_id: str, old_id: int, new_id: int) -> CartState:
+    def swap(self, cart_id: str, old_id: int, new_id: int, copy: Copy = list) -> CartState:
         """Put an item in the place of another, or change nothing.
 
         Raises:
@@ -182,54 +193,50 @@ class Carts:
             check_for_sale(session, new_id)
             return after
 
-        return self._change(cart_id, rule)
+        return self._change(cart_id, rule, copy)
 
-    def restore(self, cart_id: str, skus: Iterable[str]) -> CartState:
-        """Fill a cart that the database doesn't know from its export.
+    def restore(self, cart_id: str, copy: Copy) -> CartState:
+        """Fill a cart that the database doesn't know from a copy of it.
 
-        If it knows it after all, as another of the visitor's tabs was faster, nothing happens.
+        If it knows it after all, as another of the visitor's tabs was faster, it stays as it is.
         """
-        wanted = list(skus)
-
-        def rule(session: Session, cart: Cart) -> Cart:
-            there = session.scalars(select(Item.id).where(Item.sku.in_(wanted)))
-            return Cart(cart.item_ids | set(there))
-
-        return self._change(cart_id, rule, only_if_new=True, patience=PAGE_PATIENCE)
+        return self._change(cart_id, lambda session, cart: cart, copy, PAGE_PATIENCE)
 
     def merge(self, cart_id: str, others: Iterable[str]) -> CartState:
         """Make one cart of several of one visitor's; the others lead to it from then on."""
         strays = list(others)
 
-        def work(session: Session) -> None:
+        def work(session: Session) -> CartState:
             cart = OpenCart(session, cart_id)
             for stray in strays:
                 cart.merge(stray)
+            return CartState.of(cart)
 
-        self._database.write(work, durable=False, patience=PAGE_PATIENCE)
-        return self.state(cart_id)
+        return self._database.write(work, durable=False, patience=PAGE_PATIENCE)
 
     def _change(
         self,
         cart_id: str,
         rule: Callable[[Session, Cart], Cart],
-        *,
-        only_if_new: bool = False,
+        copy: Copy,
         patience: float = WRITE_WAIT,
     ) -> CartState:
         def work(session: Session) -> CartState:
-            known = only_if_new and session.get(CartRecord, cart_id) is not None
             cart = OpenCart(session, cart_id)
-            after = cart.before if known else rule(session, cart.before)
-            cart.save(after)
-            return CartState(cart.id, cart.version, cart.purchases, after.item_ids)
+            held = _items_of(session, copy()) if cart.is_new else cart.before
+            cart.save(rule(session, held))
+            return CartState.of(cart)
 
         return self._database.write(work, durable=False, patience=patience)
 
     def _read(self, cart_ids: list[str]) -> dict[str, CartState]:
         found: dict[str, CartState] = {}
         held: dict[str, list[int]] = {}
-        for row in self._database.rows(_CARTS, {"cart_ids": cart_ids}):
+        if len(cart_ids) == 1:
+            rows = self._database.rows(_CART, {"cart_id": cart_ids[0]})
+        else:
+            rows = self._database.rows(_CARTS, {"cart_ids": cart_ids})
+        for row in rows:
             cart_id, version, purchases, merged_into, item_id = row
             items = held.setdefault(cart_id, [])
             if item_id is not None:
@@ -239,10 +246,18 @@ class Carts:
         return found
 
 
+def _items_of(session: Session, skus: Iterable[str]) -> Cart:
+    """Return the cart of the items with these skus, of those that there are."""
+    wanted = list(skus)
+    there = session.scalars(select(Item.id).where(Item.sku.in_(wanted))) if wanted else ()
+    return Cart(frozenset(there))
+
+
 #: Made once: every page reads a cart, and making a statement takes longer than running it.
-_CARTS = (
+_ANY_CART = (
     select(CartRecord.id, CartRecord.version, CartRecord.purchases, CartRecord.merged_into)
     .add_columns(CartItem.item_id)
     .outerjoin(CartItem, CartItem.cart_id == CartRecord.id)
-    .where(CartRecord.id.in_(bindparam("cart_ids", expanding=True)))
 )
+_CART = _ANY_CART.where(CartRecord.id == bindparam("cart_id"))
+_CARTS = _ANY_CART.where(CartRecord.id.in_(bindparam("cart_ids", expanding=True)))

@@ -132,6 +132,8 @@ class Purchase:
     number: str
     #: how many pieces were sold; none if the same offer had been taken before
     pieces: int
+    #: as it is now
+    cart: OpenCart
 
 
 def buy(session: Session, cart_id: str, buyer: Buyer, offer: Offer, currency: str) -> Purchase:
@@ -147,7 +149,7 @@ def buy(session: Session, cart_id: str, buyer: Buyer, offer: Offer, currency: st
     if offer.purchase < cart.purchases:
         made = Order.of_cart(session, cart.id, offer.purchase)
         if made is not None:
-            return Purchase(made.number, 0)
+            return Purchase(made.number, 0, cart)
     wares = _wares(session, cart.before)
     _check(wares, offer)
     number = _place_order(session, cart, wares, buyer, currency)
@@ -157,7 +159,7 @@ def buy(session: Session, cart_id: str, buyer: Buyer, offer: Offer, currency: st
     _refuse_closed(wares, taken.keys())
     cart.purchases += 1
     cart.save(Cart(), above=max(taken.values()))
-    return Purchase(number, len(taken))
+    return Purchase(number, len(taken), cart)
 
 
 def _wares(session: Session, cart: Cart) -> list[Ware]:

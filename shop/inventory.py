@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import literal_column, select
 
 from shop.changes import concerns_stock
 from shop.db import Database, DatabaseBusy, now_ms
-from shop.models import Item, Product, catalog_stamp
+from shop.models import CATALOG_STAMPS, Item, Product, catalog_stamp
 
 OUT, LOW, MEDIUM, HIGH = "out", "low", "medium", "high"
 
@@ -138,6 +138,8 @@ class Inventory:
         self._lock = threading.Lock()
         self._catalog = Catalog()
         self._stamp: object = None
+        #: whether somebody said that the catalogue was changed, so that it needn't be asked
+        self._told = False
         #: whether the last question had no answer
         self._away = False
         #: called with the news of every change, whoever made it and whoever noticed it first
@@ -170,6 +172,7 @@ class Inventory:
     def hear(self, names: frozenset[str]) -> None:
         """Note what was announced: who asks next gets what is true then."""
         if concerns_stock(names):
+            self._told = True
             self._commits.mark()
 
     def refresh(self) -> None:
@@ -187,10 +190,13 @@ class Inventory:
             raise
 
     def _catch_up(self) -> None:
-        stamp = catalog_stamp(self._database)
-        if stamp != self._stamp:
-            self._refresh()
-            self._stamp = stamp
+        told, self._told = self._told, False
+        try:
+            if told or self._stamp is None or catalog_stamp(self._database) != self._stamp:
+                self._refresh()
+        except BaseException:
+            self._told = True
+            raise
 
     def _refresh(self) -> None:
         started = time.perf_counter()
@@ -205,19 +211,25 @@ class Inventory:
     def _read(self) -> Catalog:
         opened = self._database.opened
         known = self._catalog if self._catalog.opened == opened else Catalog()
-        item_rows, product_rows = self._database.rows(_ITEMS), self._database.rows(_PRODUCTS)
-        items: dict[int, list[ItemView]] = {}
-        for item_id, product_id, sku, size, available, version in item_rows:
-            view = ItemView(item_id, product_id, sku, size, self._levels.of(available), version)
-            items.setdefault(product_id, []).append(_same_or_newer(known.items.get(item_id), view))
+        shelf: dict[tuple[Any, ...], list[ItemView]] = {}
+        self._stamp = None
+        for row in self._database.rows(_CATALOG[self._database.engine.name]):
+            self._stamp = row.stamp
+            items = shelf.setdefault(row[: len(_PRODUCT)], [])
+            if row.item_id is not None:
+                items.append(self._item(row, known))
         products = []
-        for row in product_rows:
-            sizes = tuple(items.get(row.id, ()))
-            newest = max([opened, row.version, *(item.version for item in sizes)])
-            look = {**row._mapping, "items": sizes, "version": newest}
-            product = ProductView(**look)
+        for (version, *look), sizes in shelf.items():
+            newest = max([opened, version, *(item.version for item in sizes)])
+            named = dict(zip(_LOOK, look, strict=True))
+            product = ProductView(**named, items=tuple(sizes), version=newest)
             products.append(_same_or_newer(known.by_id.get(product.id), product))
         return Catalog.of(products, opened)
+
+    def _item(self, row: Any, known: Catalog) -> ItemView:
+        level = self._levels.of(row.available)
+        view = ItemView(row.item_id, row.id, row.item_sku, row.size, level, row.item_version)
+        return _same_or_newer(known.items.get(view.id), view)
 
 
 V = TypeVar("V", ItemView, ProductView)
@@ -232,13 +244,21 @@ def _same_or_newer(old: V | None, view: V) -> V:
     return replace(view, version=max(view.version, old.version + 1))
 
 
-_ITEMS = select(
-    Item.id, Item.product_id, Item.sku, Item.size, Item.available, Item.version
-).order_by(Item.id)
-_PRODUCTS = select(
-    *(Product.id, Product.sku, Product.brand, Product.name, Product.color, Product.price),
-    *(Product.main_image, Product.released, Product.position, Product.version),
-)
+#: What a view takes over from a product's row.
+_LOOK = (*("id", "sku", "brand", "name", "color", "price", "main_image", "released", "position"),)
+_PRODUCT = (Product.version, *(getattr(Product, name) for name in _LOOK))
+
+#: Everything in one question, with the stamp that it has at that moment.
+_CATALOG = {
+    dialect: select(
+        *_PRODUCT,
+        *(Item.id.label("item_id"), Item.sku.label("item_sku"), Item.size, Item.available),
+        *(Item.version.label("item_version"), literal_column(f"({stamp})").label("stamp")),
+    )
+    .outerjoin(Product.items)
+    .order_by(Item.id)
+    for dialect, stamp in CATALOG_STAMPS.items()
+}
 
 
 def _compare(before: Catalog, after: Catalog) -> StockNews:

@@ -3,6 +3,7 @@
 from shop.models.cart import AlreadyInCart, Cart, NotInCart
 from shop.models.cart_record import CartItem, CartRecord, OpenCart
 from shop.models.catalog import (
+    CATALOG_STAMPS,
     LARGEST_ID,
     Item,
     NotReleased,
@@ -18,6 +19,7 @@ from shop.models.catalog import (
 from shop.models.order import Order, OrderLine, UnknownOrder
 
 __all__ = [
+    "CATALOG_STAMPS",
     "LARGEST_ID",
     "AlreadyInCart",
     "Cart",

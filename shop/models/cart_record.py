@@ -57,6 +57,8 @@ class OpenCart:
         self.version = 0
         #: counts those made from it; the next one has this number
         self.purchases = 0
+        #: whether there was none until now
+        self.is_new = False
         merged_into = self._lock()
         if merged_into is not None:
             self.id = merged_into
@@ -115,6 +117,7 @@ class OpenCart:
         if row is None:
             # Another tab of the visitor may be just as far: one of the two makes it.
             connection.execute(_MAKE, {"id": self.id, "version": now_ms()})
+            self.is_new = True
             row = connection.execute(_LOCK, {"of_cart": self.id}).one()
         self.version, self.purchases = row.version, row.purchases
         merged_into: str | None = row.merged_into

@@ -217,18 +217,20 @@ def catalog_stamp(database: Database) -> object:
 
     Most commits are of carts, and this costs less to read than the catalogue.
     """
-    return tuple(database.rows(_STAMPS[database.engine.name])[0])
+    (row,) = database.rows(_STAMPS[database.engine.name])
+    return row[0]
 
 
 #: SQLite: a counter that triggers keep. PostgreSQL, where one counter would make all buyers wait
 #: for one another: every changed row carries the number of a newer transaction.
-_STAMPS = {
-    "sqlite": text("SELECT changes FROM catalog_stamp"),
-    "postgresql": text(
-        "SELECT (SELECT (count(*), sum(xmin::text::bigint))::text FROM items),"
-        " (SELECT (count(*), sum(xmin::text::bigint))::text FROM products)"
+CATALOG_STAMPS = {
+    "sqlite": "SELECT changes FROM catalog_stamp",
+    "postgresql": (
+        "SELECT (count(*), sum(xmin::text::bigint))::text"
+        " || (SELECT (count(*), sum(xmin::text::bigint))::text FROM products) FROM items"
     ),
 }
+_STAMPS = {dialect: text(stamp) for dialect, stamp in CATALOG_STAMPS.items()}
 
 
 def _session_of(instance: Base) -> Session:

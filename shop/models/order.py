@@ -47,9 +47,6 @@ class Order(Base):
     total: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str]
 
-    #: whether it was there already when its purchase was sent again; not kept
-    made_before = False
-
     lines: Mapped[list[OrderLine]] = relationship(
         back_populates="order", order_by="OrderLine.id", lazy="selectin"
     )

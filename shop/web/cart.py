@@ -41,24 +41,24 @@ def show() -> Response:
 @bp.post("/cart/items")
 def add() -> BaseResponse:
     item_id = _item_id_in_form()
-    return _act(lambda cart_id: parts.carts.add(cart_id, item_id), "added")
+    return _act(lambda cart_id: parts.carts.add(cart_id, item_id, visitor.copy), "added")
 
 
 @bp.post("/cart/items/<item_id>/remove")
 def remove(item_id: str) -> BaseResponse:
     number = _item_id(item_id)
-    return _act(lambda cart_id: parts.carts.remove(cart_id, number), "removed")
+    return _act(lambda cart_id: parts.carts.remove(cart_id, number, visitor.copy), "removed")
 
 
 @bp.post("/cart/items/<item_id>/swap")
 def swap(item_id: str) -> BaseResponse:
     old, new = _item_id(item_id), _item_id_in_form()
-    return _act(lambda cart_id: parts.carts.swap(cart_id, old, new), "swapped")
+    return _act(lambda cart_id: parts.carts.swap(cart_id, old, new, visitor.copy), "swapped")
 
 
 def _act(action: Callable[[str], CartState], done: str) -> BaseResponse:
     """Do what was asked for to the visitor's cart, and answer with how it went."""
-    cart_id = visitor.state.cart_id
+    cart_id = visitor.cart_to_change
     try:
         visitor.state = action(cart_id)
     except UnknownItem:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 
 from flask import Blueprint, Response, abort, request, session
-from sqlalchemy.exc import DatabaseError
 from werkzeug.wrappers import Response as BaseResponse
 
+from shop.carts import CartState
 from shop.checkout import (
     LIMITS,
     Buyer,
@@ -59,18 +58,15 @@ def show() -> BaseResponse:
 @bp.post("/checkout")
 def purchase() -> BaseResponse:
     typed = {field: request.form.get(field, "") for field in LIMITS}
-    cart_id = visitor.state.cart_id
     try:
-        offer, buyer = _offer(), Buyer.check(typed)
-        currency = parts.settings.currency
-        bought = parts.database.write(lambda tx: buy(tx, cart_id, buyer, offer, currency))
+        bought = _buy(_offer(), Buyer.check(typed))
     except WrongDetails as error:
         parts.metrics.refused("wrong_details")
         return _wrong_details(typed, error.messages)
     except (EmptyCart, CartClosed, CartChanged, PriceChanged) as error:
         parts.metrics.refused(_reason(error))
         return _refused(typed, _why(error))
-    return _bought(cart_id, bought)
+    return _bought(bought)
 
 
 @bp.get("/checkout/complete")
@@ -83,13 +79,25 @@ def complete() -> BaseResponse:
         return show_page("checkout/complete.html", order=order)
 
 
-def _bought(cart_id: str, bought: Purchase) -> BaseResponse:
+def _buy(offer: Offer, buyer: Buyer) -> Purchase:
+    def buy_cart(cart_id: str) -> Purchase:
+        currency = parts.settings.currency
+        return parts.database.write(lambda tx: buy(tx, cart_id, buyer, offer, currency))
+
+    try:
+        return buy_cart(visitor.cart_to_change)
+    except EmptyCart:  # or one that the database has lost, and has back by being looked at
+        if not visitor.state.item_ids:
+            raise
+        return buy_cart(visitor.state.cart_id)
+
+
+def _bought(bought: Purchase) -> BaseResponse:
     session.pop(_DRAFT, None)
     session[_RECEIPT] = bought.number
     if bought.pieces:
         parts.metrics.sold(bought.pieces)
-    with suppress(DatabaseError):  # it is bought, whatever happens to the database now
-        visitor.state = parts.carts.state(cart_id)
+    visitor.state = CartState.of(bought.cart)
     return back_with(None, "/checkout/complete")
 
 

@@ -82,6 +82,18 @@ class Visitor:
         self.changed = True
 
     @property
+    def cart_to_change(self) -> str:
+        """The id of the cart that an action is meant for; who changes it finds out what it is.
+
+        The database is asked only if there are several, to be merged first.
+        """
+        return self.cart_id if len(self.cookies) < 2 else self.state.cart_id
+
+    def copy(self) -> list[str]:
+        """Return the skus in the browser's own copy of the cart, which outlives the database."""
+        return _copy_of(self.cart_id)
+
+    @property
     def cart(self) -> CartView:
         """The visitor's cart as it is to be shown."""
         return CartView.of(self.state, parts.inventory.current())
@@ -106,7 +118,7 @@ class Visitor:
         catalog = parts.inventory.last_known
         state = parts.live.last_known(self.cart_id)
         if state is None:
-            skus = [sku for sku in _exported_skus(self.cart_id) if sku in catalog.item_ids]
+            skus = [sku for sku in self.copy() if sku in catalog.item_ids]
             ids = frozenset(catalog.item_ids[sku] for sku in skus)
             state = CartState(self.cart_id, 0, item_ids=ids, known=False)
         return replace(CartView.of(state, catalog), version=0)
@@ -130,13 +142,13 @@ class Visitor:
 
     def _restored(self, state: CartState) -> CartState:
         items = parts.inventory.current().item_ids
-        there = [sku for sku in _exported_skus(state.cart_id) if sku in items]
+        there = [sku for sku in _copy_of(state.cart_id) if sku in items]
         with suppress(DatabaseBusy):  # a later request restores it
-            return parts.carts.restore(state.cart_id, there) if there else state
+            return parts.carts.restore(state.cart_id, lambda: there) if there else state
         return state
 
 
-def _exported_skus(cart_id: str) -> list[str]:
+def _copy_of(cart_id: str) -> list[str]:
     exported = request.cookies.get(EXPORT_COOKIE, "")
     return import_cart(_export_signer(), cart_id, exported) if exported else []
 
