@@ -27,7 +27,7 @@ def backup(folder: Path, keep: int) -> None:
     """
     os.umask(0o077)  # names and addresses are in there
     settings = load_settings()
-    written = _write(settings, folder / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}")
+    written = _write(settings, folder / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}")
     for old in _backups(folder)[:-keep]:
         shutil.rmtree(old)
     size = sum(file.stat().st_size for file in written.iterdir())
@@ -76,7 +76,7 @@ def _dump(url: URL, file: Path) -> None:
 
 
 def _backups(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.glob("????-??-??T??-??-??Z") if entry.is_dir())
+    return sorted(entry for entry in folder.glob("????-??-??T*Z") if entry.is_dir())
 
 
 def _sync(folder: Path) -> None:
