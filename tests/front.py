@@ -23,7 +23,7 @@ SHIPPED = ROOT / "deploy" / "nginx"
 
 #: The lines an operator edits for each server.
 _SERVER = "    server 127.0.0.1:8000 max_fails=1 fail_timeout=10s;\n"
-_SERVER_AGAIN = "    server 127.0.0.1:8000 max_fails=0 backup;\n"
+_SERVER_AGAIN = "    server 127.0.0.1:8000 max_fails=0;\n"
 
 
 class Server(Protocol):
@@ -74,7 +74,6 @@ class Front(Nginx):
             {
                 _SERVER: _for_each(servers, _SERVER),
                 _SERVER_AGAIN: _for_each(servers, _SERVER_AGAIN),
-                "proxy_next_upstream_tries 1;": f"proxy_next_upstream_tries {len(servers)};",
                 "shop.example.com;": "localhost;",
                 "/etc/letsencrypt/live/shop.example.com/": f"{self.folder}/",
                 "/var/lib/nginx/shop ": f"{self.folder}/cache ",
