@@ -157,6 +157,7 @@ class Live:
                 self._relay.start()
             self._runner = threading.Thread(target=self.run, name="live", daemon=True)
             self._runner.start()
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def present_state(self, topics: Iterable[str]) -> str:
         """Render all that is true now of the topics that a tab watches."""
@@ -185,7 +186,6 @@ class Live:
 
         A database that is away is waited for; everything is read anew when it is back.
         """
-        beat_at = time.monotonic()
         while True:
             self._wake.wait(self._poll)
             self._wake.clear()
@@ -207,12 +207,18 @@ class Live:
                 log.exception("telling the tabs failed; everything is read anew")
                 self._sweep_at = 0.0
                 time.sleep(1.0)
-            if time.monotonic() >= beat_at:
-                beat_at = time.monotonic() + HEARTBEAT
-                self._hub.beat()
             self._metrics.gather()
             if told:
                 time.sleep(TICK)
+
+    def _beat(self) -> None:
+        """Give every tab its heartbeat, whatever else waits for a database or a Redis."""
+        while True:
+            time.sleep(HEARTBEAT)
+            try:
+                self._hub.beat()
+            except Exception:
+                log.exception("a heartbeat failed")
 
     def _database_is_away(self, error: Exception) -> None:
         if not self._away:
