@@ -1,4 +1,7 @@
-"""Write a backup of the shop while it serves: what it would need on another machine."""
+"""Write a backup of the shop while it serves: what it would need on another machine.
+
+With PostgreSQL also /etc/shop/shop.env is needed there, which holds the secret key.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,8 @@ def _copy_file(database: Path, copy: Path) -> None:
 def _dump(url: URL, file: Path) -> None:
     """Have pg_dump write one moment's state; the password goes by the environment."""
     command = ["pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={file}"]
-    address = url.set(drivername="postgresql", password=None).render_as_string()
+    # Not by `url.set`, which takes None for "as it is".
+    address = url._replace(drivername="postgresql", password=None).render_as_string()
     environ = {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
     if subprocess.run([*command, address], env=environ, check=False).returncode:  # noqa: S603
         raise click.ClickException("pg_dump could not write the backup: its reason is above")

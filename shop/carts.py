@@ -26,6 +26,9 @@ Copy = Callable[[], Iterable[str]]
 PAGE_PATIENCE = 0.5
 
 
+_readings = count(1)
+
+
 @dataclass(frozen=True)
 class CartState:
     """What the database holds of a cart; `purchases` counts those made from it."""
@@ -38,7 +41,7 @@ class CartState:
     known: bool = True
     merged_into: str | None = None
     #: numbers the readings of this process: of two readings the later one is true
-    reading: int = field(default_factory=count(1).__next__, compare=False)
+    reading: int = field(default_factory=lambda: next(_readings), compare=False)
 
     @cached_property
     def ref(self) -> str:
@@ -232,6 +235,7 @@ class Carts:
     def _read(self, cart_ids: list[str]) -> dict[str, CartState]:
         found: dict[str, CartState] = {}
         held: dict[str, list[int]] = {}
+        reading = next(_readings)  # of two questions that overtake each other, the later is right
         if len(cart_ids) == 1:
             rows = self._database.rows(_CART, {"cart_id": cart_ids[0]})
         else:
@@ -241,7 +245,9 @@ class Carts:
             items = held.setdefault(cart_id, [])
             if item_id is not None:
                 items.append(item_id)
-            read = CartState(cart_id, version, purchases, frozenset(items), True, merged_into)
+            read = CartState(
+                *(cart_id, version, purchases, frozenset(items), True, merged_into, reading)
+            )
             found[cart_id] = read
         return found
 

@@ -52,7 +52,7 @@ def concerns_stock(names: Iterable[str]) -> bool:
 def product_id_of(name: str) -> int | None:
     """Return the id of the product that a name is of, None for other names."""
     kind, _, product_id = name.partition(":")
-    return int(product_id) if kind == "product" else None
+    return int(product_id) if kind == "product" and product_id.isdigit() else None
 
 
 class Changes:

@@ -204,7 +204,8 @@ def read_database_url(name: str, text: str) -> URL:
 
 def without_password(address: str) -> str:
     """Return an address as it may be shown."""
-    return re.sub(r"(?<=://)([^/@:]*):[^/]*@", r"\1:***@", address)
+    without = re.sub(r"(?<=://)([^/@:]*):.*@", r"\1:***@", address)
+    return re.sub(r"(password=)[^&]*", r"\1***", without)
 
 
 def _redis_url(text: str) -> str | None:

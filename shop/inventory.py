@@ -1,7 +1,8 @@
 """The catalogue and its stock as this process sees them, and what changed for a shopper.
 
 The view is read anew whenever the database says that somebody committed something, so a page
-never shows less than what is true. Counts stay inside: a shopper sees levels.
+never shows less than what is true (in PostgreSQL: was true a moment ago, see `Glances`).
+Counts stay inside: a shopper sees levels.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from sqlalchemy import literal_column, select
 from shop.changes import concerns_stock
 from shop.db import Database, DatabaseBusy, now_ms
 from shop.models import CATALOG_STAMPS, Item, Product, catalog_stamp
+
+#: How long a page waits for the catalogue to be read, in seconds, until it shows what was known.
+PATIENCE = 1.0
 
 OUT, LOW, MEDIUM, HIGH = "out", "low", "medium", "high"
 
@@ -151,12 +155,13 @@ class Inventory:
         """Return the catalogue as it is, read anew if a commit since has touched it.
 
         Raises:
-            DatabaseError, DatabaseBusy: the database is away.
+            DBAPIError, DatabaseBusy: the database is away.
         """
         # Whoever asks while another reads gets what is read. But one is enough to wait for a
-        # database that did not answer: all pages would stand in line.
-        if not self._lock.acquire(blocking=not self._away):
-            raise DatabaseBusy("the database did not answer just now")
+        # database that does not answer: all pages would stand in line.
+        if not self._lock.acquire(timeout=0 if self._away else PATIENCE):
+            self._away = True
+            raise DatabaseBusy("the database does not answer")
         try:
             if self._commits.happened():
                 self._look()

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
 
 from shop.carts import Carts, CartState, CartView
 from shop.changes import (
@@ -127,6 +127,7 @@ class Live:
         self._away = False
         self._wake = threading.Event()
         self._runner: threading.Thread | None = None
+        self._starting = threading.Lock()
         changes.subscribe(self.hear)
         inventory.listeners.append(self._hear_stock)
         hub.on_deserted = self._deserted
@@ -150,32 +151,42 @@ class Live:
     def start(self) -> None:
         """Begin to tell tabs of changes, in a thread (under gevent: a greenlet) of its own."""
         if self._runner is None:
-            self._inventory.current()  # what is read first is no news to anybody
-            self._heard.clear()
-            self._heard_at = None
-            if self._relay is not None:
-                self._relay.start()
-            self._runner = threading.Thread(target=self.run, name="live", daemon=True)
-            self._runner.start()
-            threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+            with self._starting:  # all tabs come at once after a restart
+                self._start()
+
+    def _start(self) -> None:
+        if self._runner is not None:
+            return
+        self._inventory.current()  # what is read first is no news to anybody
+        self._heard.clear()
+        self._heard_at = None
+        if self._relay is not None:
+            self._relay.start()
+        self._runner = threading.Thread(target=self.run, name="live", daemon=True)
+        self._runner.start()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def present_state(self, topics: Iterable[str]) -> str:
         """Render all that is true now of the topics that a tab watches."""
         self.start()
-        catalog = self._inventory.current()
+        self._inventory.current()
         parts = []
         for topic in topics:
             cart_id = cart_id_of(topic)
             if cart_id is not None:
-                state = self._carts.state(cart_id)
-                view = CartView.of(state, catalog)
-                if self._hub.is_watched(topic):  # its tab may have left while the cart was read
-                    self._open.keep(state, view)
-                parts.append(self._fragments.cart_message(view))
+                parts.append(self._present_cart(cart_id))
             product_id = product_id_of(topic)
             if product_id is not None:
-                parts.append(self._stock_message(product_id, catalog))
+                parts.append(self._stock_message(product_id, self._inventory.last_known))
         return "".join(parts)
+
+    def _present_cart(self, cart_id: str) -> str:
+        state = self._carts.state(cart_id)
+        # Of the catalogue as it is by now: what changed while the cart was read, nobody tells it.
+        view = CartView.of(state, self._inventory.last_known)
+        if self._hub.is_watched(cart_name(cart_id)):  # its tab may have left in the meantime
+            self._open.keep(state, view)
+        return self._fragments.cart_message(view)
 
     def last_known(self, cart_id: str) -> CartState | None:
         """Return a cart as it was last read for the tabs that have it open here."""
@@ -189,27 +200,30 @@ class Live:
         while True:
             self._wake.wait(self._poll)
             self._wake.clear()
-            told = False
+            pause = 0.0
             try:
-                if time.monotonic() >= self._sweep_at:
-                    self._sweep_at = time.monotonic() + SWEEP
-                    with self._metrics.sweep.time():
-                        self._sweep()
-                self._listen()
-                told = self._tell()
-                self._away = False
-            except (DatabaseError, DatabaseBusy) as error:
-                self._sweep_at = 0.0
-                self._metrics.troubled(DATABASE)
+                pause = TICK if self._turn() else 0.0
+            except (DBAPIError, DatabaseBusy) as error:
+                pause = 0.5
                 self._database_is_away(error)
-                time.sleep(0.5)
             except Exception:
+                pause = 1.0
                 log.exception("telling the tabs failed; everything is read anew")
                 self._sweep_at = 0.0
-                time.sleep(1.0)
-            self._metrics.gather()
-            if told:
-                time.sleep(TICK)
+            if pause:
+                time.sleep(pause)
+
+    def _turn(self) -> bool:
+        """Hear, read and tell once; return whether anything was told."""
+        self._metrics.gather()
+        if time.monotonic() >= self._sweep_at:
+            self._sweep_at = time.monotonic() + SWEEP
+            with self._metrics.sweep.time():
+                self._sweep()
+        self._listen()
+        told = self._tell()
+        self._away = False
+        return told
 
     def _beat(self) -> None:
         """Give every tab its heartbeat, whatever else waits for a database or a Redis."""
@@ -221,9 +235,11 @@ class Live:
                 log.exception("a heartbeat failed")
 
     def _database_is_away(self, error: Exception) -> None:
+        self._sweep_at = 0.0
+        self._metrics.troubled(DATABASE)
         if not self._away:
-            cause = getattr(error, "orig", None) or error
-            log.warning("the database does not answer, tabs wait: %s", str(cause).splitlines()[0])
+            cause = str(getattr(error, "orig", None) or error).partition("\n")[0]
+            log.warning("the database does not answer, tabs wait: %s", cause)
         self._away = True
 
     def _listen(self) -> None:
@@ -263,11 +279,15 @@ class Live:
         if not heard:
             return False
         try:
-            cart_ids = self._read_carts(heard)
+            self._tell_of(heard, heard_at)
         except BaseException:
             self._heard |= heard
             self._heard_at = heard_at
             raise
+        return True
+
+    def _tell_of(self, heard: set[str], heard_at: float) -> None:
+        cart_ids = self._read_carts(heard)
         cart_ids |= {cart_id for name in heard for cart_id in self._open.showing(name)}
         for name in heard:
             product_id = product_id_of(name)
@@ -278,7 +298,6 @@ class Live:
             self._tell_one(cart_name(cart_id), partial(self._cart_message, cart_id), heard_at)
             if count % TURN == 0:
                 time.sleep(0)  # rendering ten thousand carts must not hold up a request
-        return True
 
     def _tell_one(self, topic: str, message: Callable[[], str], heard_at: float) -> None:
         """Send a topic's tabs what is true of it. What fails for one is no harm to others.

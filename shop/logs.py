@@ -54,8 +54,7 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(Readable() if terminal else Json())
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(max(logging.WARNING, getattr(logging, level)))
-    for name in ("shop", "gunicorn"):
-        logging.getLogger(name).setLevel(level)
+    logging.getLogger("shop").setLevel(level)
     logging.raiseExceptions = False  # a line that can't be written is no reason for others
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.captureWarnings(True)

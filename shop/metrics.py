@@ -1,18 +1,14 @@
 """What an operator's Prometheus reads of this shop: counts, times, and what is open right now.
 
 One process counts in its memory. Of several that serve one address, any may be asked: so they
-count into files of one folder (prometheus-client's multiprocess mode), which `share` makes
+count into files of one folder (prometheus-client's multiprocess mode), which `shop.counting` makes
 before they are started. Nothing here knows a shop: the rooms above say what happened.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import secrets
-import shutil
-from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,10 +16,11 @@ from prometheus_client import (
     Gauge,
     Histogram,
     disable_created_metrics,
-    values,
 )
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from shop.counting import FOLDER
 
 #: Why an action was refused; a reason has its line from the start, so that rates begin at 0.
 REFUSALS = (
@@ -42,9 +39,6 @@ _LAGS = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1
 
 # When a count began is a line more for each, and not known of several processes together.
 disable_created_metrics()  # type: ignore[no-untyped-call]
-
-#: The variable by which prometheus-client, and every process that is started, finds the folder.
-_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Tally(Protocol):
@@ -195,69 +189,9 @@ class Metrics:
 
 
 def _registry_of_all() -> CollectorRegistry | None:
-    folder = os.environ.get(_FOLDER)
+    folder = os.environ.get(FOLDER)
     if not folder:
         return None
     registry = CollectorRegistry()
     MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
     return registry
-
-
-# --- Several processes ----------------------------------------------------------------------
-
-#: Open for as long as this process, or one that it forked, lives: holds its folder's lock.
-_held: list[IO[Any]] = []
-
-
-def share(instance: Path) -> Path:
-    """Have this process and those that it starts count together, beginning at 0.
-
-    To be called by the parent before it makes an app or starts a worker. The folders of parents
-    that are gone, with all their workers, are removed; those of others are left alone, so that
-    two parents can serve one instance while one takes over from the other.
-
-    Returns:
-        The folder. It stands in the environment, too: a process that is started finds it there.
-    """
-    home = instance / "metrics"
-    home.mkdir(exist_ok=True)
-    with open(home / ".lock", "w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        for folder in [path for path in home.iterdir() if path.is_dir()]:
-            _remove_if_left(folder)
-        folder = home / f"{os.getpid()}-{secrets.token_hex(4)}"
-        folder.mkdir()
-        _held.append(_locked(folder))
-    os.environ[_FOLDER] = str(folder)
-    # prometheus-client looked for the folder when it was imported.
-    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
-    return folder
-
-
-def forget(pid: int) -> None:
-    """Take what a worker that has ended had open out of the sums; what it counted stays."""
-    if os.environ.get(_FOLDER):
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]
-
-
-def _locked(folder: Path) -> IO[Any]:
-    """Lock a folder against its removal, for as long as the file that is returned is open.
-
-    Raises:
-        BlockingIOError: another process holds it.
-    """
-    lock = open(folder / ".lock", "w")  # noqa: SIM115
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise
-    return lock
-
-
-def _remove_if_left(folder: Path) -> None:
-    try:
-        _locked(folder).close()
-    except BlockingIOError:
-        return
-    shutil.rmtree(folder, ignore_errors=True)

@@ -129,7 +129,10 @@ class Relay:
             time.sleep(TICK)
             self._wake.clear()
             names, self._waiting = self._waiting, set()
-            self._send_changes(names)
+            try:
+                self._send_changes(names)
+            except Exception:
+                log.exception("a change could not be announced")
 
     def _send_changes(self, names: set[str] | frozenset[str]) -> None:
         payload = sorted(names) if len(names) <= MOST_NAMES else [EVERYTHING]
@@ -152,8 +155,9 @@ class Relay:
             except (RedisError, OSError) as error:
                 self.on_trouble()
                 self._change(up=False, why=str(error))
-            except Exception:
+            except Exception as error:
                 log.exception("a message from another process could not be taken")
+                self._change(up=False, why=type(error).__name__)
             time.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(2 * delay, LATER)
 

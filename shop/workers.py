@@ -24,9 +24,9 @@ from gunicorn.workers.base import Worker
 from gunicorn.workers.ggevent import GeventWorker
 
 from shop.config import SettingError, Settings, load_settings
+from shop.counting import forget, share
 from shop.listening import address_of, greet, refuse_newcomers
 from shop.logs import configure_logging
-from shop.metrics import forget, share
 
 log = logging.getLogger(__name__)
 

@@ -248,6 +248,7 @@ def test_shopping_goes_on_while_redis_is_away(
     assert max(rest) < SLACK, "only what was under way when Redis went has to wait"
     while shopper.add(3, hx=True).status != 429:  # ends: the server still counts, for itself
         pass
+    eventually(lambda: "Redis does not count" in "".join(shop.output))
     redis.thaw() if trouble == "freeze" else redis.start()
     eventually(lambda: "Redis counts again" in "".join(shop.output))
     before = counted_in(redis)

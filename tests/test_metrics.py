@@ -248,7 +248,7 @@ def test_two_processes_count_together_and_one_that_dies_has_nothing_open(
             assert grown["shop_http_request_duration_seconds_count", "POST", "/checkout"] == 2
         assert two.process
         two.kill()
-        run(f"from shop.metrics import forget; forget({two.process.pid})", folder)
+        run(f"from shop.counting import forget; forget({two.process.pid})", folder)
         assert has_open(one, sse=1, websocket=0)
         assert scrape(one)["shop_orders_total",] == 2, "what is sold stays sold"
 
@@ -261,8 +261,9 @@ def has_open(shop: RunningShop, sse: int, websocket: int) -> bool:
 
 SHARE = """
 import sys; from pathlib import Path
-from shop.metrics import share, Metrics
+from shop.counting import share
 folder = share(Path(sys.argv[1]))
+from shop.metrics import Metrics
 metrics = Metrics(); metrics.sold(2)
 print(folder, flush=True); sys.stdin.read()
 """
@@ -276,7 +277,7 @@ def test_each_parent_counts_from_zero_and_leaves_what_others_count(tmp_path: Pat
     second.kill()
     second.communicate()
     third, newest = sharing(tmp_path)
-    assert [path for path in (tmp_path / "metrics").iterdir() if path.is_dir()] == [newest]
+    assert [path for path in newest.parent.iterdir() if path.is_dir()] == [newest]
     assert list(newest.glob("counter_*.db"))
     third.communicate()
 

@@ -318,7 +318,7 @@ def test_a_shop_whose_folder_takes_no_sockets_serves_all_the_same(
 
 
 def sockets(shop: RunningShop) -> list[Path]:
-    return sorted((shop.instance / "run").iterdir())
+    return sorted((shop.instance / "run").glob("*.sock"))
 
 
 @contextmanager

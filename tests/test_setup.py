@@ -36,7 +36,7 @@ WALLS = {
     "workers": [
         "flask",
         "sqlalchemy",
-        *shop_but("config", "listening", "logs", "metrics", "server"),
+        *shop_but("config", "listening", "logs", "counting", "server"),
     ],
     "models": ["flask", "werkzeug", "jinja2", "markupsafe", "gevent", "click"],
     "checkout": ["flask", "werkzeug", "jinja2", "shop.web", "shop.commands", "shop.streams"],
@@ -44,7 +44,8 @@ WALLS = {
     "inventory": ["flask", "werkzeug", "jinja2", "shop.web", "shop.commands", "shop.streams"],
     "carts": ["flask", "werkzeug", "jinja2", "shop.web", "shop.commands", "shop.streams"],
     "fragments": ["flask", "sqlalchemy", "shop.web", "shop.commands", "shop.streams"],
-    "metrics": ["shop", "flask", "sqlalchemy", "gevent"],
+    "counting": ["shop", "flask", "sqlalchemy", "gevent", "prometheus_client"],
+    "metrics": [*shop_but("counting"), "flask", "sqlalchemy", "gevent"],
     "logs": [*(f"shop.{room}" for room in ("db", "models", "live", "web", "parts")), "flask"],
     "live": ["flask", "werkzeug", "shop.web", "shop.commands"],
     "presence": ["flask", "werkzeug", "jinja2", "sqlalchemy", "gevent", "click", "shop.web"],

@@ -21,7 +21,7 @@ from shop.carts import Carts
 from shop.db import Database, open_database
 from shop.inventory import Inventory, Levels, StockNews
 from shop.models import Item, NotReleased, OutOfStock, Product, UnknownItem, UnknownProduct
-from tests.running import ROOT, RunningShop
+from tests.running import ROOT, RunningShop, eventually
 
 pytestmark = pytest.mark.both_databases
 
@@ -253,9 +253,10 @@ def test_the_view_in_memory_follows_every_commit_of_anybody(
     shop: RunningShop, database: Database
 ) -> None:
     inventory = Inventory(database, Levels(150, 500))
+    database.on_commit = inventory.hear
     assert inventory.current().items[ITEM].level == "high"
     shop.sql("UPDATE items SET available = 0 WHERE id = ?", ITEM)
-    assert inventory.current().items[ITEM].sold_out
+    eventually(lambda: inventory.current().items[ITEM].sold_out)
     database.write(lambda session: Item.find(session, ITEM).set_stock(200))
     assert inventory.current().items[ITEM].level == "medium"
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from flask import Flask
 from flask.cli import with_appcontext
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
 
 from shop.db import DatabaseBusy
 from shop.demo import prepare_database
@@ -75,7 +75,7 @@ def in_shop(command: F) -> Any:
             return command(*args, **kwargs)
         except DatabaseBusy:
             raise CannotBeDone("another process keeps the database busy; try again") from None
-        except DatabaseError as error:
+        except DBAPIError as error:
             said = " ".join(str(error.orig).split())  # PostgreSQL's advice has lines of its own
             raise CannotBeDone(f"the database does not answer: {said}") from None
 

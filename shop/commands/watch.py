@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import click
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
 
 from shop.commands import drawing, on_database, screen
 from shop.inventory import Levels
@@ -62,7 +62,7 @@ class Watcher:
             self._tally = self._count()
             self._first = self._first or self._tally
             speed = self._tally.sold_per_second(before) if before else None
-        except DatabaseError as error:
+        except DBAPIError as error:
             troubles.append(f"the database does not answer: {error.orig}{_age(before)}")
         overview = parts.presence.overview(brief=True)
         return drawing.Look(

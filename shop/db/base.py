@@ -79,7 +79,7 @@ class Database(ABC):
         """Ask one question and return all that is answered.
 
         Raises:
-            DatabaseBusy, DatabaseError: there is no answer.
+            DatabaseBusy, DBAPIError: there is no answer.
         """
 
     @abstractmethod

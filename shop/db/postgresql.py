@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import gevent
 from sqlalchemy import Executable, create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -34,6 +35,9 @@ WRITERS = 10
 
 #: How long a request waits for one of them, in seconds.
 POOL_WAIT = 5.0
+
+#: How long the answer to one question may take, in seconds, where greenlets ask.
+ANSWER = 3.0
 
 #: How often a transaction is tried, of which the database had to end one for another's sake.
 TRIES = 5
@@ -97,8 +101,17 @@ class PostgreSQL(Database):
         return self._rows(question, values)
 
     def _rows(self, question: Executable, values: Mapping[str, Any] | None) -> Sequence[Any]:
-        with self._connected("") as connection:
-            return connection.execute(question, values).all()
+        # The server's own limit says nothing when it is the server that stands still.
+        limit = gevent.Timeout.start_new(ANSWER)
+        try:
+            with self._connected("") as connection:
+                return connection.execute(question, values).all()
+        except gevent.Timeout as ended:
+            if ended is not limit:
+                raise
+            raise DatabaseBusy("the database does not answer") from None
+        finally:
+            limit.close()
 
     def write(
         self,
@@ -110,7 +123,7 @@ class PostgreSQL(Database):
         """Work in one transaction; see `Database.write`."""
         deadline = time.monotonic() + patience
         if not self._writers.acquire(timeout=patience):
-            raise DatabaseBusy
+            raise DatabaseBusy("too many writers wait")
         try:
             result, noted = self._try_to_write(work, deadline, durable)
         finally:
@@ -121,18 +134,14 @@ class PostgreSQL(Database):
     def _try_to_write(
         self, work: Callable[[Session], T], deadline: float, durable: bool
     ) -> tuple[T, frozenset[str]]:
-        left = max(1, int((deadline - time.monotonic()) * 1000))
-        begin = f"BEGIN; SET LOCAL lock_timeout = {left}"
-        if not durable:
-            begin += "; SET LOCAL synchronous_commit = off"
         tries = 0
         while True:
             tries += 1
             try:
-                return self._write(work, begin)
+                return self._write(work, _begin(deadline, durable))
             except _NotDone as error:
-                if tries == TRIES:
-                    raise DatabaseBusy from error.__cause__
+                if tries == TRIES or time.monotonic() > deadline:
+                    raise DatabaseBusy("others were faster, again and again") from error.__cause__
             time.sleep(random.uniform(0.002, 0.02))
 
     def _write(self, work: Callable[[Session], T], begin: str) -> tuple[T, frozenset[str]]:
@@ -152,7 +161,7 @@ class PostgreSQL(Database):
         except DBAPIError as error:
             state = getattr(error.orig, "sqlstate", None)
             if state in _TOO_LONG:
-                raise DatabaseBusy from error
+                raise DatabaseBusy("what others hold was waited for too long") from error
             # A connection that broke while it committed: whether it did, nobody knows.
             if state in _AGAIN or (error.connection_invalidated and not committing):
                 raise _NotDone from error
@@ -181,9 +190,16 @@ class PostgreSQL(Database):
         try:
             connection = self.engine.connect().execution_options(shop_begin=begin)
         except PoolTimeout as error:
-            raise DatabaseBusy from error
+            raise DatabaseBusy("all connections are taken") from error
         with connection:
             yield connection
+
+
+def _begin(deadline: float, durable: bool) -> str:
+    """Return what begins a transaction that waits for no lock for longer than until then."""
+    left = max(1, int((deadline - time.monotonic()) * 1000))
+    begin = f"BEGIN; SET LOCAL lock_timeout = {left}"
+    return begin if durable else f"{begin}; SET LOCAL synchronous_commit = off"
 
 
 class _NotDone(Exception):

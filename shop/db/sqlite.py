@@ -71,7 +71,7 @@ class SQLite(Database):
         self.check_in_place()
         deadline = time.monotonic() + patience
         if not self._turn.acquire(timeout=patience):
-            raise DatabaseBusy
+            raise DatabaseBusy("too many writers wait")
         try:
             result, noted = self._write(work, deadline, "FULL" if durable else "NORMAL")
         finally:
@@ -156,7 +156,7 @@ def _begin(connection: Connection, deadline: float) -> None:
             if not is_busy(error):
                 raise OperationalError("BEGIN IMMEDIATE", None, error) from error
             if time.monotonic() > deadline:
-                raise DatabaseBusy from error
+                raise DatabaseBusy("another process holds the write lock") from error
         time.sleep(random.uniform(0.004, 0.016))
 
 

@@ -226,8 +226,8 @@ def catalog_stamp(database: Database) -> object:
 CATALOG_STAMPS = {
     "sqlite": "SELECT changes FROM catalog_stamp",
     "postgresql": (
-        "SELECT (count(*), sum(xmin::text::bigint))::text"
-        " || (SELECT (count(*), sum(xmin::text::bigint))::text FROM products) FROM items"
+        "SELECT (count(*), sum(version), sum(xmin::text::bigint))::text || (SELECT "
+        "(count(*), sum(version), sum(xmin::text::bigint))::text FROM products) FROM items"
     ),
 }
 _STAMPS = {dialect: text(stamp) for dialect, stamp in CATALOG_STAMPS.items()}

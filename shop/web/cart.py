@@ -88,8 +88,10 @@ def _answer(status: int, notice: Notice | None, done: str = "") -> BaseResponse:
 
 
 def _named(item_id: int) -> str:
-    catalog = parts.inventory.current()
-    item = catalog.items[item_id]
+    catalog = parts.inventory.last_known
+    item = catalog.items.get(item_id)
+    if item is None:  # it has only just come to the shelf
+        return "That size"
     return f"{catalog.product_of(item).name}, size {item.size},"
 
 

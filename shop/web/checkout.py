@@ -71,12 +71,13 @@ def purchase() -> BaseResponse:
 
 @bp.get("/checkout/complete")
 def complete() -> BaseResponse:
-    with parts.database.reading() as reading:
-        try:
+    try:
+        with parts.database.reading() as reading:
             order = Order.find(reading, session.get(_RECEIPT, ""))
-        except UnknownOrder:
-            return back_with(Notice("There is no receipt: nothing was bought yet."), "/")
-        return show_page("checkout/complete.html", order=order)
+    except UnknownOrder:
+        return back_with(Notice("There is no receipt: nothing was bought yet."), "/")
+    # Only now: who holds one of the database's connections must not wait for another.
+    return show_page("checkout/complete.html", order=order)
 
 
 def _buy(offer: Offer, buyer: Buyer) -> Purchase:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from flask import Flask, Response, render_template_string, request
-from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
 from shop.carts import CartView
@@ -43,7 +43,7 @@ _BARE_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{{ t
 def install(app: Flask) -> None:
     """Answer every error, the expected ones and the others."""
     app.register_error_handler(HTTPException, _show)
-    app.register_error_handler(DatabaseError, _database_away)
+    app.register_error_handler(DBAPIError, _database_away)
     app.register_error_handler(DatabaseBusy, _database_away)
     app.register_error_handler(Exception, _unexpected)
 
@@ -96,5 +96,5 @@ def _render(code: int, title: str, text: str) -> Response:
 def _cart_if_known() -> CartView:
     try:
         return visitor.cart
-    except (DatabaseError, DatabaseBusy):
+    except (DBAPIError, DatabaseBusy):
         return visitor.recalled_cart()

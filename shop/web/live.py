@@ -12,11 +12,13 @@ from urllib.parse import unquote, urlsplit
 from flask import Blueprint, Response, abort, current_app, request, stream_with_context
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 from wsproto.utilities import RemoteProtocolError
 
 from shop.changes import cart_id_of, cart_name, product_name
+from shop.db import DatabaseBusy
 from shop.parts import parts
 from shop.streams import (
     HEARTBEAT,
@@ -53,6 +55,9 @@ _PAGES = {
     "checkout.show": "/checkout",
     "checkout.complete": "/checkout/complete",
 }
+
+#: What an event stream is answered whose state can't be read.
+_AWAY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nConnection: close\r\n\r\n"
 
 #: What an event stream is answered whose cart has no seat left: its page then opens a WebSocket.
 _OVERFLOW = sse_event("", event="overflow")
@@ -102,6 +107,8 @@ def socket(connection: Server) -> None:
             connection.close(GOING_AWAY)
     except (ConnectionClosed, OSError):
         pass
+    except (DBAPIError, DatabaseBusy):
+        connection.close(GOING_AWAY)  # the tab comes back, and asks again
     finally:
         tab.close()
 
@@ -148,8 +155,12 @@ class EventStream(Response):
         return super().__call__(environ, start_response)
 
     def _open(self, tab: SocketTab) -> None:
+        # What fails here is beyond the app's own answers to errors.
         try:
             tab.open(self._head() + sse_event(_present(self.topics)))
+        except (DBAPIError, DatabaseBusy):
+            tab.open(_AWAY)
+            tab.close()
         except BaseException:
             tab.close()
             raise

@@ -16,7 +16,7 @@ from flask import (
     render_template,
     request,
 )
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
 from werkzeug.wrappers import Response as BaseResponse
 
 from shop.carts import CartView
@@ -56,11 +56,11 @@ def sight() -> Sight:
     """Return what is true now or, while the database is away, what was when it last answered.
 
     Raises:
-        DatabaseError, DatabaseBusy: it is away, and has never answered.
+        DBAPIError, DatabaseBusy: it is away, and has never answered.
     """
     try:
         return Sight(parts.inventory.current(), visitor.cart)
-    except (DatabaseError, DatabaseBusy):
+    except (DBAPIError, DatabaseBusy):
         catalog = parts.inventory.last_known
         if not catalog.products:
             raise
