@@ -210,6 +210,17 @@ def test_a_purchase_that_the_database_ends_for_anothers_sake_is_tried_again(
     assert deadlocks(cluster) == 1
 
 
+def test_buyers_who_all_fetch_their_receipts_at_once_get_them(cluster: Cluster) -> None:
+    """More than the database gives a server connections."""
+    buyers = [Shopper(cluster.servers[0]) for _ in range(40)]
+    for buyer in buyers:
+        buyer.add(HELD)
+        assert buyer.buy().location == "/checkout/complete"
+    with ThreadPoolExecutor(len(buyers)) as crowd:
+        answers = list(crowd.map(lambda buyer: buyer.get("/checkout/complete"), buyers))
+    assert {answer.status for answer in answers} == {200}
+
+
 def waiting_for_locks(cluster: Cluster) -> int:
     question = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     return int(cluster.operator.sql(question)[0][0])
@@ -367,7 +378,7 @@ def test_postgresql_restarts_in_a_drop(open_cluster: Callable[..., Cluster]) -> 
         sold, back = outcome.count(303), time.perf_counter()
         cluster.postgresql.start()
         came_up = time.perf_counter()
-        eventually(lambda: outcome.count(303) >= sold + 10)
+        eventually(lambda: outcome.count(303) >= sold + 10, seconds=3)
         print(f"purchases succeed {time.perf_counter() - came_up:.2f} s after its return "
               f"({time.perf_counter() - back:.2f} s after it was started)")  # fmt: skip
         going.clear()
@@ -382,6 +393,33 @@ def test_postgresql_restarts_in_a_drop(open_cluster: Callable[..., Cluster]) -> 
     assert before - left == len(orders), "sold is what was ordered"
     assert len(orders) >= outcome.count(303)
     assert all(len(order["lines"]) == 1 for order in orders), "none half-done"
+
+
+def test_pages_do_not_wait_for_a_postgresql_that_stands_still(
+    open_cluster: Callable[..., Cluster],
+) -> None:
+    cluster = connected(open_cluster())
+    shopper = Shopper(cluster.servers[0])
+    shopper.add(HELD)
+    crowd = [shopper, *(Shopper(cluster.servers[0]) for _ in range(9))]
+    with Tab(cluster.servers[0], shopper, [1]) as tab, ThreadPoolExecutor(len(crowd)) as pool:
+        tab.next()
+        cluster.postgresql.freeze()
+        begun = time.perf_counter()
+        for _ in range(3):
+            answers = list(pool.map(lambda one: one.get("/"), crowd))
+            assert {answer.status for answer in answers} == {200}
+            assert items_in(answers[0].text) == [HELD]
+        assert "does not answer" in notices_in(answers[0].text)[-1]
+        waited = time.perf_counter() - begun
+        print(f"thirty pages beside a frozen PostgreSQL: {waited:.1f} s for all")
+        assert waited < 12
+        heard = tab.comments
+        while tab.comments == heard:
+            tab.listen(8)  # its heart beats on
+        cluster.postgresql.thaw()
+        eventually(lambda: shopper.add(OTHER, hx=True).status in (200, 409), seconds=20)
+        tab.until(lambda tab: tab.cart == [HELD, OTHER], 20)
 
 
 # --- Servers go away ------------------------------------------------------------------------
