@@ -11,6 +11,7 @@ from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
+from shop.db import execute_each
 from shop.models import Cart, Item, OpenCart, Order, OrderLine, Product, take
 from shop.models.order import new_order_number
 
@@ -201,9 +202,9 @@ def _place_order(
         "total": sum(ware.price for ware in wares),
         "currency": currency,
     }
-    connection = session.connection()
-    order_id = connection.execute(_PLACE, order).scalar_one()
-    connection.execute(_ADD_LINES, [{"order_id": order_id, **ware.as_line()} for ware in wares])
+    order_id = session.connection().execute(_PLACE, order).scalar_one()
+    lines = [{"order_id": order_id, **ware.as_line()} for ware in wares]
+    execute_each(session, _ADD_LINES, lines)
     return number
 
 

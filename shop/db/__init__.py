@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from sqlalchemy.engine import URL
 
-from shop.db.base import WRITE_WAIT, Base, CommitWatch, Database, DatabaseBusy, note, now_ms
+from shop.db.base import (
+    WRITE_WAIT,
+    Base,
+    CommitWatch,
+    Database,
+    DatabaseBusy,
+    execute_each,
+    note,
+    now_ms,
+)
 from shop.db.postgresql import PostgreSQL
 from shop.db.sqlite import SQLite
 
@@ -14,6 +23,7 @@ __all__ = [
     "CommitWatch",
     "Database",
     "DatabaseBusy",
+    "execute_each",
     "note",
     "now_ms",
     "open_database",

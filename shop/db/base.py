@@ -147,6 +147,14 @@ def work_in(connection: Connection, work: Callable[[Session], T]) -> tuple[T, fr
         return result, noted
 
 
+def execute_each(session: Session, statement: Executable, rows: list[dict[str, Any]]) -> None:
+    """Execute a statement with each of these values; there is at least one.
+
+    Nearly always it is one, for which drivers have a cheaper way.
+    """
+    session.connection().execute(statement, rows if len(rows) > 1 else rows[0])
+
+
 def note(session: Session, name: str) -> None:
     """Note that what has this name is changed by the transaction: announced once committed."""
     session.info.setdefault(_NOTED, set()).add(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Executable,
     ForeignKey,
     bindparam,
     delete,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from shop.changes import cart_name
-from shop.db import Base, note, now_ms
+from shop.db import Base, execute_each, note, now_ms
 from shop.models.cart import Cart, cart_ref
 from shop.models.catalog import Item, Product
 
@@ -82,16 +83,17 @@ class OpenCart:
             above: a version that this transaction gave to something that was in the cart.
         """
         self.version = max(self.version, now_ms(), self._newest, above) + 1
-        gone, come = self.before.item_ids - after.item_ids, after.item_ids - self.before.item_ids
-        connection = self._session.connection()
-        for statement, item_ids in ((_TAKE_OUT, gone), (_PUT_IN, come)):
-            if item_ids:
-                rows = [{"of_cart": self.id, "item": item_id} for item_id in sorted(item_ids)]
-                connection.execute(statement, rows)
+        self._keep_items(self.before.item_ids - after.item_ids, _TAKE_OUT)
+        self._keep_items(after.item_ids - self.before.item_ids, _PUT_IN)
         values = {"of_cart": self.id, "now": self.version, "made": self.purchases}
-        connection.execute(_KEEP, values)
+        self._session.connection().execute(_KEEP, values)
         self.before = after
         note(self._session, cart_name(self.id))
+
+    def _keep_items(self, item_ids: frozenset[int], statement: Executable) -> None:
+        rows = [{"of_cart": self.id, "item": item_id} for item_id in sorted(item_ids)]
+        if rows:
+            execute_each(self._session, statement, rows)
 
     def merge(self, stray_id: str) -> None:
         """Take over what another cart of the same visitor holds; it leads here from then on."""
