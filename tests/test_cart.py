@@ -162,7 +162,6 @@ def test_nonsense_is_an_empty_cart(text: str) -> None:
         {"cart": cart_ref(MINE), "skus": 7},
         {"cart": [], "skus": SKUS},
     ],
-    ids=str,
 )
 def test_an_export_of_another_shape_is_an_empty_cart(contents: object) -> None:
     assert restored(str(signer().dumps(contents))) == []
