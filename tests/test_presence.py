@@ -440,7 +440,8 @@ class Terminal:
         if pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("4H", lines, 80, 0, 0))
             words = [sys.executable, "-m", "flask", "--app", str(ROOT / "shop"), *command]
-            settings = {"FLASK_SKIP_DOTENV": "1", "TERM": "xterm", **environ}
+            sized = {"LINES": "", "COLUMNS": ""}  # the terminal's own size counts
+            settings = {"FLASK_SKIP_DOTENV": "1", "TERM": "xterm", **sized, **environ}
             os.execve(words[0], words, {**shop.environ, **settings})
         self._pid = pid
         self.text = ""
