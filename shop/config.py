@@ -74,11 +74,6 @@ class Settings:
         """What the names of this shop's keys and channels in Redis begin with: it may be shared."""
         return f"shop:{blake2b(self.secret_key.encode(), digest_size=4).hexdigest()}:"
 
-    @property
-    def shared(self) -> bool:
-        """Whether other machines may work on the same shop."""
-        return self.redis_url is not None or self.database_url.get_backend_name() != "sqlite"
-
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from `environ`, by default from `.env` below the process's environment.

@@ -55,7 +55,7 @@ def write_without_a_lock(self: sqlite.SQLite, work: Callable[[Session], Any], **
 
 if __name__ == "__main__":
     shop.checkout.take = naive_take  # type: ignore[attr-defined]
-    sqlite.SQLite.write = write_without_a_lock  # type: ignore[method-assign]
+    sqlite.SQLite.write = write_without_a_lock  # type: ignore[assignment, method-assign]
     sqlite._emit_begin = lambda connection: None
     from wsgi import main
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,8 +57,14 @@ class Database(ABC):
     #: by how many milliseconds a commit may come later than a version that it wrote
     overlap: int
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, writers: int) -> None:
+        """Take the address, and how many may write at once; more than that wait for their turn.
+
+        Who writes holds a connection and may wait on it for what others hold: those beyond wait
+        without one, so that connections are left to those who only read.
+        """
         self.url = url
+        self._writers = threading.BoundedSemaphore(writers)
         #: when this process opened the database, in milliseconds since 1970: see `Catalog`
         self.opened = now_ms()
         #: called after each commit with the names that were noted in it; see `note`
@@ -82,7 +89,6 @@ class Database(ABC):
             DatabaseBusy, DBAPIError: there is no answer.
         """
 
-    @abstractmethod
     def write(
         self,
         work: Callable[[Session], T],
@@ -108,6 +114,34 @@ class Database(ABC):
             DatabaseBusy: others held what was needed for longer than that. Nothing was changed.
             OperationalError: the database is away.
         """
+        self.check_in_place()
+        deadline = time.monotonic() + patience
+        if not self._writers.acquire(timeout=patience):
+            raise DatabaseBusy("too many writers wait")
+        try:
+            result, noted = self._write_by(deadline, work, durable)
+        finally:
+            self._writers.release()
+        self.on_commit(noted)
+        return result
+
+    @abstractmethod
+    def _write_by(
+        self, deadline: float, work: Callable[[Session], T], durable: bool
+    ) -> tuple[T, frozenset[str]]:
+        """Work in one transaction and commit, waiting for nothing beyond the deadline.
+
+        Returns:
+            What `work` returned, and the names that were noted.
+        """
+
+    def check_in_place(self) -> None:
+        """See to it that the open connections are to the database that is there now.
+
+        Raises:
+            OperationalError: there is none.
+        """
+        return
 
     def told(self, by_somebody: bool) -> None:
         """Say whether others' commits are announced to this process at present."""

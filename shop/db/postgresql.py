@@ -11,7 +11,6 @@ begun by hand, with what is to hold for it in the same round trip.
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from shop.db.base import WRITE_WAIT, Database, DatabaseBusy, work_in
+from shop.db.base import Database, DatabaseBusy, work_in
 
 #: How many connections one process keeps, and how many more it opens for a while.
 POOL, OVERFLOW = 5, 10
@@ -82,11 +81,10 @@ class PostgreSQL(Database):
     overlap = 20_000  # longer than a transaction can last
 
     def __init__(self, url: URL) -> None:
-        super().__init__(url)
+        super().__init__(url, WRITERS)
         self.engine = _engine(url)
         #: how old what is shown may be, in seconds: shorter while nobody tells of commits
         self.glance = GLANCE
-        self._writers = threading.BoundedSemaphore(WRITERS)
 
     def rows(self, question: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """Ask one question; see `Database.rows`.
@@ -113,26 +111,8 @@ class PostgreSQL(Database):
         finally:
             limit.close()
 
-    def write(
-        self,
-        work: Callable[[Session], T],
-        *,
-        durable: bool = True,
-        patience: float = WRITE_WAIT,
-    ) -> T:
-        """Work in one transaction; see `Database.write`."""
-        deadline = time.monotonic() + patience
-        if not self._writers.acquire(timeout=patience):
-            raise DatabaseBusy("too many writers wait")
-        try:
-            result, noted = self._try_to_write(work, deadline, durable)
-        finally:
-            self._writers.release()
-        self.on_commit(noted)
-        return result
-
-    def _try_to_write(
-        self, work: Callable[[Session], T], deadline: float, durable: bool
+    def _write_by(
+        self, deadline: float, work: Callable[[Session], T], durable: bool
     ) -> tuple[T, frozenset[str]]:
         tries = 0
         while True:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import random
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +23,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
-from shop.db.base import WRITE_WAIT, Database, DatabaseBusy, now_ms, work_in
+from shop.db.base import Database, DatabaseBusy, now_ms, work_in
 
 #: How long a reader waits in place, in milliseconds; nearly never needed.
 READ_WAIT = 100
@@ -43,45 +42,25 @@ class SQLite(Database):
     overlap = 0  # one writer at a time: versions are committed in the order they are made
 
     def __init__(self, url: URL, *, read_only: bool = False) -> None:
-        super().__init__(url)
+        super().__init__(url, writers=1)
         self.engine = _reading_engine(url) if read_only else _engine(url)
         self._read_only = read_only
         self._file = Path(str(url.database))
         self._inode: int | None = None
-        # One writer of this process waits for the lock and holds a connection; the others wait
-        # here, so that they leave the pool's connections to those who only read.
-        self._turn = threading.Lock()
 
     def rows(self, question: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """Ask one question; see `Database.rows`."""
         with self.engine.connect() as connection:
             return connection.execute(question, values).all()
 
-    def write(
-        self,
-        work: Callable[[Session], T],
-        *,
-        durable: bool = True,
-        patience: float = WRITE_WAIT,
-    ) -> T:
-        """Work in one transaction; see `Database.write`.
+    def _write_by(
+        self, deadline: float, work: Callable[[Session], T], durable: bool
+    ) -> tuple[T, frozenset[str]]:
+        """Work in one transaction; see `Database`.
 
         All waiting is for the write lock, before `work` starts: it is called once.
         """
-        self.check_in_place()
-        deadline = time.monotonic() + patience
-        if not self._turn.acquire(timeout=patience):
-            raise DatabaseBusy("too many writers wait")
-        try:
-            result, noted = self._write(work, deadline, "FULL" if durable else "NORMAL")
-        finally:
-            self._turn.release()
-        self.on_commit(noted)
-        return result
-
-    def _write(
-        self, work: Callable[[Session], T], deadline: float, synchronous: str
-    ) -> tuple[T, frozenset[str]]:
+        synchronous = "FULL" if durable else "NORMAL"
         with self.engine.connect().execution_options(shop_write=synchronous) as connection:
             _begin(connection, deadline)
             done = work_in(connection, work)
