@@ -100,7 +100,9 @@ def test_the_names_of_migrations_tell_which_is_the_latest() -> None:
     assert migrations._known() == steps[::-1]
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize(
+    "lock", ["requirements.txt", "requirements-dev.txt", "requirements-bench.txt"]
+)
 def test_everything_that_is_installed_is_pinned_with_hashes(lock: str) -> None:
     text = (ROOT / lock).read_text().replace("\\\n", " ")
     lines = [
@@ -111,7 +113,9 @@ def test_everything_that_is_installed_is_pinned_with_hashes(lock: str) -> None:
         assert re.match(r"[\w.\[\]-]+==[\w.]+ .*--hash=sha256:[0-9a-f]{64}", line), line[:60]
 
 
-@pytest.mark.parametrize("source", ["requirements.in", "requirements-dev.in"])
+@pytest.mark.parametrize(
+    "source", ["requirements.in", "requirements-dev.in", "requirements-bench.in"]
+)
 def test_what_the_shop_asks_for_itself_is_in_the_lock(source: str) -> None:
     lock = (ROOT / source.replace(".in", ".txt")).read_text()
     wanted = re.findall(r"^([\w-]+==\S+)", (ROOT / source).read_text(), re.M)
