@@ -164,6 +164,7 @@ def _settings(instance: str, max_streams: int) -> dict[str, str]:
         *("SHOP_DATABASE_URL", "SHOP_REDIS_URL", "SHOP_SECRET_KEY", "SHOP_HOST", "SHOP_CURRENCY"),
         *("SHOP_LOW_STOCK", "SHOP_MEDIUM_STOCK", "SHOP_SSE_PER_CART", "SHOP_HTTPS", "SHOP_NAME"),
         *("SHOP_ACTIONS_PER_CART", "SHOP_ACTIONS_PER_ADDRESS", "SHOP_LOG_LEVEL"),
+        *("SHOP_STREAMS_PER_ADDRESS",),
     )
     settings = {
         "SHOP_INSTANCE": instance,

@@ -19,7 +19,7 @@ from bench.machine import Machine, allow_files
 from bench.processes import Server, client, server
 from bench.report import json_option, write_json
 from bench.shops import PLENTY, Shop, open_shop
-from shop.streams import sse_event
+from shop.framing import sse_event
 
 #: Length of a small message as an event, in bytes: such as a chat's or a counter's.
 SMALL = 300

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,10 +10,12 @@ from itertools import count
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from shop.changes import product_name, sale_name
 from shop.db import WRITE_WAIT, Database, now_ms
 from shop.inventory import Catalog, ItemView, ProductView
 from shop.models import Cart, CartItem, CartRecord, Item, OpenCart, check_for_sale
 from shop.models.cart import cart_ref
+from shop.turns import pass_on
 
 #: How many carts are read in one query; SQLite takes 32,766 parameters at most.
 _BATCH = 500
@@ -26,10 +27,13 @@ Copy = Callable[[], Iterable[str]]
 PAGE_PATIENCE = 0.5
 
 
+#: How many looks are kept of one catalogue.
+_MOST_LOOKS = 4096
+
 _readings = count(1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CartState:
     """What the database holds of a cart; `purchases` counts those made from it."""
 
@@ -42,11 +46,6 @@ class CartState:
     merged_into: str | None = None
     #: numbers the readings of this process: of two readings the later one is true
     reading: int = field(default_factory=lambda: next(_readings), compare=False)
-
-    @cached_property
-    def ref(self) -> str:
-        """The public fingerprint."""
-        return cart_ref(self.cart_id)
 
     @classmethod
     def of(cls, cart: OpenCart) -> CartState:
@@ -86,23 +85,35 @@ class Line:
 
 
 @dataclass(frozen=True)
-class CartView:
-    """A cart as its visitor sees it, lines in the order of item ids."""
+class CartLook:
+    """What is seen of a cart, whosever it is: the same for all that hold the same.
 
-    ref: str
-    #: grows with whatever changes what the visitor sees
-    version: int
+    Lines are in the order of item ids.
+    """
+
     purchases: int
     lines: tuple[Line, ...]
+    #: the newest version of what it shows
+    version: int
 
     @classmethod
-    def of(cls, state: CartState, catalog: Catalog) -> CartView:
-        """Put together what a cart holds and what is true of that."""
-        items = [catalog.items[i] for i in sorted(state.item_ids) if i in catalog.items]
-        lines = tuple(_line(item, state, catalog) for item in items)
+    def of(cls, item_ids: frozenset[int], purchases: int, catalog: Catalog) -> CartLook:
+        """Return how carts that hold this look, made once for each catalogue."""
+        look: CartLook | None = catalog.looks.get((item_ids, purchases))
+        if look is None:
+            look = cls._made(item_ids, purchases, catalog)
+            if len(catalog.looks) >= _MOST_LOOKS:
+                catalog.looks.clear()
+            catalog.looks[item_ids, purchases] = look
+        return look
+
+    @classmethod
+    def _made(cls, item_ids: frozenset[int], purchases: int, catalog: Catalog) -> CartLook:
+        items = [catalog.items[i] for i in sorted(item_ids) if i in catalog.items]
+        lines = tuple(_line(item, item_ids, catalog) for item in items)
         # A product's version is the newest of its own and of all its sizes'.
-        version = max([state.version, catalog.opened, *(line.product.version for line in lines)])
-        return cls(state.ref, version, state.purchases, lines)
+        newest = max([catalog.opened, *(line.product.version for line in lines)])
+        return cls(purchases, lines, newest)
 
     @cached_property
     def total(self) -> int:
@@ -123,12 +134,40 @@ class CartView:
     def can_be_bought(self) -> bool:
         return bool(self.lines) and not self.closed_lines
 
+    @cached_property
+    def key(self) -> tuple[object, ...]:
+        """What the look follows from: of two with the same key nothing differs."""
+        versions = ((i.item.id, i.item.version, i.product.version) for i in self.lines)
+        return (self.purchases, *versions)
 
-def _line(item: ItemView, state: CartState, catalog: Catalog) -> Line:
+    @cached_property
+    def shown(self) -> frozenset[str]:
+        """The names of what it shows: its items, and the shoes of which it offers other sizes."""
+        items = {sale_name(line.item.id) for line in self.lines}
+        return frozenset(items | {product_name(line.product.id) for line in self.closed_lines})
+
+
+@dataclass(frozen=True, slots=True)
+class CartView:
+    """A cart as its visitor sees it."""
+
+    ref: str
+    #: grows with whatever changes what the visitor sees
+    version: int
+    look: CartLook
+
+    @classmethod
+    def of(cls, state: CartState, catalog: Catalog) -> CartView:
+        """Put together what a cart holds and what is true of that."""
+        look = CartLook.of(state.item_ids, state.purchases, catalog)
+        return cls(cart_ref(state.cart_id), max(state.version, look.version), look)
+
+
+def _line(item: ItemView, held: frozenset[int], catalog: Catalog) -> Line:
     product = catalog.product_of(item)
     if not item.sold_out or not product.released:
         return Line(item, product)
-    left = (i for i in product.items if not i.sold_out and i.id not in state.item_ids)
+    left = (i for i in product.items if not i.sold_out and i.id not in held)
     return Line(item, product, tuple(left))
 
 
@@ -148,7 +187,7 @@ class Carts:
         found: dict[str, CartState] = {}
         for start in range(0, len(wanted), _BATCH):
             if start:
-                time.sleep(0)  # reading ten thousand carts must not hold up a request
+                pass_on()  # reading ten thousand carts must not hold up a request
             found |= self._read(wanted[start : start + _BATCH])
         return {i: found.get(i) or CartState.unknown(i) for i in wanted}
 

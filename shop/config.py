@@ -55,6 +55,7 @@ class Settings:
     medium_stock: int
     sse_per_cart: int
     max_streams: int
+    streams_per_address: int
     #: whether a database that is created starts with the demo catalogue
     demo: bool
     https: bool
@@ -105,6 +106,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         medium_stock=medium,
         sse_per_cart=source.integer("SHOP_SSE_PER_CART", 4, 0, 1000),
         max_streams=source.integer("SHOP_MAX_STREAMS", 20_000, 0, 1_000_000),
+        streams_per_address=source.integer("SHOP_STREAMS_PER_ADDRESS", 15_000, 0, 1_000_000),
         demo=source.switch("SHOP_DEMO", True) and not source.text("SHOP_DATABASE_URL", ""),
         https=source.switch("SHOP_HTTPS", False),
         name=source.text("SHOP_NAME", "Noon"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from babel.numbers import format_currency, get_currency_precision
 from jinja2 import Environment
 from markupsafe import Markup
 
-from shop.carts import CartView, Line
+from shop.carts import CartLook, CartView, Line
+from shop.framing import Message, Stencil
 from shop.inventory import HIGH, LOW, MEDIUM, OUT, ProductView
 
 #: What a shopper reads of a level.
@@ -19,6 +20,8 @@ LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "selling", LOW: "few left", OUT: "sold 
 
 #: How many renderings are kept of each kind of thing.
 _KEPT = 4096
+
+Kept = TypeVar("Kept")
 
 
 @lru_cache(maxsize=1024)
@@ -28,12 +31,37 @@ def format_money(amount: int, currency: str) -> str:
     return format_currency(amount / 10**digits, currency, locale="en_US")
 
 
+#: What stands in a rendered cart where its fingerprint and its version belong: noncharacters
+#: (Unicode, section 23.7), which are in no text that means anything.
+_GAPS = {"ref": "\ufdd0", "version": "\ufdd1"}
+
+
+class CartHtml(NamedTuple):
+    """The parts of a page that show a cart."""
+
+    root: Markup
+    notices: Markup
+    bar: Markup
+    purchase: Markup
+
+
+#: The elements that those parts take the place of, in the same order.
+_CART_TARGETS = ("#cart", "#notices-cart", "#cart-bar", "#purchase-area")
+
+
+class CartStencils(NamedTuple):
+    """The same with gaps for whose cart it is, and how new; and all of it as one message."""
+
+    parts: tuple[Stencil, ...]
+    message: Stencil
+
+
 class Fragments:
     """The partials of one app, rendered and kept."""
 
     def __init__(self, jinja: Environment) -> None:
         self._jinja = jinja
-        self._kept: OrderedDict[Hashable, Markup] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
 
     def stock(self, product: ProductView) -> Markup:
         """Render the live part of a product: its price, and its sizes or "coming soon"."""
@@ -61,28 +89,38 @@ class Fragments:
             lambda: self._render("_cart_line.html", line=line),
         )
 
-    def cart(self, cart: CartView) -> Markup:
-        """Render the cart's root."""
-        return self._render("_cart.html", cart=cart, lines_html=self.lines(cart))
-
-    def lines(self, cart: CartView) -> list[Markup]:
-        """Render the lines of a cart, to be put into its root."""
-        return [self.line(line) for line in cart.lines]
-
-    def stock_message(self, product: ProductView) -> str:
-        """Render what tells a tab of a product."""
-        return _partial(f"#stock-{product.id}", self.stock(product))
-
-    def cart_message(self, cart: CartView) -> str:
-        """Render what tells a tab of its cart: everything on a page that shows a part of it."""
-        return "".join(
-            (
-                _partial("#cart", self.cart(cart)),
-                _partial("#notices-cart", self._render("_notices_cart.html", cart=cart)),
-                _partial("#cart-bar", self._render("_cart_bar.html", cart=cart)),
-                _partial("#purchase-area", self._render("_purchase.html", cart=cart)),
-            )
+    def cart(self, cart: CartView) -> CartHtml:
+        """Render a cart for a page."""
+        gaps = _gaps_of(cart)
+        return CartHtml(
+            *(Markup(part.text(gaps)) for part in self._cart_stencils(cart.look).parts)  # noqa: S704
         )
+
+    def stock_message(self, product: ProductView) -> Message:
+        """Render what tells a tab of a product."""
+        return self._once(
+            ("stock message", product.id, product.version, product.gone),
+            lambda: Message(_partial(f"#stock-{product.id}", self.stock(product))),
+        )
+
+    def cart_message(self, cart: CartView) -> Message:
+        """Render what tells a tab of its cart: everything on a page that shows a part of it."""
+        return self._cart_stencils(cart.look).message.fill(_gaps_of(cart))
+
+    def _cart_stencils(self, look: CartLook) -> CartStencils:
+        """Render all that is shown of a cart, whosever it is."""
+        return self._once(("cart", look.key), lambda: self._render_cart(look))
+
+    def _render_cart(self, look: CartLook) -> CartStencils:
+        cart = {"look": look, **_GAPS}
+        parts = CartHtml(
+            root=self._render("_cart.html", cart=cart, lines_html=map(self.line, look.lines)),
+            notices=self._render("_notices_cart.html", cart=cart),
+            bar=self._render("_cart_bar.html", cart=cart),
+            purchase=self._render("_purchase.html", cart=cart),
+        )
+        message = "".join(map(_partial, _CART_TARGETS, parts))
+        return CartStencils(tuple(Stencil(part, _GAPS) for part in parts), Stencil(message, _GAPS))
 
     def notices_message(self, notices: list[Any]) -> str:
         """Render what tells the acting tab how its action went."""
@@ -92,14 +130,18 @@ class Fragments:
         html = self._jinja.get_template(template).render(values).strip()
         return Markup(html)  # noqa: S704  (templates escape what they are given)
 
-    def _once(self, key: Hashable, render: Callable[[], Markup]) -> Markup:
-        html = self._kept.get(key)
-        if html is None:
-            html = self._kept[key] = render()
+    def _once(self, key: Hashable, render: Callable[[], Kept]) -> Kept:
+        kept: Kept | None = self._kept.get(key)
+        if kept is None:
+            kept = self._kept[key] = render()
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
-        return html
+        return kept
 
 
 def _partial(target: str, html: Markup) -> str:
     return f'<hx-partial hx-target="{target}" hx-swap="outerMorph">{html}</hx-partial>'
+
+
+def _gaps_of(cart: CartView) -> dict[str, str]:
+    return {"ref": cart.ref, "version": str(cart.version)}

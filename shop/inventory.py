@@ -106,6 +106,8 @@ class Catalog:
     #: when this process opened the database, in milliseconds since 1970: no fragment carries an
     #: older version, so that tabs believe also what a backup brought back
     opened: int = 0
+    #: what others made of this moment, for as long as it is the present one (see `shop.carts`)
+    looks: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, products: list[ProductView], opened: int) -> Catalog:
@@ -207,8 +209,10 @@ class Inventory:
         started = time.perf_counter()
         before, after = self._catalog, self._read()
         self.on_refreshed(time.perf_counter() - started)
-        self._catalog = after
         news = _compare(before, after)
+        if not news.products and self._catalog.opened == after.opened:
+            return  # counts moved within their levels: what was made of the catalogue stays good
+        self._catalog = after
         if news.products:
             for listener in self.listeners:
                 listener(news)

@@ -9,12 +9,11 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 
 from sqlalchemy.exc import DBAPIError
 
-from shop.carts import Carts, CartState, CartView
+from shop.carts import CartLook, Carts, CartState, CartView
 from shop.changes import (
     EVERYTHING,
     Changes,
@@ -27,73 +26,117 @@ from shop.changes import (
 )
 from shop.db import Database, DatabaseBusy, now_ms
 from shop.fragments import Fragments
+from shop.framing import Message
 from shop.inventory import Catalog, Inventory, ProductView, StockNews
 from shop.metrics import DATABASE, Metrics
 from shop.relay import Relay
-from shop.streams import HEARTBEAT, Hub, Message
+from shop.streams import HEARTBEAT, Hub
 
 log = logging.getLogger(__name__)
 
 #: For how long after telling the tabs further changes are gathered, in seconds.
-TICK = 0.015
-
-#: How many carts are rendered before other greenlets get their turn.
-TURN = 20
+TICK = 0.020
 
 #: How often everything that is watched is read anew, in seconds.
 SWEEP = 5.0
+
+
+class _OpenCart:
+    """A cart that tabs have open."""
+
+    __slots__ = ("look", "since", "state", "told")
+
+    def __init__(self, state: CartState) -> None:
+        self.state = state
+        #: as it was last rendered
+        self.look: CartLook | None = None
+        #: when the first of its tabs opened, in seconds since 1970
+        self.since = int(time.time())
+        #: the version that all its tabs were told of together, or have seen since
+        self.told = 0
 
 
 class OpenCarts:
     """The carts that tabs have open: as last read, and which of them show which item."""
 
     def __init__(self) -> None:
-        self.states: dict[str, CartState] = {}
+        self._carts: dict[str, _OpenCart] = {}
         self._showing: defaultdict[str, set[str]] = defaultdict(set)
-        self._shown: dict[str, set[str]] = {}
-        self._since: dict[str, int] = {}
 
-    def keep(self, state: CartState, view: CartView) -> None:
-        """Remember a cart as read, and what it shows: its items, and what it offers instead.
+    def keep(self, state: CartState) -> None:
+        """Remember a cart as it was read. An earlier reading than the one known changes nothing."""
+        cart = self._carts.get(state.cart_id)
+        if cart is None:
+            self._carts[state.cart_id] = _OpenCart(state)
+        elif cart.state.reading <= state.reading:
+            cart.state = state
 
-        An earlier reading of a cart than the one remembered changes nothing.
+    def view(self, cart_id: str, catalog: Catalog) -> CartView | None:
+        """Put together how a cart is seen, and remember what it shows; None: nobody has it open."""
+        cart = self._carts.get(cart_id)
+        if cart is None:
+            return None
+        view = CartView.of(cart.state, catalog)
+        self._show(cart_id, cart, view.look)
+        return view
+
+    def tell(self, cart_id: str, version: int) -> None:
+        """Note that all tabs of a cart are told this version."""
+        self._carts[cart_id].told = version
+
+    def is_told(self, cart_id: str, version: int) -> bool:
+        """Tell whether all tabs of a cart were told this version, and nothing newer."""
+        return self._carts[cart_id].told == version
+
+    def state(self, cart_id: str) -> CartState | None:
+        """Return a cart as it was last read."""
+        cart = self._carts.get(cart_id)
+        return cart.state if cart is not None else None
+
+    def states(self) -> dict[str, CartState]:
+        """Return all carts, as they were last read."""
+        return {cart_id: cart.state for cart_id, cart in self._carts.items()}
+
+    def lead(self, cart_id: str, to: CartState) -> None:
+        """Note that a cart was merged into another: its tabs know nothing of that one yet.
+
+        It counts as open since the earlier of both.
         """
-        known = self.states.get(state.cart_id)
-        if known is not None and known.reading > state.reading:
-            return
-        self._drop(state.cart_id)
-        self.states[state.cart_id] = state
-        self._since.setdefault(state.cart_id, int(time.time()))
-        shown = {sale_name(item_id) for item_id in state.item_ids}
-        shown |= {product_name(line.product.id) for line in view.closed_lines}
-        self._shown[state.cart_id] = shown
-        for name in shown:
-            self._showing[name].add(state.cart_id)
-
-    def lead(self, cart_id: str, to: str) -> None:
-        """Count a cart that another one was merged into as open since the earlier of both."""
-        since = self._since.get(cart_id)
-        if since is not None:
-            self._since[to] = min(since, self._since.get(to, since))
+        self.keep(to)
+        leading = self._carts[to.cart_id]
+        leading.told = 0
+        if cart_id in self._carts:
+            leading.since = min(leading.since, self._carts[cart_id].since)
 
     def since(self, cart_id: str) -> int | None:
         """Return when the first of a cart's tabs opened, in seconds since 1970."""
-        return self._since.get(cart_id)
+        cart = self._carts.get(cart_id)
+        return cart.since if cart is not None else None
 
     def forget(self, cart_id: str) -> None:
-        self._since.pop(cart_id, None)
-        self._drop(cart_id)
+        cart = self._carts.pop(cart_id, None)
+        if cart is not None and cart.look is not None:
+            for name in cart.look.shown:
+                self._hide(cart_id, name)
 
     def showing(self, name: str) -> set[str]:
         """Return the ids of the carts that show what has this name."""
         return self._showing.get(name, set())
 
-    def _drop(self, cart_id: str) -> None:
-        self.states.pop(cart_id, None)
-        for name in self._shown.pop(cart_id, ()):
-            self._showing[name].discard(cart_id)
-            if not self._showing[name]:
-                del self._showing[name]
+    def _show(self, cart_id: str, cart: _OpenCart, look: CartLook) -> None:
+        before = cart.look.shown if cart.look is not None else frozenset()
+        cart.look = look
+        if look.shown is before:
+            return
+        for name in look.shown - before:
+            self._showing[name].add(cart_id)
+        for name in before - look.shown:
+            self._hide(cart_id, name)
+
+    def _hide(self, cart_id: str, name: str) -> None:
+        self._showing[name].discard(cart_id)
+        if not self._showing[name]:
+            del self._showing[name]
 
 
 class Live:
@@ -167,30 +210,22 @@ class Live:
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def present_state(self, topics: Iterable[str]) -> str:
-        """Render all that is true now of the topics that a tab watches."""
-        self.start()
-        self._inventory.current()
-        parts = []
-        for topic in topics:
-            cart_id = cart_id_of(topic)
-            if cart_id is not None:
-                parts.append(self._present_cart(cart_id))
-            product_id = product_id_of(topic)
-            if product_id is not None:
-                parts.append(self._stock_message(product_id, self._inventory.last_known))
-        return "".join(parts)
+        """Render all that is true now of the topics that a tab watches.
 
-    def _present_cart(self, cart_id: str) -> str:
-        state = self._carts.state(cart_id)
-        # Of the catalogue as it is by now: what changed while the cart was read, nobody tells it.
-        view = CartView.of(state, self._inventory.last_known)
-        if self._hub.is_watched(cart_name(cart_id)):  # its tab may have left in the meantime
-            self._open.keep(state, view)
-        return self._fragments.cart_message(view)
+        Nothing waits after the last of it was read: what is written at once is of this moment.
+        """
+        self.start()
+        for cart_id in filter(None, map(cart_id_of, topics)):
+            state = self._carts.state(cart_id)
+            if self._hub.is_watched(cart_name(cart_id)):  # its tab may have left in the meantime
+                self._open.keep(state)
+        self._inventory.current()
+        messages = map(self._message, topics)
+        return "".join(message.text for message in messages if message is not None)
 
     def last_known(self, cart_id: str) -> CartState | None:
         """Return a cart as it was last read for the tabs that have it open here."""
-        return self._open.states.get(cart_id)
+        return self._open.state(cart_id)
 
     def run(self) -> None:
         """Tell tabs of changes, for ever.
@@ -256,13 +291,13 @@ class Live:
         if self._hub and self._commits.happened():
             for cart_id, version in self._carts.changed_since(self._newest_cart):
                 self._newest_cart = max(self._newest_cart, version)
-                known = self._open.states.get(cart_id)
+                known = self._open.state(cart_id)
                 if known is not None and known.version != version:
                     self._heard.add(cart_name(cart_id))
 
     def _sweep(self) -> None:
         self._inventory.refresh()
-        known = dict(self._open.states)
+        known = self._open.states()
         for cart_id, state in self._carts.states(known).items():
             was = known[cart_id]
             if (state.known, state.item_ids) != (was.known, was.item_ids):
@@ -288,59 +323,72 @@ class Live:
 
     def _tell_of(self, heard: set[str], heard_at: float) -> None:
         cart_ids = self._read_carts(heard)
-        cart_ids |= {cart_id for name in heard for cart_id in self._open.showing(name)}
-        for name in heard:
-            product_id = product_id_of(name)
-            if product_id is not None:
-                catalog = self._inventory.last_known
-                self._tell_one(name, partial(self._stock_message, product_id, catalog), heard_at)
-        for count, cart_id in enumerate(cart_ids, 1):
-            self._tell_one(cart_name(cart_id), partial(self._cart_message, cart_id), heard_at)
-            if count % TURN == 0:
-                time.sleep(0)  # rendering ten thousand carts must not hold up a request
+        cart_ids.update(*(self._open.showing(name) for name in heard))
+        products = [name for name in heard if product_id_of(name) is not None]
+        told_before = self._hub.tally.deliveries
+        self._hub.tell([*map(cart_name, cart_ids), *products], self._news)
+        if self._hub.tally.deliveries > told_before:
+            self._metrics.lag.observe(time.monotonic() - heard_at)
 
-    def _tell_one(self, topic: str, message: Callable[[], str], heard_at: float) -> None:
-        """Send a topic's tabs what is true of it. What fails for one is no harm to others.
-
-        Args:
-            heard_at: when it was heard that something changed, by the monotonic clock.
-        """
-        if not self._hub.is_watched(topic):
-            return
+    def _news(self, topic: str) -> Message | None:
+        """Render a topic's message for all its tabs. What fails for one is no harm to others."""
         try:
-            text = message()
-            if text:
-                self._hub.send(topic, Message(text))
-                self._metrics.lag.observe(time.monotonic() - heard_at)
+            return self._message(topic, to_all=True)
         except Exception:
             log.exception("the tabs that watch %s could not be told", topic.partition(":")[0])
+            return None
 
-    def _stock_message(self, product_id: int, catalog: Catalog) -> str:
-        product = catalog.by_id.get(product_id) or ProductView.gone_now(product_id)
-        return self._fragments.stock_message(product)
-
-    def _cart_message(self, cart_id: str) -> str:
-        state = self._open.states.get(cart_id)
-        if state is None:  # everybody has just left
-            return ""
-        view = CartView.of(state, self._inventory.last_known)
-        self._open.keep(state, view)
+    def _message(self, topic: str, *, to_all: bool = False) -> Message | None:
+        """Render what is true of a topic, as it was last read; None: nobody watches it now."""
+        cart_id = cart_id_of(topic)
+        if cart_id is None:
+            return self._stock_message(topic)
+        view = self._open.view(cart_id, self._inventory.last_known)
+        if view is None:
+            return None
+        if to_all:
+            self._open.tell(cart_id, view.version)
         return self._fragments.cart_message(view)
 
+    def _stock_message(self, topic: str) -> Message | None:
+        product_id = product_id_of(topic)
+        if product_id is None:
+            return None
+        product = self._inventory.last_known.by_id.get(product_id)
+        return self._fragments.stock_message(product or ProductView.gone_now(product_id))
+
     def _read_carts(self, heard: set[str]) -> set[str]:
-        """Read the carts that changed, of those that tabs have open, and return their ids."""
+        """Read the carts that changed, of those that tabs have open.
+
+        Returns:
+            The ids of those whose tabs don't show that yet.
+        """
         changed = {i for i in map(cart_id_of, heard) if i and self._hub.is_watched(cart_name(i))}
-        leading: set[str] = set()
-        for cart_id, state in self._carts.states(changed).items():
-            if state.merged_into is not None:
-                # The visitor's other cart: its tabs carry this one from now on.
-                self._open.lead(cart_id, to=state.merged_into)
-                self._hub.move(cart_name(cart_id), to=cart_name(state.merged_into))
-                state = self._carts.state(state.merged_into)
-            if self._hub.is_watched(cart_name(state.cart_id)):
-                self._open.keep(state, CartView.of(state, self._inventory.last_known))
-                leading.add(state.cart_id)
-        return leading
+        read = {self._lead(state) for state in self._carts.states(changed).values()}
+        return {cart_id for cart_id in read if cart_id is not None and self._is_new(cart_id)}
+
+    def _lead(self, state: CartState) -> str | None:
+        """Keep a cart as it was read, or the one it was merged into, which its tabs carry from now.
+
+        Returns:
+            The id of the one that is kept; None: nobody watches it any more.
+        """
+        topic = cart_name(state.cart_id)
+        if state.merged_into is not None:
+            leading = self._carts.state(state.merged_into)
+            if self._hub.is_watched(topic):
+                self._open.lead(state.cart_id, to=leading)
+                self._hub.move(topic, to=cart_name(leading.cart_id))
+            return self._lead(leading)
+        if not self._hub.is_watched(topic):
+            return None
+        self._open.keep(state)
+        return state.cart_id
+
+    def _is_new(self, cart_id: str) -> bool:
+        """Tell whether a cart's tabs don't show yet what is known of it by now."""
+        view = self._open.view(cart_id, self._inventory.last_known)
+        return view is not None and not self._open.is_told(cart_id, view.version)
 
     def _deserted(self, topic: str) -> None:
         cart_id = cart_id_of(topic)

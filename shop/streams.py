@@ -1,18 +1,20 @@
 """The hub of open tabs: who watches what, and writing to them.
 
-It knows topics, messages and connections, and nothing of a shop. A message is a piece of text,
-encoded once however many tabs it goes to. A tab that can't keep up gets only the newest message
-of each topic, and one that reads nothing for too long is dropped; nobody else waits for it.
+It knows topics, messages and connections, and nothing of a shop. A tab that can't keep up gets
+only the newest message of each topic, and one that reads nothing for too long is dropped; nobody
+else waits for it.
 
 Under gevent everything here runs in one thread: whatever doesn't wait is atomic.
 """
 
 from __future__ import annotations
 
+import _socket
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from sys import intern
@@ -20,14 +22,21 @@ from typing import Any, Protocol
 
 from gevent import get_hub
 
+from shop.framing import HEARTBEAT_COMMENT, Joined, Message
+from shop.turns import Turns
+
 #: A tab hears something at least this often, in seconds, so that proxies keep its stream open.
 HEARTBEAT = 4.0
 
 #: How long a tab may leave written bytes unread, in seconds, before it is dropped.
 STALLED = 30.0
 
-#: How many tabs are written to before other greenlets get their turn.
-SLICE = 250
+#: How many bytes of messages may wait for a tab to read, before it is dropped. What it is
+#: told first comes on top: that is as long as its page.
+MOST_PENDING = 256 * 1024
+
+#: How many bytes the kernel may hold of what a tab hasn't read yet; the kernel takes it twice.
+SEND_BUFFER = 64 * 1024
 
 #: The page of a tab of which nobody said what it shows.
 UNKNOWN_PAGE = "-"
@@ -38,49 +47,23 @@ LEAST_PACE = 20.0
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 
 
-class Message:
-    """A text for tabs, and its encodings, made when first asked for."""
+class Bundle:
+    """What a tab is told at once: the newest messages of some of its topics."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    @cached_property
-    def sse(self) -> bytes:
-        return sse_event(self.text)
+    def __init__(self, messages: Mapping[str, Message]) -> None:
+        #: by topic, in the order in which they are told
+        self.messages = messages
 
     @cached_property
-    def websocket(self) -> bytes:
-        return websocket_text_frame(self.text)
+    def message(self) -> Message:
+        """All of them as one."""
+        if len(self.messages) == 1:
+            return next(iter(self.messages.values()))
+        return Joined(self.messages.values())
 
 
-def sse_event(text: str, event: str | None = None) -> bytes:
-    """Encode a text as one server-sent event.
-
-    A reader takes CR, LF and CRLF alike for the end of a line, so each starts a new `data:`
-    line. See https://html.spec.whatwg.org/multipage/server-sent-events.html
-    """
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    head = f"event: {event}\n" if event else ""
-    return (head + "".join(f"data: {line}\n" for line in lines) + "\n").encode()
-
-
-def websocket_text_frame(text: str) -> bytes:
-    """Encode a text as one unmasked, final WebSocket frame (RFC 6455, section 5.2)."""
-    payload = text.encode()
-    size = len(payload)
-    if size < 126:
-        head = bytes((0x81, size))
-    elif size < 1 << 16:
-        head = bytes((0x81, 126)) + size.to_bytes(2, "big")
-    else:
-        head = bytes((0x81, 127)) + size.to_bytes(8, "big")
-    return head + payload
-
-
-HEARTBEAT_COMMENT = b":\n\n"
-
-#: An empty ping: browsers answer it, and a connection whose peer is gone fails by it.
-WEBSOCKET_PING = b"\x89\x00"
+#: Makes the present message of a topic; None: there is nothing to tell.
+Render = Callable[[str], Message | None]
 
 
 class Tab(Protocol):
@@ -89,11 +72,13 @@ class Tab(Protocol):
     topics: tuple[str, ...]
     #: what it shows, in the words of whoever opened it
     page: str
+    #: where it comes from, in the words of whoever opened it; nothing if that doesn't matter
+    source: str
     #: whether it is one of the few event streams a browser can hold
     is_event_stream: bool
 
-    def send(self, topic: str, message: Message) -> None:
-        """Write a message, or keep it for when there is room; never wait, never raise."""
+    def send(self, bundle: Bundle) -> None:
+        """Write what is told, or keep it for when there is room; never wait, never raise."""
 
     def beat(self) -> None:
         """Write something that says nothing, and notice a tab that is not there any more."""
@@ -127,6 +112,7 @@ class Hub:
     def __init__(self) -> None:
         self._watchers: dict[str, dict[Tab, None]] = {}
         self._tabs: dict[Tab, None] = {}
+        self._sources: Counter[str] = Counter()
         self.tally = Tally()
         #: called with a topic that nobody watches any more
         self.on_deserted: Callable[[str], None] = lambda topic: None
@@ -151,10 +137,16 @@ class Hub:
         """Return what each tab that watches a topic shows."""
         return [tab.page for tab in list(self._watchers.get(topic, ()))]
 
+    def tabs_from(self, source: str) -> int:
+        """Count the tabs that come from somewhere."""
+        return self._sources.get(source, 0)
+
     def join(self, tab: Tab) -> None:
         """Take in a tab; from now on it gets what is sent to its topics."""
         self._tabs[tab] = None
         self.tally.count_open(tab, 1)
+        if tab.source:
+            self._sources[tab.source] += 1
         for topic in tab.topics:
             self._watch(tab, topic)
 
@@ -163,17 +155,30 @@ class Hub:
         if self._tabs.pop(tab, self) is self:
             return
         self.tally.count_open(tab, -1)
+        self._forget_source(tab.source)
         for topic in tab.topics:
             self._unwatch(tab, topic)
 
     def send(self, topic: str, message: Message) -> None:
         """Send a message to every tab that watches a topic."""
-        told = 0
-        for tab in self._in_slices(self._watchers.get(topic, ())):
-            if topic in tab.topics:
-                tab.send(topic, message)
-                told += 1
-        self.tally.deliveries += told
+        self.tell((topic,), lambda _: message)
+
+    def tell(self, topics: Iterable[str], render: Render) -> None:
+        """Send every tab that watches some of these topics what is new of them, all at once.
+
+        Args:
+            render: makes the message of a topic, when it is to be written. It is asked again for
+                the same one when others had their turn meanwhile: what it said then may be old.
+        """
+        turns, news = Turns(), _News(topics, render)
+        for topic in news.topics:
+            for tab in list(self._watchers.get(topic, ())):
+                bundle = news.for_tab(tab, topic)
+                if bundle is not None and tab in self._tabs:
+                    tab.send(bundle)
+                    self.tally.deliveries += 1
+                if turns.pass_on():
+                    news.forget()
 
     def move(self, topic: str, to: str) -> None:
         """Have all that watch one topic watch another one in its place."""
@@ -184,8 +189,10 @@ class Hub:
 
     def beat(self) -> None:
         """Send every tab its heartbeat."""
-        for tab in self._in_slices(self._tabs):
+        turns = Turns()
+        for tab in list(self._tabs):
             tab.beat()
+            turns.pass_on()
 
     def close(self, over: float = 0.0) -> None:
         """Let all tabs go, one after another, so that they don't all come back in one moment.
@@ -194,12 +201,13 @@ class Hub:
             over: for how many seconds at the most. A few tabs are gone sooner.
         """
         pace = max(LEAST_PACE, len(self) / over) if over else math.inf
-        started = time.monotonic()
+        turns, started = Turns(), time.monotonic()
         for count, tab in enumerate(list(self._tabs), 1):
             tab.close()
             ahead = count / pace - (time.monotonic() - started)
-            if ahead > 0.02 or count % SLICE == 0:
-                time.sleep(max(ahead, 0))  # yields under gevent
+            if ahead > 0.02:
+                time.sleep(ahead)
+            turns.pass_on()
         for tab in list(self._tabs):  # who came in the meantime
             tab.close()
 
@@ -219,12 +227,45 @@ class Hub:
         if not watchers and self._watchers.pop(topic, None) is not None:
             self.on_deserted(topic)
 
-    def _in_slices(self, tabs: Iterable[Tab]) -> Iterator[Tab]:
-        for count, tab in enumerate(list(tabs), 1):
-            if tab in self._tabs:
-                yield tab
-            if count % SLICE == 0:
-                time.sleep(0)  # yields under gevent
+    def _forget_source(self, source: str) -> None:
+        if self._sources[source] > 1:
+            self._sources[source] -= 1
+        else:
+            del self._sources[source]
+
+
+class _News:
+    """Some topics and what there is to tell of them, as bundles for tabs."""
+
+    def __init__(self, topics: Iterable[str], render: Render) -> None:
+        self.topics = dict.fromkeys(topics)
+        self._render = render
+        self._messages: dict[str, Message | None] = {}
+        self._bundles: dict[tuple[str, ...], Bundle | None] = {}
+
+    def for_tab(self, tab: Tab, topic: str) -> Bundle | None:
+        """Return what a tab is to be told, when it is the turn of the first of its topics."""
+        topics = tuple([name for name in tab.topics if name in self.topics])
+        if not topics or topics[0] != topic:
+            return None
+        if topics not in self._bundles:
+            self._bundles[topics] = self._bundle(topics)
+        return self._bundles[topics]
+
+    def forget(self) -> None:
+        """Forget what was made."""
+        self._messages.clear()
+        self._bundles.clear()
+
+    def _bundle(self, topics: tuple[str, ...]) -> Bundle | None:
+        messages = {topic: self._message(topic) for topic in topics}
+        there = {topic: message for topic, message in messages.items() if message is not None}
+        return Bundle(there) if there else None
+
+    def _message(self, topic: str) -> Message | None:
+        if topic not in self._messages:
+            self._messages[topic] = self._render(topic)
+        return self._messages[topic]
 
 
 class SocketTab:
@@ -232,21 +273,28 @@ class SocketTab:
 
     __slots__ = (
         *("__weakref__", "_backlog", "_descriptor", "_hub", "_newer", "_reader", "_stalled_at"),
-        *("_writer", "page", "topics"),
+        *("_writer", "page", "source", "topics"),
     )
     is_event_stream = True
 
     def __init__(
-        self, hub: Hub, descriptor: int, topics: tuple[str, ...], page: str = UNKNOWN_PAGE
+        self,
+        hub: Hub,
+        descriptor: int,
+        topics: tuple[str, ...],
+        page: str = UNKNOWN_PAGE,
+        source: str = "",
     ) -> None:
         """Join the hub with a non-blocking descriptor, which the tab closes in the end.
 
         What is sent before `open` is called waits for it.
         """
+        _limit_send_buffer(descriptor)
         self._hub = hub
         self._descriptor = descriptor
         self.topics = topics
         self.page = intern(page)  # ten thousand tabs of a page share the one text
+        self.source = source
         self._backlog: memoryview | None = memoryview(b"")
         self._newer: dict[str, bytes] | None = None
         self._writer: Any = None
@@ -256,27 +304,27 @@ class SocketTab:
         hub.join(self)
 
     def open(self, head: bytes) -> None:
-        """Write what a stream begins with, then whatever came in the meantime."""
-        self._backlog = None
+        """Write what a stream begins with, made just now: what came before it is old."""
+        self._backlog = self._newer = None
         self._write(head)
-        if self._backlog is None:
-            self._write_newer()
 
-    def send(self, topic: str, message: Message) -> None:
+    def send(self, bundle: Bundle) -> None:
         if self._backlog is None:
-            self._write(message.sse)
+            self._write(bundle.message.sse)
             return
         if self._newer is None:
             self._newer = {}
-        self._newer.pop(topic, None)  # the newest of a topic goes last, in the order of events
-        self._newer[topic] = message.sse
+        for topic, message in bundle.messages.items():
+            self._newer.pop(topic, None)  # the newest of a topic goes last, in the order of events
+            self._newer[topic] = message.sse
+        if sum(map(len, self._newer.values())) > MOST_PENDING:
+            self._drop()
 
     def beat(self) -> None:
         if self._backlog is None:
             self._write(HEARTBEAT_COMMENT)
         elif self._stalled_at and time.monotonic() - self._stalled_at > STALLED:
-            self._hub.tally.slow_dropped += 1
-            self.close()
+            self._drop()
 
     def close(self) -> None:
         if self._descriptor < 0:
@@ -290,6 +338,10 @@ class SocketTab:
         self._backlog = memoryview(b"")
         self._newer = None
         self._hub.leave(self)
+
+    def _drop(self) -> None:
+        self._hub.tally.slow_dropped += 1
+        self.close()
 
     def _write(self, data: bytes | memoryview) -> None:
         if self._descriptor < 0:
@@ -325,7 +377,7 @@ class SocketTab:
             self._write(b"".join(newer.values()))
 
     def _on_readable(self) -> None:
-        # A stream's reader says nothing more: what can be read is its leaving.
+        """Notice that the tab has left; it has nothing else to say."""
         try:
             if os.read(self._descriptor, 4096):
                 return
@@ -334,6 +386,13 @@ class SocketTab:
         except OSError:
             pass
         self.close()
+
+
+def _limit_send_buffer(descriptor: int) -> None:
+    """Have the kernel not hold megabytes for a tab that reads nothing."""
+    connection = _socket.socket(fileno=descriptor)
+    connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, SEND_BUFFER)
+    connection.detach()
 
 
 class QueueTab:
@@ -347,24 +406,45 @@ class QueueTab:
         *,
         is_event_stream: bool,
         page: str = UNKNOWN_PAGE,
+        source: str = "",
+        cut: Callable[[], None] = lambda: None,
     ) -> None:
-        """Join the hub; `wake` is an event (`set`, `wait`, `clear`) the greenlet waits for."""
+        """Join the hub.
+
+        Args:
+            wake: an event (`set`, `wait`, `clear`) that the greenlet waits for.
+            cut: makes a write fail that waits for the tab to read.
+        """
         self._hub = hub
         self.topics = topics
         self.page = intern(page)
+        self.source = source
         self.is_event_stream = is_event_stream
         self._wake = wake
+        self._cut = cut
         self._waiting: dict[str, Message] = {}
+        #: when what is being written was taken, by the monotonic clock
+        self._taken_at: float | None = None
         self.closed = False
         hub.join(self)
 
-    def send(self, topic: str, message: Message) -> None:
-        self._waiting.pop(topic, None)
-        self._waiting[topic] = message
+    def open(self) -> None:
+        """Forget what came until now: what the tab is told first was made just now."""
+        self._waiting.clear()
+        self._taken_at = time.monotonic()
+
+    def send(self, bundle: Bundle) -> None:
+        for topic, message in bundle.messages.items():
+            self._waiting.pop(topic, None)
+            self._waiting[topic] = message
+        if self._taken_at is not None and self._pending() > MOST_PENDING:
+            self._drop()
         self._wake.set()
 
     def beat(self) -> None:
-        """Nothing: its greenlet keeps its own time."""
+        """Drop a tab that doesn't read; else nothing: its greenlet keeps its own time."""
+        if self._taken_at is not None and time.monotonic() - self._taken_at > STALLED:
+            self._drop()
 
     def close(self) -> None:
         self.closed = True
@@ -373,7 +453,17 @@ class QueueTab:
 
     def take(self, timeout: float) -> list[Message]:
         """Wait for messages, at most `timeout` seconds, and return them, newest of each topic."""
+        self._taken_at = None
         self._wake.wait(timeout)
         self._wake.clear()
+        self._taken_at = time.monotonic()
         waiting, self._waiting = self._waiting, {}
         return list(waiting.values())
+
+    def _pending(self) -> int:
+        return sum(len(message.text) for message in self._waiting.values())
+
+    def _drop(self) -> None:
+        self._hub.tally.slow_dropped += 1
+        self.close()
+        self._cut()

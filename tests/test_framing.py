@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shop.streams import HEARTBEAT_COMMENT, sse_event, websocket_text_frame
+from shop.framing import HEARTBEAT_COMMENT, sse_event, websocket_text_frame
 from tests.shopper import Event, EventReader
 
 #: Texts in which every kind of line end is likely.

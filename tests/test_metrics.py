@@ -19,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from machines.postgresql import PostgreSQL
 from machines.redis import Redis
 from shop import streams
-from shop.streams import Hub, Message, QueueTab
+from shop.framing import Message
+from shop.streams import Hub, QueueTab
 from shop.web.health import PATIENCE, Check
 from tests.running import ROOT, RunningShop, eventually
 from tests.shopper import Shopper, SocketTab, Tab

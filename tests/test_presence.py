@@ -26,7 +26,7 @@ import pytest
 from click.testing import Result
 
 from shop import create_app
-from shop.carts import CartState, CartView
+from shop.carts import CartState
 from shop.changes import cart_name
 from shop.commands import drawing
 from shop.config import load_settings
@@ -154,10 +154,10 @@ def _seconds(text: str) -> float:
 def test_a_cart_that_others_were_merged_into_is_open_since_the_earliest_of_them() -> None:
     opened = OpenCarts()
     for cart_id in ("stray", "leading"):
-        opened.keep(CartState(cart_id, 1), CartView(cart_id, 1, 0, ()))
-    opened._since["stray"] -= 60
+        opened.keep(CartState(cart_id, 1))
+    opened._carts["stray"].since -= 60
     since = opened.since("stray")
-    opened.lead("stray", to="leading")
+    opened.lead("stray", to=CartState("leading", 2))
     opened.forget("stray")
     assert opened.since("leading") == since
     assert opened.since("stray") is None
@@ -659,13 +659,13 @@ def test_what_was_restocked_is_no_sale() -> None:
 def test_telling_of_ten_thousand_carts_holds_nobody_up(released: Path, tmp_path: Path) -> None:
     database = open_database(load_settings({"SHOP_INSTANCE": str(released)}).database_url)
     inventory = Inventory(database, Levels(150, 500))
-    catalog = inventory.current()
+    inventory.current()
     hub, opened = Hub(), OpenCarts()
     for _ in range(10_000):
         cart_id = new_cart_id()
         QueueTab(hub, (cart_name(cart_id),), None, is_event_stream=True, page="/")
         state = CartState(cart_id, 1, item_ids=frozenset({1, 2, 15}))
-        opened.keep(state, CartView.of(state, catalog))
+        opened.keep(state)
     presence = Presence(tmp_path, OpenHere(hub, opened, inventory))
     for question in ("carts", "counts"):
         turns, answer, began = [], b"", time.thread_time()

@@ -18,6 +18,7 @@ import websocket
 
 from shop import create_app
 from shop.demo import prepare_database
+from shop.framing import Message
 from shop.inventory import ProductView
 from shop.parts import Parts
 from shop.streams import QueueTab
@@ -605,10 +606,10 @@ def test_what_can_not_be_rendered_keeps_nobody_else_from_hearing(tmp_path: Path)
     parts: Parts = app.extensions["shop"]
     prepare_database(parts.database, parts.settings)
 
-    def broken(product: ProductView) -> str:
+    def broken(product: ProductView) -> Message:
         if product.id == 1:
             raise ValueError("no such template")
-        return f"product {product.id}"
+        return Message(f"product {product.id}")
 
     parts.fragments.stock_message = broken  # type: ignore[method-assign]
     tab = QueueTab(parts.hub, ("product:1", "product:2"), threading.Event(), is_event_stream=True)

@@ -10,8 +10,9 @@ from typing import Any  # noqa: E402
 from flask import Flask, Response, request  # noqa: E402
 
 from bench.servers import serve  # noqa: E402
+from shop.framing import Message  # noqa: E402
 from shop.server import Server  # noqa: E402
-from shop.streams import Hub, Message, SocketTab  # noqa: E402
+from shop.streams import Hub, SocketTab  # noqa: E402
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"

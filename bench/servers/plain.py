@@ -14,7 +14,7 @@ from flask import Flask, Response, request  # noqa: E402
 from gevent.queue import Queue  # noqa: E402
 
 from bench.servers import serve  # noqa: E402
-from shop.streams import sse_event  # noqa: E402
+from shop.framing import sse_event  # noqa: E402
 
 HEADERS = {
     "Content-Type": "text/event-stream",

@@ -19,6 +19,7 @@ from shop.inventory import Inventory
 from shop.live import OpenCarts
 from shop.models.cart import cart_ref
 from shop.streams import Hub
+from shop.turns import pass_on
 
 #: How many carts are told of before other greenlets get their turn: about 1 ms of work.
 TURN = 100
@@ -50,21 +51,17 @@ class OpenHere:
         cart_ids = [i for i in map(cart_id_of, self._hub.topics()) if i is not None]
         for some in _batches(cart_ids):
             if brief:
-                yield json.dumps([self._ref(cart_id)[:SHORT] for cart_id in some])
+                yield json.dumps([cart_ref(cart_id)[:SHORT] for cart_id in some])
             else:
                 yield json.dumps([self._cart(cart_id) for cart_id in some])
-            time.sleep(0)
-
-    def _ref(self, cart_id: str) -> str:
-        state = self._open.states.get(cart_id)
-        return cart_ref(cart_id) if state is None else state.ref
+            pass_on()
 
     def _cart(self, cart_id: str) -> dict[str, object]:
-        state = self._open.states.get(cart_id)
+        state = self._open.state(cart_id)
         items = self._inventory.last_known.items
         held = sorted(state.item_ids) if state is not None else ()
         return {
-            "ref": self._ref(cart_id),
+            "ref": cart_ref(cart_id),
             "since": self._open.since(cart_id) or int(time.time()),
             "pages": Counter(self._hub.pages(cart_name(cart_id))),
             "skus": [items[i].sku for i in held if i in items],

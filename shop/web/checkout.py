@@ -50,7 +50,7 @@ _LONGEST_DRAFT = 2400
 
 @bp.get("/checkout")
 def show() -> BaseResponse:
-    if not visitor.cart.lines:
+    if not visitor.cart.look.lines:
         return back_with(None, "/")
     return _show_form(session.get(_DRAFT, {}), {})
 

@@ -67,7 +67,7 @@ def install(app: Flask) -> None:
 def _limits(settings: Settings) -> list[Limit]:
     wanted = (
         ("cart", settings.actions_per_cart, ref_of_cookies),
-        ("address", settings.actions_per_address, _address),
+        ("address", settings.actions_per_address, address_key),
     )
     return [
         Limit(name, RateLimitItemPerSecond(most, WINDOW, namespace=name), key)
@@ -83,7 +83,7 @@ def _counting(app: Flask, settings: Settings) -> RateLimiter:
     page 30 µs and every action 95. It leaves them out of an app that it thinks it knows.
     """
     limiter = Limiter(
-        lambda: _address() or "",
+        lambda: address_key() or "",
         storage_uri=storage_uri(settings.redis_url),
         storage_options={"key_prefix": f"{settings.redis_prefix}actions"},
     )
@@ -104,8 +104,8 @@ def _check(counting: RateLimiter, limits: list[Limit], refusals: Refusals) -> No
             raise TooManyActions(max(math.ceil(end - time.time()), 1))
 
 
-def _address() -> str | None:
-    """Return what the actions of one address are counted under, unreadable as an address.
+def address_key() -> str | None:
+    """Return what is counted of one address is counted under, unreadable as an address.
 
     A home or a phone is given a whole /64 of IPv6, and may choose any address in it.
     """

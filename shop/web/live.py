@@ -19,20 +19,18 @@ from wsproto.utilities import RemoteProtocolError
 
 from shop.changes import cart_id_of, cart_name, product_name
 from shop.db import DatabaseBusy
-from shop.parts import parts
-from shop.streams import (
-    HEARTBEAT,
+from shop.framing import (
     HEARTBEAT_COMMENT,
-    UNKNOWN_PAGE,
     WEBSOCKET_PING,
-    Hub,
-    Message,
-    QueueTab,
-    SocketTab,
+    Joined,
     sse_event,
+    websocket_text_frame,
 )
+from shop.parts import parts
+from shop.streams import HEARTBEAT, UNKNOWN_PAGE, Hub, QueueTab, SocketTab
 from shop.web import requests
 from shop.web.csrf import comes_from_here
+from shop.web.limits import address_key
 from shop.web.sockets import WholeFrames
 from shop.web.visitor import cart_of_cookie
 
@@ -77,7 +75,10 @@ def can_be_asked() -> None:
 
 @bp.before_request
 def check_room() -> Response | None:
-    if len(parts.hub) < parts.settings.max_streams:
+    """Refuse what there is no place for, before anything is spent on it."""
+    hub, settings, source = parts.hub, parts.settings, _source()
+    most = settings.streams_per_address
+    if len(hub) < settings.max_streams and not (source and most and hub.tabs_from(source) >= most):
         return None
     parts.metrics.refused("no_place")
     return Response("All places are taken right now.\n", 503, {"Retry-After": "5"})
@@ -86,21 +87,30 @@ def check_room() -> Response | None:
 @bp.get("/stream")
 def stream() -> Response:
     parts.inventory.current()  # a database that is away is to be said before a stream begins
-    return EventStream(_topics(), _page())
+    return EventStream(_topics(), _page(), _source())
 
 
 @sock.route("/socket", bp=bp)
 def socket(connection: Server) -> None:
     topics = _topics()
     connection.sock = WholeFrames(connection.sock)
-    wake, page = connection.event, _page()
-    tab = QueueTab(parts.hub, topics, wake, is_event_stream=False, page=page)
+    tab = QueueTab(
+        parts.hub,
+        topics,
+        connection.event,
+        is_event_stream=False,
+        page=_page(),
+        source=_source(),
+        cut=connection.sock.cut,
+    )
     requests.tell(101)  # its end is when the tab leaves
     try:
-        connection.sock.send(Message(_present(topics)).websocket)
+        present = _present(topics)
+        tab.open()
+        connection.sock.send(websocket_text_frame(present))
         while connection.connected and not tab.closed:
-            frames = [message.websocket for message in tab.take(HEARTBEAT)]
-            connection.sock.send(b"".join(frames) or WEBSOCKET_PING)
+            news = tab.take(HEARTBEAT)
+            connection.sock.send(Joined(news).websocket if news else WEBSOCKET_PING)
             if connection.input_buffer:  # a tab has nothing to say here
                 connection.close(POLICY_VIOLATION)
         if connection.connected:
@@ -135,10 +145,11 @@ class EventStream(Response):
     elsewhere the request lives on as a generator.
     """
 
-    def __init__(self, topics: tuple[str, ...], page: str) -> None:
+    def __init__(self, topics: tuple[str, ...], page: str, source: str) -> None:
         super().__init__(headers=_HEADERS)
         self.topics = topics
         self.page = page
+        self.source = source
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -147,12 +158,15 @@ class EventStream(Response):
             self.response = []
         elif not _can_hand_over(environ):
             self.response = stream_with_context(self._generate())
-        elif (tab := _seated(self.topics, partial(_taken_over, environ, self.page))) is None:
+        elif (tab := _seated(self.topics, partial(self._join, environ))) is None:
             self.response = [_OVERFLOW]
         else:
             self._open(tab)
             return _handed_over(environ)
         return super().__call__(environ, start_response)
+
+    def _join(self, environ: dict[str, Any], hub: Hub, topics: tuple[str, ...]) -> SocketTab:
+        return SocketTab(hub, _taken_over(environ), topics, self.page, self.source)
 
     def _open(self, tab: SocketTab) -> None:
         # What fails here is beyond the app's own answers to errors.
@@ -172,16 +186,18 @@ class EventStream(Response):
         return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
 
     def _generate(self) -> Iterator[bytes]:
-        join = partial(QueueTab, wake=threading.Event(), is_event_stream=True, page=self.page)
-        tab = _seated(self.topics, join)
+        join = partial(QueueTab, wake=threading.Event(), is_event_stream=True)
+        tab = _seated(self.topics, partial(join, page=self.page, source=self.source))
         if tab is None:
             yield _OVERFLOW
             return
         try:
-            yield sse_event(_present(self.topics))
+            present = _present(self.topics)
+            tab.open()
+            yield sse_event(present)
             while not tab.closed:
-                messages = tab.take(HEARTBEAT)
-                yield b"".join(message.sse for message in messages) or HEARTBEAT_COMMENT
+                news = tab.take(HEARTBEAT)
+                yield Joined(news).sse if news else HEARTBEAT_COMMENT
         finally:
             tab.close()
 
@@ -190,12 +206,16 @@ def _can_hand_over(environ: dict[str, Any]) -> bool:
     return "shop.hand_over" in environ or "gunicorn.socket" in environ
 
 
-def _taken_over(environ: dict[str, Any], page: str, hub: Hub, topics: tuple[str, ...]) -> SocketTab:
-    """Take over the request's connection; the server closes what it has of it."""
+def _taken_over(environ: dict[str, Any]) -> int:
+    """Take over the request's connection; the server closes what it has of it.
+
+    Returns:
+        A descriptor, non-blocking as all of gevent's are.
+    """
     if "shop.hand_over" in environ:
-        return SocketTab(hub, environ["shop.hand_over"](), topics, page)
-    # Of gunicorn's gevent workers: non-blocking, as all of gevent's are.
-    return SocketTab(hub, os.dup(environ["gunicorn.socket"].fileno()), topics, page)
+        descriptor: int = environ["shop.hand_over"]()
+        return descriptor
+    return os.dup(environ["gunicorn.socket"].fileno())
 
 
 def _handed_over(environ: dict[str, Any]) -> Iterable[bytes]:
@@ -219,6 +239,10 @@ def _seated(
         return join(hub, topics)  # from now on the hub counts it
     finally:
         seats.give_back(cart)
+
+
+def _source() -> str:
+    return address_key() or ""
 
 
 def _present(topics: tuple[str, ...]) -> str:

@@ -95,8 +95,7 @@ def show_page(
     query = urlencode([("product", product.id) for product in watching])
     html = render_template(
         template,
-        cart=cart,
-        lines_html=parts.fragments.lines(cart),
+        cart_html=parts.fragments.cart(cart),
         notices=[*flashed, *notices],
         watched=f"?{query}" if query else "",
         **values,
@@ -107,7 +106,7 @@ def show_page(
 def show_cart(status: int = 200, notice: Notice | None = None) -> Response:
     """Answer HTMX with the visitor's cart, and with a notice or with those before taken away."""
     notices = parts.fragments.notices_message([notice] if notice else [])
-    return make_response(parts.fragments.cart_message(visitor.cart) + notices, status)
+    return make_response(parts.fragments.cart_message(visitor.cart).text + notices, status)
 
 
 def show_notice(status: int, notice: Notice) -> Response:
