@@ -10,6 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
 
@@ -39,6 +40,14 @@ TICK = 0.020
 
 #: How often everything that is watched is read anew, in seconds.
 SWEEP = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A cart as it was read, and the moment of `Live` before that."""
+
+    state: CartState
+    moment: int
 
 
 class _OpenCart:
@@ -164,6 +173,8 @@ class Live:
         self._newest_cart = now_ms()
         self._open = OpenCarts()
         self._heard: set[str] = set()
+        #: counts how often something was heard, or may have been
+        self.moment = 0
         #: when the first of them was, by the monotonic clock
         self._heard_at: float | None = None
         self._sweep_at = time.monotonic()
@@ -189,6 +200,7 @@ class Live:
         """Note that things changed; their tabs are told at the next tick."""
         self._heard_at = self._heard_at or time.monotonic()
         self._heard.update(names)
+        self.moment += 1
         self._wake.set()
 
     def start(self) -> None:
@@ -209,14 +221,21 @@ class Live:
         self._runner.start()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
-    def present_state(self, topics: Iterable[str]) -> str:
+    def present_state(self, topics: Iterable[str], read: Reading | None = None) -> str:
         """Render all that is true now of the topics that a tab watches.
 
         Nothing waits after the last of it was read: what is written at once is of this moment.
+
+        Args:
+            read: a cart that was read before the tab watched it. It need not be read again if
+                nothing was heard of anything since.
         """
         self.start()
         for cart_id in filter(None, map(cart_id_of, topics)):
-            state = self._carts.state(cart_id)
+            if read is not None and read.state.cart_id == cart_id and read.moment == self.moment:
+                state = read.state
+            else:
+                state = self._carts.state(cart_id)
             if self._hub.is_watched(cart_name(cart_id)):  # its tab may have left in the meantime
                 self._open.keep(state)
         self._inventory.current()
@@ -289,6 +308,7 @@ class Live:
             return
         self._inventory.current()
         if self._hub and self._commits.happened():
+            self.moment += 1
             for cart_id, version in self._carts.changed_since(self._newest_cart):
                 self._newest_cart = max(self._newest_cart, version)
                 known = self._open.state(cart_id)

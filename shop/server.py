@@ -20,11 +20,13 @@ from typing import Any
 
 import gevent
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from shop.config import MAX_BODY
 from shop.listening import Listener, refuse_newcomers
+from shop.turns import pass_on
 
 #: Ends the streams, and returns when it has.
 LetGo = Callable[[], None]
@@ -58,6 +60,10 @@ SETTLE = 0.1
 #: Seconds for which an accepted connection may still send a request when the shop closes.
 LINGER = 0.5
 
+#: How the requests begin that wait for each other, and how many of them are handled at the same
+#: time. After a restart everybody's streams come back in one moment: who buys goes before them.
+OPENS_STREAM, LANE = b"GET /stream", 8
+
 #: Bytes of a body that is too large which are still read, so that the client gets its answer
 #: and not a reset connection.
 DRAINED = 1024 * 1024
@@ -85,6 +91,19 @@ class Handler(WSGIHandler):
     def handle_one_request(self) -> Any:
         if not self._request_begins():
             return None
+        if self._opens_stream():
+            with self.server.lane:
+                answer = self._handle_request()
+                pass_on()
+            return answer
+        return self._handle_request()
+
+    def _opens_stream(self) -> bool:
+        """Tell whether a request for a stream is there, whole: nobody waits for who is slow."""
+        head = self.rfile.peek(1)
+        return head.startswith(OPENS_STREAM) and b"\r\n\r\n" in head
+
+    def _handle_request(self) -> Any:
         self._deadline = gevent.Timeout.start_new(HEAD, _TooSlow)
         try:
             return super().handle_one_request()
@@ -97,7 +116,7 @@ class Handler(WSGIHandler):
         """Wait for the first byte of a request, in the knowledge of the server."""
         idle = self.server.idle
         # The next request of a fast client is there already: others get their turn first.
-        gevent.sleep(0)
+        pass_on()
         idle.add(self.socket)
         try:
             with gevent.Timeout(IDLE, False):
@@ -251,6 +270,8 @@ class Server(WSGIServer):
         super().__init__(*args, spawn=Pool(), **kwargs)
         #: the sockets of connections that wait for their next request
         self.idle: set[Any] = set()
+        #: where those that open a stream wait for each other
+        self.lane = BoundedSemaphore(LANE)
         #: whether each answer is its connection's last
         self.closing = False
 

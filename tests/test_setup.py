@@ -34,7 +34,7 @@ WALLS = {
     "streams": ["flask", "sqlalchemy", *shop_but("framing", "turns")],
     "seats": ["shop", "flask", "sqlalchemy", "gevent"],
     "listening": ["flask", "sqlalchemy", "gevent", *shop_but("config")],
-    "server": ["flask", "sqlalchemy", "gunicorn", *shop_but("config", "listening")],
+    "server": ["flask", "sqlalchemy", "gunicorn", *shop_but("config", "listening", "turns")],
     "workers": [
         "flask",
         "sqlalchemy",

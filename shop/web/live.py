@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -17,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 from wsproto.utilities import RemoteProtocolError
 
-from shop.changes import cart_id_of, cart_name, product_name
+from shop.changes import cart_name, product_name
 from shop.db import DatabaseBusy
 from shop.framing import (
     HEARTBEAT_COMMENT,
@@ -26,8 +27,9 @@ from shop.framing import (
     sse_event,
     websocket_text_frame,
 )
+from shop.live import Reading
 from shop.parts import parts
-from shop.streams import HEARTBEAT, UNKNOWN_PAGE, Hub, QueueTab, SocketTab
+from shop.streams import HEARTBEAT, UNKNOWN_PAGE, QueueTab, SocketTab
 from shop.web import requests
 from shop.web.csrf import comes_from_here
 from shop.web.limits import address_key
@@ -87,25 +89,17 @@ def check_room() -> Response | None:
 @bp.get("/stream")
 def stream() -> Response:
     parts.inventory.current()  # a database that is away is to be said before a stream begins
-    return EventStream(_topics(), _page(), _source())
+    return EventStream(_wish())
 
 
 @sock.route("/socket", bp=bp)
 def socket(connection: Server) -> None:
-    topics = _topics()
+    wish = _wish()
     connection.sock = WholeFrames(connection.sock)
-    tab = QueueTab(
-        parts.hub,
-        topics,
-        connection.event,
-        is_event_stream=False,
-        page=_page(),
-        source=_source(),
-        cut=connection.sock.cut,
-    )
+    tab = _queue_tab(wish, wake=connection.event, is_event_stream=False, cut=connection.sock.cut)
     requests.tell(101)  # its end is when the tab leaves
     try:
-        present = _present(topics)
+        present = wish.present()
         tab.open()
         connection.sock.send(websocket_text_frame(present))
         while connection.connected and not tab.closed:
@@ -145,11 +139,9 @@ class EventStream(Response):
     elsewhere the request lives on as a generator.
     """
 
-    def __init__(self, topics: tuple[str, ...], page: str, source: str) -> None:
+    def __init__(self, wish: Wish) -> None:
         super().__init__(headers=_HEADERS)
-        self.topics = topics
-        self.page = page
-        self.source = source
+        self.wish = wish
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -158,20 +150,20 @@ class EventStream(Response):
             self.response = []
         elif not _can_hand_over(environ):
             self.response = stream_with_context(self._generate())
-        elif (tab := _seated(self.topics, partial(self._join, environ))) is None:
+        elif (tab := _seated(self.wish, partial(self._join, environ))) is None:
             self.response = [_OVERFLOW]
         else:
             self._open(tab)
             return _handed_over(environ)
         return super().__call__(environ, start_response)
 
-    def _join(self, environ: dict[str, Any], hub: Hub, topics: tuple[str, ...]) -> SocketTab:
-        return SocketTab(hub, _taken_over(environ), topics, self.page, self.source)
+    def _join(self, environ: dict[str, Any], wish: Wish) -> SocketTab:
+        return SocketTab(parts.hub, _taken_over(environ), wish.topics, wish.page, wish.source)
 
     def _open(self, tab: SocketTab) -> None:
         # What fails here is beyond the app's own answers to errors.
         try:
-            tab.open(self._head() + sse_event(_present(self.topics)))
+            tab.open(self._head() + sse_event(self.wish.present()))
         except (DBAPIError, DatabaseBusy):
             tab.open(_AWAY)
             tab.close()
@@ -186,13 +178,13 @@ class EventStream(Response):
         return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
 
     def _generate(self) -> Iterator[bytes]:
-        join = partial(QueueTab, wake=threading.Event(), is_event_stream=True)
-        tab = _seated(self.topics, partial(join, page=self.page, source=self.source))
+        join = partial(_queue_tab, wake=threading.Event(), is_event_stream=True)
+        tab = _seated(self.wish, join)
         if tab is None:
             yield _OVERFLOW
             return
         try:
-            present = _present(self.topics)
+            present = self.wish.present()
             tab.open()
             yield sse_event(present)
             while not tab.closed:
@@ -225,18 +217,19 @@ def _handed_over(environ: dict[str, Any]) -> Iterable[bytes]:
     return []
 
 
-def _seated(
-    topics: tuple[str, ...], join: Callable[[Hub, tuple[str, ...]], AnyTab]
-) -> AnyTab | None:
+def _queue_tab(wish: Wish, **manners: Any) -> QueueTab:
+    return QueueTab(parts.hub, wish.topics, page=wish.page, source=wish.source, **manners)
+
+
+def _seated(wish: Wish, join: Callable[[Wish], AnyTab]) -> AnyTab | None:
     """Have a tab join the hub if its cart has a seat left on this machine, else return None."""
-    hub, seats = parts.hub, parts.seats
-    cart = next((topic for topic in topics if cart_id_of(topic) is not None), None)
-    if cart is None:
-        return join(hub, topics)
+    if wish.read is None:
+        return join(wish)
+    hub, seats, cart = parts.hub, parts.seats, cart_name(wish.read.state.cart_id)
     if not seats.take(cart, hub.event_streams(cart), parts.settings.sse_per_cart):
         return None
     try:
-        return join(hub, topics)  # from now on the hub counts it
+        return join(wish)  # from now on the hub counts it
     finally:
         seats.give_back(cart)
 
@@ -245,17 +238,32 @@ def _source() -> str:
     return address_key() or ""
 
 
-def _present(topics: tuple[str, ...]) -> str:
-    return parts.live.present_state(topics)
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request for a stream asks for."""
+
+    topics: tuple[str, ...]
+    #: the cart among them, as it was read to find out which one it is
+    read: Reading | None
+    page: str
+    #: the address that it comes from, in the words of `limits`
+    source: str
+
+    def present(self) -> str:
+        """Render all that is true now of what is asked for."""
+        return parts.live.present_state(self.topics, self.read)
 
 
-def _topics() -> tuple[str, ...]:
+def _wish() -> Wish:
     """Return what the request may watch: the products it names, its own cookies' cart."""
     asked = request.args.getlist("product")[:_MOST_PRODUCTS]
     numbers = {int(text) for text in asked if text.isascii() and text.isdigit() and len(text) < 19}
-    cart_id = cart_of_cookie()
-    cart = [cart_name(cart_id)] if cart_id is not None else []
-    return (*cart, *(product_name(number) for number in sorted(numbers)))
+    products = [product_name(number) for number in sorted(numbers)]
+    moment, cart = parts.live.moment, cart_of_cookie()
+    if cart is None:
+        return Wish((*products,), None, _page(), _source())
+    topics = (cart_name(cart.cart_id), *products)
+    return Wish(topics, Reading(cart, moment), _page(), _source())
 
 
 def _page() -> str:

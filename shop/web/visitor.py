@@ -161,12 +161,12 @@ def install(app: Flask) -> None:
     app.after_request(_remember)
 
 
-def cart_of_cookie() -> str | None:
-    """Return the id of the cart that the request's own signed cookies lead to.
+def cart_of_cookie() -> CartState | None:
+    """Return the cart that the request's own signed cookies lead to.
 
     None without one: a stream gives no new visitor a cart.
     """
-    return visitor.state.cart_id if _read_cookies() else None
+    return visitor.state if _read_cookies() else None
 
 
 def ref_of_cookies() -> str | None:
