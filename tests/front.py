@@ -58,6 +58,8 @@ class Front(Nginx):
         self.plain_port = free_port()
         self.folder.chmod(0o711)
         make_certificate(self.folder)
+        # Modules that this machine has are loaded as from Debian's own prefix, /usr/share/nginx.
+        (self.folder / "modules").symlink_to("/usr/lib/nginx/modules")
         self.sites = self.folder / "conf.d"
         self.sites.mkdir()
         self.serve(servers, instance)
