@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -84,17 +85,19 @@ class Line:
         return "Sold out" if self.sold_out else "Not released"
 
 
-@dataclass(frozen=True)
 class CartLook:
     """What is seen of a cart, whosever it is: the same for all that hold the same.
 
     Lines are in the order of item ids.
     """
 
-    purchases: int
-    lines: tuple[Line, ...]
-    #: the newest version of what it shows
-    version: int
+    def __init__(self, purchases: int, lines: tuple[Line, ...], version: int) -> None:
+        self.purchases = purchases
+        self.lines = lines
+        #: the newest version of what it shows
+        self.version = version
+        #: what was rendered of it, for who renders
+        self.rendered: Any = None
 
     @classmethod
     def of(cls, item_ids: frozenset[int], purchases: int, catalog: Catalog) -> CartLook:
@@ -147,8 +150,7 @@ class CartLook:
         return frozenset(items | {product_name(line.product.id) for line in self.closed_lines})
 
 
-@dataclass(frozen=True, slots=True)
-class CartView:
+class CartView(NamedTuple):
     """A cart as its visitor sees it."""
 
     ref: str

@@ -31,9 +31,9 @@ def format_money(amount: int, currency: str) -> str:
     return format_currency(amount / 10**digits, currency, locale="en_US")
 
 
-#: What stands in a rendered cart where its fingerprint and its version belong: noncharacters
-#: (Unicode, section 23.7), which are in no text that means anything.
-_GAPS = {"ref": "\ufdd0", "version": "\ufdd1"}
+#: What stands in a rendered cart where it says whose it is and how new: a noncharacter (Unicode,
+#: section 23.7), which is in no text that means anything.
+_GAP = {"stamp": Markup("\ufdd0")}
 
 
 class CartHtml(NamedTuple):
@@ -91,10 +91,8 @@ class Fragments:
 
     def cart(self, cart: CartView) -> CartHtml:
         """Render a cart for a page."""
-        gaps = _gaps_of(cart)
-        return CartHtml(
-            *(Markup(part.text(gaps)) for part in self._cart_stencils(cart.look).parts)  # noqa: S704
-        )
+        gap, stencils = {"stamp": _stamp(cart)}, self._cart_stencils(cart.look)
+        return CartHtml(*(Markup(part.text(gap)) for part in stencils.parts))  # noqa: S704
 
     def stock_message(self, product: ProductView) -> Message:
         """Render what tells a tab of a product."""
@@ -105,22 +103,26 @@ class Fragments:
 
     def cart_message(self, cart: CartView) -> Message:
         """Render what tells a tab of its cart: everything on a page that shows a part of it."""
-        return self._cart_stencils(cart.look).message.fill(_gaps_of(cart))
+        return self._cart_stencils(cart.look).message.fill(stamp=_stamp(cart))
 
     def _cart_stencils(self, look: CartLook) -> CartStencils:
         """Render all that is shown of a cart, whosever it is."""
-        return self._once(("cart", look.key), lambda: self._render_cart(look))
+        stencils: CartStencils | None = look.rendered
+        if stencils is None:
+            stencils = self._once(("cart", look.key), lambda: self._render_cart(look))
+            look.rendered = stencils
+        return stencils
 
     def _render_cart(self, look: CartLook) -> CartStencils:
-        cart = {"look": look, **_GAPS}
+        known = {"cart": look, **_GAP}
         parts = CartHtml(
-            root=self._render("_cart.html", cart=cart, lines_html=map(self.line, look.lines)),
-            notices=self._render("_notices_cart.html", cart=cart),
-            bar=self._render("_cart_bar.html", cart=cart),
-            purchase=self._render("_purchase.html", cart=cart),
+            root=self._render("_cart.html", lines_html=map(self.line, look.lines), **known),
+            notices=self._render("_notices_cart.html", **known),
+            bar=self._render("_cart_bar.html", **known),
+            purchase=self._render("_purchase.html", **known),
         )
         message = "".join(map(_partial, _CART_TARGETS, parts))
-        return CartStencils(tuple(Stencil(part, _GAPS) for part in parts), Stencil(message, _GAPS))
+        return CartStencils(tuple(Stencil(part, _GAP) for part in parts), Stencil(message, _GAP))
 
     def notices_message(self, notices: list[Any]) -> str:
         """Render what tells the acting tab how its action went."""
@@ -143,5 +145,6 @@ def _partial(target: str, html: Markup) -> str:
     return f'<hx-partial hx-target="{target}" hx-swap="outerMorph">{html}</hx-partial>'
 
 
-def _gaps_of(cart: CartView) -> dict[str, str]:
-    return {"ref": cart.ref, "version": str(cart.version)}
+def _stamp(cart: CartView) -> str:
+    """Return the attributes that say of an element whose cart it shows, and how new."""
+    return f'data-version="{cart.version}" data-cart-ref="{cart.ref}"'

@@ -1,14 +1,13 @@
 """How messages go over the wire: as server-sent events and as WebSocket frames.
 
-A message is a text for tabs, encoded once however many of them it goes to. Most that is said of
-ten thousand carts differs in nothing but their fingerprints: a `Stencil` is encoded once for all
-of them, and only its gaps are filled anew.
+A message is a text for tabs, encoded once however many of them it goes to. What is said of ten
+thousand carts often differs in nothing but whose they are and how new: a `Stencil` is encoded once
+for all of them, and only its gaps are filled anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 
 HEARTBEAT_COMMENT = b":\n\n"
 
@@ -19,16 +18,39 @@ WEBSOCKET_PING = b"\x89\x00"
 class Message:
     """A text for tabs, and its encodings, made when first asked for."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    # Thousands are made for every broadcast to carts: no dictionaries, no cached_property's locks.
+    __slots__ = ("_sse", "_text", "_websocket")
 
-    @cached_property
+    def __init__(self, text: str | None = None) -> None:
+        self._text = text
+        self._sse: bytes | None = None
+        self._websocket: bytes | None = None
+
+    @property
+    def text(self) -> str:
+        if self._text is None:
+            self._text = self._make_text()
+        return self._text
+
+    @property
     def sse(self) -> bytes:
-        return sse_event(self.text)
+        """It as one server-sent event."""
+        if self._sse is None:
+            self._sse = self._make_sse()
+        return self._sse
 
-    @cached_property
+    @property
     def websocket(self) -> bytes:
-        return websocket_text_frame(self.text)
+        """It as one WebSocket frame."""
+        if self._websocket is None:
+            self._websocket = websocket_text_frame(self.text)
+        return self._websocket
+
+    def _make_text(self) -> str:
+        raise NotImplementedError
+
+    def _make_sse(self) -> bytes:
+        return sse_event(self.text)
 
 
 def sse_event(text: str, event: str | None = None) -> bytes:
@@ -60,15 +82,16 @@ def websocket_text_frame(text: str) -> bytes:
 class Joined(Message):
     """Several messages as one, a line for the end of each but the last."""
 
+    __slots__ = ("_messages",)
+
     def __init__(self, messages: Iterable[Message]) -> None:
+        super().__init__()
         self._messages = list(messages)
 
-    @cached_property
-    def text(self) -> str:  # type: ignore[override]
-        return "\n".join(message.text for message in self._messages)
+    def _make_text(self) -> str:
+        return "\n".join([message.text for message in self._messages])
 
-    @cached_property
-    def sse(self) -> bytes:
+    def _make_sse(self) -> bytes:
         # An event ends by an empty line: without it, the next one's lines are its own.
         return b"".join([message.sse[:-1] for message in self._messages]) + b"\n"
 
@@ -76,21 +99,21 @@ class Joined(Message):
 class Stencil:
     """A text with gaps, encoded once."""
 
+    __slots__ = ("_sse", "_text")
+
     def __init__(self, text: str, gaps: Mapping[str, str]) -> None:
         """Take a text in which marks stand for what is to be filled in.
 
         Args:
             gaps: the mark of each gap by its name; marks stand nowhere else in the text.
         """
-        self._text = text.replace("%", "%%")
+        text = str.replace(text, "%", "%%")  # as a plain text: Markup would escape what it is given
         for name, mark in gaps.items():
-            self._text = self._text.replace(mark, f"%({name})s")
+            text = text.replace(mark, f"%({name})s")
+        self._text = text
+        self._sse: bytes | None = None
 
-    @cached_property
-    def _sse(self) -> bytes:
-        return sse_event(self._text)
-
-    def fill(self, gaps: Mapping[str, str]) -> Message:
+    def fill(self, **gaps: str) -> Message:
         """Return the text with its gaps filled, by name; nothing in them ends a line."""
         return _Filled(self, gaps)
 
@@ -100,18 +123,21 @@ class Stencil:
 
     def sse(self, gaps: Mapping[str, str]) -> bytes:
         """Return what `fill` gives as an event alone."""
-        return self._sse % {name.encode(): value.encode() for name, value in gaps.items()}
+        if self._sse is None:
+            self._sse = sse_event(self._text)
+        return self._sse % {name.encode(): text.encode() for name, text in gaps.items()}
 
 
 class _Filled(Message):
+    __slots__ = ("_gaps", "_stencil")
+
     def __init__(self, stencil: Stencil, gaps: Mapping[str, str]) -> None:
+        super().__init__()
         self._stencil = stencil
         self._gaps = gaps
 
-    @cached_property
-    def text(self) -> str:  # type: ignore[override]
+    def _make_text(self) -> str:
         return self._stencil.text(self._gaps)
 
-    @cached_property
-    def sse(self) -> bytes:
+    def _make_sse(self) -> bytes:
         return self._stencil.sse(self._gaps)

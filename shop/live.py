@@ -30,6 +30,7 @@ from shop.fragments import Fragments
 from shop.framing import Message
 from shop.inventory import Catalog, Inventory, ProductView, StockNews
 from shop.metrics import DATABASE, Metrics
+from shop.models.cart import cart_ref
 from shop.relay import Relay
 from shop.streams import HEARTBEAT, Hub
 
@@ -53,10 +54,11 @@ class Reading:
 class _OpenCart:
     """A cart that tabs have open."""
 
-    __slots__ = ("look", "since", "state", "told")
+    __slots__ = ("look", "ref", "since", "state", "told")
 
     def __init__(self, state: CartState) -> None:
         self.state = state
+        self.ref = cart_ref(state.cart_id)
         #: as it was last rendered
         self.look: CartLook | None = None
         #: when the first of its tabs opened, in seconds since 1970
@@ -85,9 +87,11 @@ class OpenCarts:
         cart = self._carts.get(cart_id)
         if cart is None:
             return None
-        view = CartView.of(cart.state, catalog)
-        self._show(cart_id, cart, view.look)
-        return view
+        state = cart.state
+        look = CartLook.of(state.item_ids, state.purchases, catalog)
+        if look is not cart.look:
+            self._show(cart_id, cart, look)
+        return CartView(cart.ref, max(state.version, look.version), look)
 
     def tell(self, cart_id: str, version: int) -> None:
         """Note that all tabs of a cart are told this version."""
@@ -135,8 +139,6 @@ class OpenCarts:
     def _show(self, cart_id: str, cart: _OpenCart, look: CartLook) -> None:
         before = cart.look.shown if cart.look is not None else frozenset()
         cart.look = look
-        if look.shown is before:
-            return
         for name in look.shown - before:
             self._showing[name].add(cart_id)
         for name in before - look.shown:

@@ -16,7 +16,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from sys import intern
 from typing import Any, Protocol
 
@@ -50,16 +49,14 @@ _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 class Bundle:
     """What a tab is told at once: the newest messages of some of its topics."""
 
+    __slots__ = ("message", "messages")
+
     def __init__(self, messages: Mapping[str, Message]) -> None:
         #: by topic, in the order in which they are told
         self.messages = messages
-
-    @cached_property
-    def message(self) -> Message:
-        """All of them as one."""
-        if len(self.messages) == 1:
-            return next(iter(self.messages.values()))
-        return Joined(self.messages.values())
+        values = messages.values()
+        #: all of them as one
+        self.message = Joined(values) if len(values) > 1 else next(iter(values))
 
 
 #: Makes the present message of a topic; None: there is nothing to tell.
@@ -258,14 +255,14 @@ class _News:
         self._bundles.clear()
 
     def _bundle(self, topics: tuple[str, ...]) -> Bundle | None:
-        messages = {topic: self._message(topic) for topic in topics}
-        there = {topic: message for topic, message in messages.items() if message is not None}
-        return Bundle(there) if there else None
-
-    def _message(self, topic: str) -> Message | None:
-        if topic not in self._messages:
-            self._messages[topic] = self._render(topic)
-        return self._messages[topic]
+        messages = {}
+        for topic in topics:
+            if topic not in self._messages:
+                self._messages[topic] = self._render(topic)
+            message = self._messages[topic]
+            if message is not None:
+                messages[topic] = message
+        return Bundle(messages) if messages else None
 
 
 class SocketTab:

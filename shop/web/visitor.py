@@ -10,7 +10,7 @@ of that cart remembers the merged ones, so that the forms of all those tabs stay
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import cast
 
@@ -121,7 +121,7 @@ class Visitor:
             skus = [sku for sku in self.copy() if sku in catalog.item_ids]
             ids = frozenset(catalog.item_ids[sku] for sku in skus)
             state = CartState(self.cart_id, 0, item_ids=ids, known=False)
-        return replace(CartView.of(state, catalog), version=0)
+        return CartView.of(state, catalog)._replace(version=0)
 
     def _find(self) -> CartState:
         if self.is_new:
