@@ -18,8 +18,8 @@ from shop.models import Cart, CartItem, CartRecord, Item, OpenCart, check_for_sa
 from shop.models.cart import cart_ref
 from shop.turns import pass_on
 
-#: How many carts are read in one query; SQLite takes 32,766 parameters at most.
-_BATCH = 500
+#: How many carts are read in one query: some milliseconds of work.
+_BATCH = 200
 
 #: The skus that a visitor's own copy of their cart names; asked for only when it is needed.
 Copy = Callable[[], Iterable[str]]

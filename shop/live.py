@@ -172,6 +172,9 @@ class Live:
         self._hub = hub
         self._metrics = metrics
         self._commits = database.watch()
+        self._swept = database.watch()
+        #: whether something was committed that no sweep has seen yet
+        self._unswept = True
         self._newest_cart = now_ms()
         self._open = OpenCarts()
         self._heard: set[str] = set()
@@ -318,12 +321,17 @@ class Live:
                     self._heard.add(cart_name(cart_id))
 
     def _sweep(self) -> None:
+        """Read anew all that is watched, unless nobody can have committed anything since."""
+        self._unswept |= self._swept.happened()
+        if not self._unswept:
+            return
         self._inventory.refresh()
         known = self._open.states()
         for cart_id, state in self._carts.states(known).items():
             was = known[cart_id]
             if (state.known, state.item_ids) != (was.known, was.item_ids):
                 self._heard.add(cart_name(cart_id))
+        self._unswept = False
 
     def _hear_stock(self, news: StockNews) -> None:
         self.hear(product_name(product_id) for product_id in news.products)

@@ -132,6 +132,12 @@ def refuse_handshake(_: RemoteProtocolError) -> Response:
     return Response("Here is a WebSocket and nothing else.\n", 400)
 
 
+@bp.errorhandler(ConnectionError)
+def forget_handshake(_: ConnectionError) -> Response:
+    """Answer a tab that left in the middle of its handshake: nobody reads that."""
+    return Response(status=400)
+
+
 class EventStream(Response):
     """An answer that never ends.
 
