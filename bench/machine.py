@@ -1,10 +1,11 @@
-"""What the figures were measured on, and how many files it lets a process have open."""
+"""What the figures were measured on, of which shop, and how many files may be open at once."""
 
 from __future__ import annotations
 
 import os
 import platform
 import resource
+import subprocess
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,8 +13,14 @@ from pathlib import Path
 import click
 import psutil
 
+from bench.processes import ROOT
+
 #: Descriptors that a process needs besides one for each stream.
 _SPARE_FILES = 200
+
+
+#: What makes a difference to the figures. What they are written to does not.
+_MEASURED = ("shop", "bench", "wsgi.py", "requirements.txt")
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,16 @@ class Machine:
         )
 
 
+def commit() -> str | None:
+    """Return which commit of the shop this is, with a `+` if it was changed since.
+
+    None if nobody knows: without git, or outside of a clone.
+    """
+    head = _git("rev-parse", "--short=12", "HEAD")
+    changed = _git("status", "--porcelain", "--", *_MEASURED)
+    return None if head is None else head + ("+" if changed else "")
+
+
 def allow_files(streams: int) -> None:
     """Let this process, and those it starts, open a file for each stream.
 
@@ -68,6 +85,15 @@ def allow_files(streams: int) -> None:
     except (ValueError, OSError):
         message = f"{streams} streams need {needed} open files, {hard} are allowed here (ulimit -n)"
         raise click.ClickException(f"{message}: give fewer --streams") from None
+
+
+def _git(*words: str) -> str | None:
+    command = ["git", "-C", str(ROOT), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def _processor() -> str:

@@ -1,41 +1,147 @@
-"""Printing figures, and keeping them."""
+"""Printing figures, and keeping them: as JSON, as charts, and as tables in the document.
+
+What is written down for people is made by the run that measured it, from the same figures as the
+JSON beside it. So the three can't disagree.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.machine import Machine
+from bench.machine import Machine, commit
+from bench.processes import ROOT
+from bench.tables import Table
+
+#: Where what a benchmark found is kept, and beside it the document of all of them.
+PUBLISHED = ROOT / "docs" / "benchmarks"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a benchmark found.
+
+    Args:
+        name: its command's.
+        options: what it was asked to do, as far as it counts.
+        figures: all of them, of every run: times in seconds, sizes in bytes. Dataclasses are taken.
+        tables: as they are printed, and stand in the document.
+        charts: by name, as SVG; the main one has the name of the benchmark.
+        note: in a sentence or more, how it was measured; below the tables.
+    """
+
+    name: str
+    machine: Machine
+    options: Mapping[str, Any]
+    figures: Mapping[str, Any]
+    tables: Sequence[Table]
+    charts: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    def show(self) -> None:
+        """Print the tables, and what they were measured on."""
+        click.echo("\n\n".join(map(str, self.tables)))
+        click.echo("\n" + "\n".join(filter(None, [self.note, str(self.machine)])))
+
+    def publish(self, into: Path) -> None:
+        """Write `NAME.json` and the charts into a folder, and the tables into its document.
+
+        The document of a folder `docs/benchmarks` is `docs/benchmarks.md`. What stands between
+        its lines `<!-- NAME -->` and `<!-- /NAME -->` is replaced; without them it is left alone.
+
+        Raises:
+            ClickException: a file can't be written.
+        """
+        files = {into / f"{self.name}.json": self.as_json()}
+        files |= {into / f"{name}.svg": svg for name, svg in self.charts.items()}
+        document = into.with_name(into.name + ".md")
+        if document.exists():
+            files |= {document: self._put_into(document.read_text(), into.name)}
+        for file, text in files.items():
+            _write(file, text)
+        click.echo("Written to " + ", ".join(_from_here(file) for file in files))
+
+    def as_json(self) -> str:
+        """Return all figures, with the conditions that they were measured under."""
+        return as_json(
+            self.machine, benchmark=self.name, options=dict(self.options), **self.figures
+        )
+
+    def _put_into(self, text: str, folder: str) -> str:
+        between = re.compile(
+            rf"(?<=^<!-- {self.name} -->\n).*?(?=^<!-- /{self.name} -->$)", re.S | re.M
+        )
+        return between.sub(lambda _: self._markdown(folder), text)
+
+    def _markdown(self, folder: str) -> str:
+        pictures = [f"![{_title(svg)}]({folder}/{name}.svg)" for name, svg in self.charts.items()]
+        tables = [table.markdown() for table in self.tables]
+        measured = f"Measured {_now():%Y-%m-%d} by `{_command()}` on {self.machine}."
+        figures = f"All figures: [{self.name}.json]({folder}/{self.name}.json)."
+        parts = [*pictures, *tables, self.note, f"{measured} {figures}"]
+        return "\n" + "\n\n".join(filter(None, parts)) + "\n\n"
 
 
 def print_table(head: list[str], rows: list[list[str]]) -> None:
     """Print rows under a head, the first column to the left and the others to the right."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    for row in (head, ["-" * width for width in widths], *rows):
-        cells = [row[0].ljust(widths[0])]
-        cells += [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
-        click.echo("  ".join(cells).rstrip())
+    click.echo(str(Table(head, rows)))
 
 
-def _writable(_context: click.Context, _option: click.Parameter, file: Path | None) -> Path | None:
+def as_json(machine: Machine, **figures: Any) -> str:
+    """Return figures as JSON, with the machine, the date, the command and the commit."""
+    conditions = {
+        "measured_at": _now().isoformat(timespec="seconds"),
+        "command": _command(),
+        "commit": commit(),
+        "machine": asdict(machine),
+    }
+    return json.dumps(conditions | figures, indent=1, default=_plain) + "\n"
+
+
+def _writable_parent(_: click.Context, option: click.Parameter, file: Path | None) -> Path | None:
     """Refuse before the run, not after it."""
     if file is not None and not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
         raise click.BadParameter(f"{file.parent} is no folder that can be written to")
     return file
 
 
-#: The option of a command to keep its figures, as `file`.
+def _writable_folder(_: click.Context, option: click.Parameter, folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.BadParameter(f"{folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise click.BadParameter(f"{folder} can't be written to")
+    return folder.resolve()
+
+
+#: The option of a command to keep its figures in a file of one's choice, as `file`.
 json_option = click.option(
     "--json",
     "file",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=_writable,
-    help="Keep all figures there, times in seconds and sizes in bytes.",
+    callback=_writable_parent,
+    help="Keep all figures there as well, times in seconds and sizes in bytes.",
+)
+
+#: The option of a command to publish what it found elsewhere, as `into`.
+into_option: Callable[..., Any] = click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=PUBLISHED,
+    show_default="docs/benchmarks",
+    callback=_writable_folder,
+    help="Write JSON and charts there; and tables into the document beside it, docs/benchmarks.md.",
 )
 
 
@@ -45,9 +151,36 @@ def write_json(file: Path, *, machine: Machine, **figures: Any) -> None:
     Raises:
         ClickException: the file can't be written.
     """
-    text = json.dumps({"machine": asdict(machine), **figures}, indent=1, default=asdict)
+    _write(file, as_json(machine, **figures))
+    click.echo(f"Written to {file}")
+
+
+def _write(file: Path, text: str) -> None:
     try:
-        file.write_text(text + "\n")
+        file.write_text(text)
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror}") from None
-    click.echo(f"Written to {file}")
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can say of an object: what it says itself, or its fields."""
+    own = getattr(value, "as_json", None)
+    return own() if own else asdict(value)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _command() -> str:
+    """Return the command that was given, as one would type it."""
+    return shlex.join(["bin/bench", *sys.argv[1:]])
+
+
+def _title(svg: str) -> str:
+    found = re.search(r"<title[^>]*>([^<]*)", svg)
+    return found[1] if found else ""
+
+
+def _from_here(file: Path) -> str:
+    return os.path.relpath(file) if file.is_relative_to(Path.cwd()) else str(file)
