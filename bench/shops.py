@@ -31,10 +31,15 @@ _KEY = "the key of all the servers of a benchmark"
 
 
 class Shop:
-    """A shop that serves, and its operator, who works in this process: another one than those."""
+    """A shop that serves, and its operator, who works in this process: another one than those.
+
+    Args:
+        app: the operator's.
+    """
 
     def __init__(self, servers: list[Server], app: Flask) -> None:
         self.servers = servers
+        self.app = app
         self._operator = app.test_cli_runner()
         self._committed = 0.0
         event.listen(Engine, "commit", self._note_commit)

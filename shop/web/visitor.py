@@ -9,6 +9,7 @@ of that cart remembers the merged ones, so that the forms of all those tabs stay
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -212,8 +213,7 @@ def _remember(response: Response) -> Response:
     if visitor.changed or keep not in names:
         born = visitor.cookies[0].born if visitor.cookies else now_ms()
         merged = [ref for ref in visitor.merged_refs if ref != visitor.ref]
-        value = _cart_signer().dumps([visitor.cart_id, born, *merged])
-        _set(response, keep, value, CART_MAX_AGE)
+        _set(response, *cart_cookie(visitor.cart_id, born, merged), CART_MAX_AGE)
     if visitor.tidied or visitor.is_new:
         # No more at a time than clients take headers (100 in Python's own, for one).
         for name in sorted(names - {keep})[:_MOST_COOKIES]:
@@ -221,9 +221,23 @@ def _remember(response: Response) -> Response:
     if visitor.changed:
         items = parts.inventory.last_known.items  # no question to the database fails an answer
         skus = [items[i].sku for i in visitor.state.item_ids if i in items]
-        exported = export_cart(_export_signer(), visitor.cart_id, skus)
-        _set(response, EXPORT_COOKIE, exported, EXPORT_MAX_AGE)
+        _set(response, *copy_cookie(visitor.cart_id, skus), EXPORT_MAX_AGE)
     return response
+
+
+def cart_cookie(cart_id: str, born: int, merged: Iterable[str] = ()) -> tuple[str, str]:
+    """Return name and value of the cookie by which a browser is known to have a cart.
+
+    Args:
+        born: when it was given to it, in milliseconds since 1970.
+        merged: fingerprints of the carts that were merged into it.
+    """
+    return _cookie_name(cart_id), _cart_signer().dumps([cart_id, born, *merged])
+
+
+def copy_cookie(cart_id: str, skus: Iterable[str]) -> tuple[str, str]:
+    """Return name and value of the cookie that holds a copy of a cart."""
+    return EXPORT_COOKIE, export_cart(_export_signer(), cart_id, skus)
 
 
 def _cookie_name(cart_id: str) -> str:
