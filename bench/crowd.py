@@ -1,15 +1,19 @@
 """The load client for streams: a crowd of tabs, in a process of its own, that reads and counts.
 
-Plain sockets and one epoll: what it costs is printed beside what the server costs, so that one
-can see that the server is what is measured.
+Plain descriptors, one epoll and one buffer, and nothing made for a message: what it costs is
+printed beside what the server costs, so that one can see that the server is what is measured.
 """
 
 from __future__ import annotations
 
+import os
+import random
 import select
 import socket
 import struct
 import time
+from collections.abc import Iterator
+from itertools import count as count_from
 from typing import Any
 
 from bench.processes import answer_commands
@@ -18,123 +22,151 @@ from bench.processes import answer_commands
 #: a comment, doesn't.
 END = b">\n\n"
 
-#: Tabs that come from one source address: each address has some 28,000 ports of its own.
-_PER_ADDRESS = 10_000
-
 #: Tabs that wait for their first message at the same time.
 _AT_ONCE = 64
+
+#: Between two looks at what has come, in seconds. A client that waited at the sockets would be
+#: woken by nearly every message, on the server's account; so it is asleep meanwhile.
+_PAUSE = 0.0005
 
 _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; the constant came with Python 3.12
 _RESET = struct.pack("ii", 1, 0)  # closing leaves no TIME_WAIT behind, that 5,000 ports be free
 
 #: Shared by all tabs: a buffer made for each read would cost more than the read.
-_buffer = bytearray(2 + 65_536)
-_behind_tail = memoryview(_buffer)[2:]
-
-
-class Tab:
-    """One open stream."""
-
-    __slots__ = ("head", "messages", "socket", "tail")
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.socket = connection
-        self.messages = 0
-        #: the end of what came before: a message's own end may be split
-        self.tail = b"\0\0"
-        #: all that came, until the first message is whole
-        self.head: bytes | None = b""
-
-    def read(self) -> None:
-        """Take what has come, and count the messages that end in it."""
-        _buffer[:2] = self.tail
-        size = self.socket.recv_into(_behind_tail)
-        if size == 0:
-            raise RuntimeError("the server closed a stream")
-        self.messages += _buffer.count(END, 0, size + 2)
-        self.tail = bytes(_buffer[size : size + 2])
-        if self.head is not None:
-            self._begin(bytes(_buffer[2 : size + 2]))
-
-    def _begin(self, data: bytes) -> None:
-        self.head = (self.head or b"") + data
-        if not b"HTTP/1.1 200 ".startswith(self.head[:13]):
-            line = self.head.split(b"\r\n")[0].decode("latin-1")
-            raise RuntimeError(f"the server answered {line!r} to a stream")
-        if self.messages:
-            self.head = None
+_buffer = bytearray(1 << 18)
 
 
 class Crowd:
     """Many tabs; its methods are the commands it takes."""
 
     def __init__(self) -> None:
-        self._tabs: dict[int, Tab] = {}
+        self._tabs: dict[int, socket.socket] = {}
         self._epoll = select.epoll()
+        self._sources = addresses()
+        #: tabs that the awaited message hasn't reached
+        self._awaited: set[int] = set()
+        #: what came at a tab's beginning, until that was enough to see what was answered
+        self._heads: dict[int, bytes] = {}
+        #: the end of what came last, where that wasn't the end of a message: it may be split
+        self._tails: dict[int, bytes] = {}
 
-    def open(self, port: int, path: str, count: int, timeout: float) -> dict[str, Any]:
-        """Open streams, and wait until each has got its first message."""
-        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: text/event-stream\r\n"
+    def open(
+        self, port: int, path: str, count: int, timeout: float, cookies: list[str] | None = None
+    ) -> dict[str, Any]:
+        """Open streams, and wait until each has got its first message.
+
+        Args:
+            cookies: what each sends in the header `Cookie`; None: nothing.
+        """
         began, cpu = time.monotonic(), time.process_time()
-        opened = arrived = 0
-        while arrived < count:
-            while opened < count and opened - arrived < _AT_ONCE:
-                source = f"127.0.0.{2 + opened // _PER_ADDRESS}"
-                self._connect(source, port, request.encode() + b"\r\n")
+        opened = 0
+        while opened < count or self._awaited:
+            while opened < count and len(self._awaited) < _AT_ONCE:
+                cookie = cookies[opened] if cookies else ""
+                self._connect(port, _request(port, path, cookie))
                 opened += 1
-            arrived += len(self._arrivals(began + timeout))
+            self._hear(began + timeout)
         return {"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu}
 
     def prepare(self) -> dict[str, Any]:
-        """Read whatever there is by now, and begin to count anew."""
-        while self._epoll.poll(0, 1):
-            self._arrivals(time.monotonic() + 1)
-        for tab in self._tabs.values():
-            tab.messages = 0
+        """Read whatever there is by now, and await a message in every tab."""
+        while self._hear(time.monotonic() + 1, patience=0):
+            pass
+        self._awaited = set(self._tabs)
         return {}
 
     def expect(self, timeout: float) -> dict[str, Any]:
         """Wait until each stream has got one message since `prepare`.
 
         Returns:
-            When half of them had it, and when all had, on the monotonic clock in seconds.
+            When the first of them had it, half of them, and all, on the monotonic clock in
+            seconds; and this process's CPU time.
         """
         cpu, deadline = time.process_time(), time.monotonic() + timeout
-        times: list[float] = []
-        while len(times) < len(self._tabs):
-            arrived = self._arrivals(deadline)
-            times += [time.monotonic()] * len(arrived)
-        return {
-            "half": times[len(times) // 2],
-            "last": times[-1],
-            "cpu": time.process_time() - cpu,
-        }
+        first = half = last = 0.0
+        while self._awaited:
+            came, last = self._hear(deadline), time.monotonic()
+            first = first or came
+            if not half and len(self._awaited) <= len(self._tabs) // 2:
+                half = last
+            time.sleep(_PAUSE)
+        spent = time.process_time() - cpu
+        return {"first": first, "half": half, "last": last, "cpu": spent}
 
     def leave(self) -> dict[str, Any]:
         """Close all streams."""
         for tab in self._tabs.values():
-            tab.socket.close()
-        self._tabs.clear()
+            tab.close()
+        for state in (self._tabs, self._awaited, self._heads, self._tails):
+            state.clear()
         return {}
 
-    def _connect(self, source: str, port: int, request: bytes) -> None:
-        connection = connect(source, port)
+    def _connect(self, port: int, request: bytes) -> None:
+        connection = connect(next(self._sources), port)
         connection.sendall(request)
-        self._tabs[connection.fileno()] = Tab(connection)
-        self._epoll.register(connection.fileno(), select.EPOLLIN)
+        descriptor = connection.fileno()
+        self._tabs[descriptor] = connection
+        self._heads[descriptor] = b""
+        self._awaited.add(descriptor)
+        self._epoll.register(descriptor, select.EPOLLIN)
 
-    def _arrivals(self, deadline: float) -> list[Tab]:
-        """Read what has come, and return the tabs whose first message is whole with that."""
-        if time.monotonic() > deadline:
+    def _hear(self, deadline: float, patience: float = 1.0) -> float:
+        """Read what has come, and cross off the tabs that have a whole message with that.
+
+        Returns:
+            When there was something to read, on the monotonic clock; 0 if nothing came.
+        """
+        ready = self._epoll.poll(patience, 1024)
+        at = time.monotonic()
+        if at > deadline:
             raise RuntimeError("the messages did not reach all streams in time")
-        arrived = []
-        for descriptor, _ in self._epoll.poll(1.0, 1024):
-            tab = self._tabs[descriptor]
-            before = tab.messages
-            tab.read()
-            if before == 0 < tab.messages:
-                arrived.append(tab)
-        return arrived
+        buffers, arrived = (_buffer,), self._awaited.discard
+        for descriptor, _ in ready:
+            size = os.readv(descriptor, buffers)
+            if descriptor in self._heads:
+                self._begin(descriptor, size)
+            if _buffer[size - 3 : size] == END or self._ends_within(descriptor, size):
+                arrived(descriptor)
+        return at if ready else 0.0
+
+    def _begin(self, descriptor: int, size: int) -> None:
+        head = self._heads[descriptor] + _buffer[: min(size, 1024)]
+        if not b"HTTP/1.1 200 ".startswith(head[:13]):
+            line = head.split(b"\r\n")[0].decode("latin-1")
+            raise RuntimeError(f"the server answered {line!r} to a stream")
+        if len(head) < 13:
+            self._heads[descriptor] = head
+        else:
+            del self._heads[descriptor]
+
+    def _ends_within(self, descriptor: int, size: int) -> bool:
+        """Tell whether a message ends somewhere in what has come, with the end of what came before.
+
+        Raises:
+            RuntimeError: nothing came: the server closed the stream.
+        """
+        if size == 0:
+            raise RuntimeError("the server closed a stream")
+        piece = self._tails.get(descriptor, b"") + _buffer[:size]
+        self._tails[descriptor] = bytes(piece[-2:])
+        return END in piece
+
+
+def _request(port: int, path: str, cookie: str) -> bytes:
+    lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Accept: text/event-stream"]
+    lines += [f"Cookie: {cookie}"] if cookie else []
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def addresses() -> Iterator[str]:
+    """Give addresses of this machine, one after another, that hardly any run before has used.
+
+    Each tab has one of its own, as shoppers have. What an earlier run left in TIME_WAIT slows
+    nothing down.
+    """
+    for number in count_from(random.randrange(1 << 22)):
+        within = number % (1 << 22)  # 127.64.0.0/10
+        yield f"127.{64 + (within >> 16)}.{within >> 8 & 255}.{within & 255}"
 
 
 def connect(source: str, port: int) -> socket.socket:

@@ -71,6 +71,15 @@ class Report:
             _write(file, text)
         click.echo("Written to " + ", ".join(_from_here(file) for file in files))
 
+    def write(self, file: Path) -> None:
+        """Write `NAME.json` under another name.
+
+        Raises:
+            ClickException: the file can't be written.
+        """
+        _write(file, self.as_json())
+        click.echo(f"Written to {file}")
+
     def as_json(self) -> str:
         """Return all figures, with the conditions that they were measured under."""
         return as_json(

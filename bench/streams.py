@@ -1,43 +1,70 @@
-"""`bin/bench streams`: what an open tab costs, held and told, beside a plain generator server."""
+"""`bin/bench streams`: what open tabs cost, held and told, beside servers that do nothing else."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bench.broadcasts import Figures, measure_streams
-from bench.comparison import Pair, measure_pair, print_comparison
+from bench.broadcasts import Figures, Load, measure_streams
+from bench.carts import make_carts, pairs
+from bench.contenders import (
+    HUB,
+    NCHAN,
+    OTHERS,
+    PATIENCE,
+    PLAIN,
+    Contender,
+    missing,
+    publisher,
+    say_what_is_missing,
+)
 from bench.loopback import measure_floor
 from bench.machine import Machine, allow_files
-from bench.processes import Server, client, server
-from bench.report import json_option, write_json
+from bench.processes import client
+from bench.report import into_option, json_option
 from bench.shops import PLENTY, Shop, open_shop
+from bench.streams_report import report
+from bench.trials import CARTS, FRAGMENT, OF_SHOP, SMALL, Message, Results, Trial
 from shop.framing import sse_event
-
-#: Length of a small message as an event, in bytes: such as a chat's or a counter's.
-SMALL = 300
 
 #: A count that a shopper sees as another level than `PLENTY`.
 FEW = 100
 
-#: For how long a server's answer is waited for, in seconds.
-PATIENCE = 30.0
+#: Besides the hub, who sends the shop's fragment too: it tells little more of the others.
+_FRAGMENTS = (NCHAN, PLAIN)
+
+
+class Counts(click.ParamType):
+    """Numbers of streams, as in `1000,5000`."""
+
+    name = "counts"
+
+    def convert(self, value: Any, *_: object) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            counts = tuple(sorted({int(word) for word in str(value).split(",")}))
+        except ValueError:
+            self.fail(f"{value} is no number, nor several as in 1000,5000")
+        if not all(100 <= count <= 50_000 for count in counts):
+            self.fail("between 100 and 50,000 streams can be measured")
+        return counts
 
 
 @click.command()
 @click.option(
     "--streams",
-    default=5000,
-    type=click.IntRange(100, 50_000),
+    "counts",
+    default="1000,5000,10000",
+    type=Counts(),
     show_default=True,
-    help="Open on each server at once.",
+    help="Open on each server at once; several numbers are measured one after another.",
 )
 @click.option(
     "--deliveries",
@@ -53,57 +80,85 @@ PATIENCE = 30.0
     show_default=True,
     help="Of every server, each in a fresh process.",
 )
+@into_option
 @json_option
-def streams(streams: int, deliveries: int, runs: int, file: Path | None) -> None:
-    """Measure open streams: memory while idle, CPU time for each delivery, and delay.
+def streams(
+    counts: tuple[int, ...], deliveries: int, runs: int, into: Path, file: Path | None
+) -> None:
+    """Measure open streams: memory while idle, CPU time for a delivery and an opening, delay.
 
-    The real shop sends a product's fragment, and the shop's hub alone a message of 300 bytes;
-    beside each, a plain server (gevent, Flask, a generator and a greenlet for each stream) sends
-    the same bytes. Takes about a minute a run.
+    The shop's hub alone sends a message of 300 bytes, and the real shop a product's fragment, to
+    tabs without a cart and to tabs with a cart of two lines each. Beside them, in turns, other
+    servers send the same bytes: nginx with nchan, Node's http, gevent with a generator for each
+    stream, Starlette with sse-starlette. Takes some five minutes a run.
 
     \b
-    Example:
-      bin/bench streams --streams 2000 --deliveries 10 --runs 3 --json streams.json
+    Examples:
+      bin/bench streams --runs 3
+      bin/bench streams --streams 2000 --deliveries 10 --into /tmp
     """
-    allow_files(streams)
-    machine, load = Machine.here(), Load(streams, deliveries)
-    fragment, small = _fragment(), _small_text()
-    pairs = [
-        _compare("shop", fragment, load.shop, load, runs),
-        _compare("hub", small, partial(load.small_server, "hub", small), load, runs),
-    ]
-    print_comparison(pairs)
-    _print_conditions(load, runs, machine)
+    allow_files(counts[-1])
+    machine = Machine.here()
+    say_what_is_missing()
+    results = Results(counts[-1], [other.label for other in missing()])
+    messages = [Message(SMALL, small_text()), Message(FRAGMENT, _fragment())]
+    for run in range(runs):
+        for trial, measure in _trials(messages, counts, deliveries, turned=run % 2 == 1):
+            click.echo(f"run {run + 1} of {runs}: {trial} …", err=True)
+            results.add(trial, measure())
+        results.add_floors([measure_floor(message.bytes) for message in messages])
+    options = {"streams": counts, "deliveries": deliveries, "runs": runs}
+    found = report(results, machine, options)
+    found.show()
+    found.publish(into)
     if file is not None:
-        write_json(file, machine=machine, **asdict(load), pairs=[p.as_json() for p in pairs])
+        found.write(file)
 
 
-@dataclass(frozen=True)
-class Load:
-    """How much is done to each server; its methods do it."""
-
-    streams: int
-    deliveries: int
-
-    def shop(self) -> Figures:
-        with open_shop(self.streams + 100) as shop:
-            return self._measure(shop.server, "/stream?product=1", _level_changes(shop))
-
-    def small_server(self, name: str, text: str) -> Figures:
-        """Measure a server of `bench.servers`."""
-        with server("-m", f"bench.servers.{name}") as running:
-            _publish(running, text)
-            return self._measure(running, "/stream", partial(_publish, running, text))
-
-    def _measure(self, running: Server, path: str, change: Callable[[], float]) -> Figures:
-        with client("bench.crowd") as crowd:
-            return measure_streams(running, crowd, path, change, self.streams, self.deliveries)
+Measure = Callable[[], Figures]
 
 
-def _compare(name: str, text: str, ours: Callable[[], Figures], load: Load, runs: int) -> Pair:
-    size = len(sse_event(text))
-    plain = partial(load.small_server, "plain", text)
-    return measure_pair(name, size, measure_floor(size), ours, plain, runs)
+def _trials(
+    messages: Sequence[Message], counts: Sequence[int], deliveries: int, turned: bool
+) -> Iterator[tuple[Trial, Measure]]:
+    """Give all that a run measures, in the order in which it does.
+
+    Args:
+        turned: whether who goes first in other runs goes last.
+    """
+    for message in messages:
+        for count in counts:
+            trials = list(_of_message(message, count, deliveries))
+            yield from reversed(trials) if turned else trials
+
+
+def _of_message(message: Message, count: int, deliveries: int) -> Iterator[tuple[Trial, Measure]]:
+    if message.name == FRAGMENT:
+        for who, label in OF_SHOP.items():
+            trial = Trial(who, label, message.name, message.bytes, count)
+            yield trial, partial(_of_shop, count, deliveries, with_carts=who == CARTS)
+    for server in _FRAGMENTS if message.name == FRAGMENT else (HUB, *OTHERS):
+        if server.is_there():
+            trial = Trial(server.name, server.label, message.name, message.bytes, count)
+            yield trial, partial(_of_server, server, message.text, count, deliveries)
+
+
+def _of_server(contender: Contender, text: str, count: int, deliveries: int) -> Figures:
+    with contender.run(count) as server, client("bench.crowd") as crowd:
+        publish = publisher(server, text)
+        publish()
+        return measure_streams(server, crowd, Load("/stream", publish, count, deliveries))
+
+
+def _of_shop(count: int, deliveries: int, with_carts: bool) -> Figures:
+    with open_shop(count + 100) as shop, client("bench.crowd") as crowd:
+        cookies = make_carts(shop, pairs(_item_ids(shop), count)) if with_carts else None
+        load = Load("/stream?product=1", _level_changes(shop), count, deliveries, cookies)
+        return measure_streams(shop.server, crowd, load)
+
+
+def _item_ids(shop: Shop) -> list[int]:
+    return [item["id"] for item in shop.items()]
 
 
 def _level_changes(shop: Shop) -> Callable[[], float]:
@@ -113,22 +168,14 @@ def _level_changes(shop: Shop) -> Callable[[], float]:
     return lambda: shop.set_stock(sku, next(counts))
 
 
-def _publish(running: Server, text: str) -> float:
-    """Have a small server send a text to all; return when it was asked to, in seconds."""
-    began = time.monotonic()
-    connection = HTTPConnection("127.0.0.1", running.port, timeout=PATIENCE)
-    try:
-        connection.request("POST", "/publish", text.encode())
-        connection.getresponse().read()
-    except (OSError, HTTPException) as error:
-        raise click.ClickException(f"a server did not take a message: {error}") from None
-    finally:
-        connection.close()
-    return began
+def small_text(size: int = 300) -> str:
+    """Return a text that is as long as that as an event, such as a chat's or a counter's."""
+    text = "<p id='news'>{}</p>"
+    return text.format("n" * (size - len(sse_event(text.format("")))))
 
 
 def _fragment() -> str:
-    """Return the text that the shop sends of a product, for the plain server to send as well."""
+    """Return the text that the shop sends of a product, for the other servers to send as well."""
     with open_shop() as shop:
         connection = HTTPConnection("127.0.0.1", shop.server.port, timeout=PATIENCE)
         try:
@@ -138,18 +185,3 @@ def _fragment() -> str:
             return "\n".join(line.removeprefix("data: ") for line in lines)
         finally:
             connection.close()
-
-
-def _small_text() -> str:
-    text = "<p id='news'>{}</p>"
-    return text.format("n" * (SMALL - len(sse_event(text.format("")))))
-
-
-def _print_conditions(load: Load, runs: int, machine: Machine) -> None:
-    click.echo(
-        f"\n{load.streams:,} streams, {load.deliveries} deliveries to all of them; medians of "
-        f"{runs} run(s). Memory is what the server\nprocess's unique set size (USS) grew by while "
-        "the second half of them was opened. CPU is user and system\ntime. A change is another "
-        "process's commit to the shop's database, and a request to the other servers.\n"
-        f"{machine}"
-    )

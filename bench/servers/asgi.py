@@ -1,0 +1,70 @@
+"""Event streams on asyncio: Starlette and sse-starlette, on uvicorn with uvloop and httptools.
+
+Each stream is a generator that waits at an `asyncio.Queue`. What it yields is encoded once for
+all, and pings are as good as off: both spare this server some work.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import uvicorn
+from sse_starlette import EventSourceResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from shop.framing import sse_event
+
+#: Between two pings to a stream, in seconds: longer than any run.
+_PING = 3600
+
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+queues: set[asyncio.Queue[bytes]] = set()
+present = b""
+
+
+async def stream(_: Request) -> Response:
+    return EventSourceResponse(messages(), headers=_HEADERS, ping=_PING)
+
+
+async def messages() -> AsyncIterator[bytes]:
+    queue: asyncio.Queue[bytes] = asyncio.Queue()
+    queues.add(queue)
+    try:
+        yield present
+        while True:
+            yield await queue.get()
+    finally:
+        queues.discard(queue)
+
+
+async def publish(request: Request) -> Response:
+    """Make the request's body the present state, and tell every stream."""
+    global present
+    present = sse_event((await request.body()).decode())
+    for queue in queues:
+        queue.put_nowait(present)
+    return PlainTextResponse("told")
+
+
+app = Starlette(
+    routes=[Route("/stream", stream), Route("/publish", publish, methods=["POST"])],
+)
+
+
+def main() -> None:
+    """Serve on a free port of 127.0.0.1, say where, and go on until killed."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    config = uvicorn.Config(
+        app, loop="uvloop", http="httptools", ws="none", lifespan="off", log_config=None
+    )
+    config.access_log = False
+    uvicorn.Server(config).run([listener])
+
+
+if __name__ == "__main__":
+    main()
