@@ -12,16 +12,32 @@ from bench.pages import pages
 from bench.streams import streams
 
 
+def _belongs_alone(_: click.Context, __: click.Parameter, given: bool) -> None:
+    """Refuse what bin/bench does by itself, before any Python: see there."""
+    if given:
+        raise click.UsageError("--install belongs alone: bin/bench --install")
+
+
 @click.group()
+@click.option(
+    "--install",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_belongs_alone,
+    help="Install what the shop is compared with (Debian packages as root), and run nothing.",
+)
 def main() -> None:
-    """Measure the shop beside plainer servers, on this machine and in the same run.
+    """Measure the shop beside other servers, on this machine and in the same run.
 
     Everything happens on the loopback network and in temporary folders; the shop that may be
-    running here is not touched. Close what else keeps the processors busy.
+    running here is not touched. Close what else keeps the processors busy. What was found is
+    printed, and written into docs/benchmarks, or where --into says.
 
     \b
     Examples:
-      bin/bench streams                              5,000 open tabs, 20 broadcasts
+      bin/bench --install                            nchan, Node, Starlette, to compare with
+      bin/bench streams                              10,000 open tabs, and fewer
       bin/bench streams --streams 500 --runs 3
       bin/bench pages --seconds 3 --json pages.json
       bin/bench cluster                              2 servers, 4,000 tabs, 100 purchases/s

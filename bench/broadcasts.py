@@ -15,12 +15,8 @@ from bench.processes import Client, Server
 OPENING, DELIVERY = 120.0, 30.0
 
 #: Streams that are opened and closed before anything is measured, so that what a server makes
-#: but once, on first use, isn't counted.
-_WARM_UP = 20
-
-#: One part in so many of the streams is opened before memory is looked at. The first ones find
-#: room that the process has left over from its start, and would seem to take none.
-_FIRST = 2
+#: but once, on first use, isn't counted. As many as are on their way at the same time later.
+_WARM_UP = 64
 
 #: Seconds that a server has for ending what it has begun; and it has ended when it worked for less
 #: than a part of the time between two looks.
@@ -85,23 +81,19 @@ class Load:
 def measure_streams(server: Server, crowd: Client, load: Load) -> Figures:
     """Open streams, hold them, and have the server send messages to all, one after another."""
     _warm_up(server, crowd, load)
-    first = load.streams // _FIRST
-    _open(server, crowd, load, 0, first)
-    _settle(server)
     memory_before, cpu_before = server.memory(), server.cpu()
-    opened = _open(server, crowd, load, first, load.streams)
+    opened = _open(server, crowd, load, load.streams)
     _settle(server)
-    rest = load.streams - first
     memory, cpu = server.memory() - memory_before, server.cpu() - cpu_before
     broadcasts = _broadcast(server, crowd, load)
     memory_after = server.memory() - memory_before
     crowd.do(DELIVERY, do="leave")
     return Figures(
-        memory=memory / rest,
-        memory_after=memory_after / rest,
-        cpu_per_opening=cpu / rest,
-        client_per_opening=opened["cpu"] / rest,
-        opened_per_second=rest / opened["seconds"],
+        memory=memory / load.streams,
+        memory_after=memory_after / load.streams,
+        cpu_per_opening=cpu / load.streams,
+        client_per_opening=opened["cpu"] / load.streams,
+        opened_per_second=load.streams / opened["seconds"],
         **_of_broadcasts(broadcasts, load.streams),
     )
 
@@ -121,8 +113,7 @@ def _of_broadcasts(broadcasts: list[Broadcast], streams: int) -> dict[str, float
 
 
 def _warm_up(server: Server, crowd: Client, load: Load) -> None:
-    _open(server, crowd, load, 0, _WARM_UP)
-    _settle(server)
+    _open(server, crowd, load, _WARM_UP)
     _deliver(crowd, load)
     crowd.do(DELIVERY, do="leave")
     # A server that waits at a queue notices only when it writes that nobody reads any more.
@@ -141,15 +132,15 @@ def _settle(server: Server) -> None:
             return
 
 
-def _open(server: Server, crowd: Client, load: Load, begin: int, end: int) -> dict[str, float]:
+def _open(server: Server, crowd: Client, load: Load, count: int) -> dict[str, float]:
     opened: dict[str, float] = crowd.do(
         OPENING + DELIVERY,
         do="open",
         port=server.port,
         path=load.path,
-        count=end - begin,
+        count=count,
         timeout=OPENING,
-        cookies=load.cookies and list(load.cookies[begin:end]),
+        cookies=load.cookies and list(load.cookies[:count]),
     )
     return opened
 

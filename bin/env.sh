@@ -3,6 +3,7 @@
 #
 #   prepare requirements.txt        makes .venv, or brings it up to date; says nothing when it already is
 #   debian_packages NAME…           installs Debian packages; starts no service
+#   install_missing FUNCTION        the same for those that a function of the caller's prints; is_there helps it find out
 #
 # Everything said goes to stderr: stdout belongs to the command that is being run.
 
@@ -43,10 +44,17 @@ install_lock() { # install_lock INTERPRETER LOCK
     ((status > 128)) || rm -f -- "$venv/unfinished"
     fail "could not install what $2 names: pip's reason is above. Run it again to retry"
   fi
-  write_stamp "$2"
-  # The development lock holds all that the runtime's holds.
-  [[ $2 != requirements-dev.txt ]] || write_stamp requirements.txt
+  local lock
+  for lock in "$2" $(held_by "$2"); do write_stamp "$lock"; done
   say "installed"
+}
+
+# Prints the locks of which this one holds everything: what they name is installed with it.
+held_by() { # held_by LOCK
+  case $1 in
+    requirements-dev.txt) echo requirements.txt ;;
+    requirements-bench.txt) echo requirements-dev.txt requirements.txt ;;
+  esac
 }
 
 write_stamp() { # write_stamp LOCK
@@ -113,6 +121,24 @@ debian_packages() { # debian_packages NAME…
     fail "could not install the Debian packages $*: apt's reason is above"
   fi
   rm -f -- "$log"
+}
+
+is_there() { # is_there PACKAGE FILES: FILES is a pattern of which one must exist, whoever brought it
+  compgen -G "$2" >/dev/null &&
+    [[ ! $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) =~ ^(half|unpacked|triggers) ]]
+}
+
+install_missing() { (find_and_install "$1") 9<"$root"; }
+
+find_and_install() { # find_and_install FUNCTION
+  take_turns "$python"
+  local packages
+  mapfile -t packages < <("$1")
+  if ((${#packages[@]} > 0)); then
+    debian_packages "${packages[@]}"
+  elif services_forbidden_by_us; then # by a run that was killed
+    allow_services
+  fi
 }
 
 apt_install() { # apt_install NAME…
