@@ -26,6 +26,11 @@ class Floor:
     def both(self) -> float:
         return self.send + self.receive
 
+    @classmethod
+    def middle(cls, floors: list[Floor]) -> Floor:
+        """Return the one in the middle of several of the same size."""
+        return sorted(floors, key=lambda floor: floor.both)[len(floors) // 2]
+
 
 def measure_floor(size: int) -> Floor:
     """Send and receive messages of `size` bytes over many loopback connections in turn."""

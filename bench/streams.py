@@ -103,10 +103,10 @@ def streams(
     results = Results(counts[-1], [other.label for other in missing()])
     messages = [Message(SMALL, small_text()), Message(FRAGMENT, _fragment())]
     for run in range(runs):
+        results.begin_run()
         for trial, measure in _trials(messages, counts, deliveries, turned=run % 2 == 1):
             click.echo(f"run {run + 1} of {runs}: {trial} …", err=True)
-            results.add(trial, measure())
-        results.add_floors([measure_floor(message.bytes) for message in messages])
+            results.add(trial, measure(), measure_floor(trial.bytes))
     options = {"streams": counts, "deliveries": deliveries, "runs": runs}
     found = report(results, machine, options)
     found.show()

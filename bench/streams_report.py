@@ -223,7 +223,7 @@ def _note(results: Results, options: Mapping[str, Any]) -> str:
         f"{options['deliveries']} messages to all streams, one after another; medians of "
         f"{options['runs']} run(s), ratios within a run. Memory is what the server process's "
         "unique set size (USS) grew by while the streams were opened. CPU is user and system "
-        "time; for a delivery, of the broadcast in the middle of all. A change is another process's "
-        "commit to the shop's database, and a request to the other servers. Every tab has an "
-        f"address of its own.{without}"
+        "time; for a delivery, of the broadcast in the middle of all. A change is another "
+        "process's commit to the shop's database, and a request to the other servers. Every tab "
+        f"has an address of its own.{without}"
     )

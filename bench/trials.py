@@ -58,15 +58,22 @@ class Results:
     most: int
     missing: list[str]
     trials: dict[Trial, list[Figures]] = field(default_factory=dict)
-    #: by a message's length, what the kernel alone takes for it
-    floors: dict[int, list[Floor]] = field(default_factory=dict)
+    #: of each run by a message's length, what the kernel alone took for it, after every trial
+    _floors: list[dict[int, list[Floor]]] = field(default_factory=list)
 
-    def add(self, trial: Trial, figures: Figures) -> None:
+    def begin_run(self) -> None:
+        self._floors.append({})
+
+    def add(self, trial: Trial, figures: Figures, floor: Floor) -> None:
+        """Take what a trial found, and what the kernel alone took just then."""
         self.trials.setdefault(trial, []).append(figures)
+        self._floors[-1].setdefault(floor.bytes, []).append(floor)
 
-    def add_floors(self, floors: list[Floor]) -> None:
-        for floor in floors:
-            self.floors.setdefault(floor.bytes, []).append(floor)
+    @property
+    def floors(self) -> dict[int, list[Floor]]:
+        """By a message's length, what the kernel alone took for it in each run."""
+        sizes = self._floors[0]
+        return {size: [Floor.middle(run[size]) for run in self._floors] for size in sizes}
 
     def of(self, who: str, message: str, figure: str, streams: int = 0) -> list[float]:
         """Return a figure of every run; nothing if that wasn't measured.
