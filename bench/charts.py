@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from bench import svg
 from bench.svg import MARGIN, WIDTH
@@ -19,24 +20,34 @@ _LEFT, _BEHIND = 216.0, 190.0
 
 _ROW, _THICK = 26.0, 14.0
 
+#: A goal so close behind a bar is in the way of what is written there.
+_NEAR = 24.0
+
 #: Height of a panel's title, and of the room below a panel.
 PANEL_HEAD, _PANEL_GAP = 30.0, 22.0
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A value of one of those that are compared; of several runs their median and extremes."""
+    """A value of one of those that are compared; of several runs their median and extremes.
+
+    Args:
+        goal: what it must not exceed, where bars of one panel have different goals.
+    """
 
     label: str
     value: float
     low: float
     high: float
     ours: bool = False
+    goal: float | None = None
 
     @classmethod
-    def of(cls, label: str, values: Sequence[float], ours: bool = False) -> Bar:
+    def of(
+        cls, label: str, values: Sequence[float], ours: bool = False, goal: float | None = None
+    ) -> Bar:
         """Make a bar of the values of all runs."""
-        return cls(label, middle(values), min(values), max(values), ours)
+        return cls(label, middle(values), min(values), max(values), ours, goal)
 
 
 @dataclass(frozen=True)
@@ -90,8 +101,8 @@ def heading(title: str, unit: str) -> str:
 
 
 def middle(values: Sequence[float]) -> float:
-    """Return the median; of an even number the upper one, so that it is a value that was seen."""
-    return sorted(values)[len(values) // 2]
+    """Return what is shown of the values of all runs: their median."""
+    return float(median(values))
 
 
 class Canvas:
@@ -115,18 +126,18 @@ class Canvas:
 
 
 def _draw_bars(panel: Bars, top: float) -> Iterator[str]:
-    most = max([bar.high for bar in panel.bars] + [panel.goal or 0.0]) or 1.0
-    scale = (WIDTH - _LEFT - _BEHIND) / most
+    goals = [goal for goal in (panel.goal, *(bar.goal for bar in panel.bars)) if goal is not None]
+    scale = (WIDTH - _LEFT - _BEHIND) / (max([*goals, *(bar.high for bar in panel.bars)]) or 1.0)
     yield svg.text(MARGIN, top + 12, heading(panel.title, panel.unit), "panel")
     first, bottom = top + PANEL_HEAD, top + PANEL_HEAD + len(panel.bars) * _ROW
     yield svg.line(_LEFT, first, _LEFT, bottom, "axis")
-    for number_of, bar in enumerate(panel.bars):
-        yield from _draw_bar(bar, panel.unit, first + (number_of + 0.5) * _ROW, scale)
+    for row, bar in enumerate(panel.bars):
+        yield from _draw_bar(bar, panel.unit, first + (row + 0.5) * _ROW, scale)
     if panel.goal is not None:
-        at, word = _LEFT + panel.goal * scale, "at least" if panel.at_least else "at most"
+        at = _LEFT + panel.goal * scale
         yield svg.line(at, first - 2, at, bottom, "target")
-        words = f"- - goal: {word} {goal_of(panel.goal, panel.unit)}"
-        yield svg.text(WIDTH - MARGIN, top + 12, words, "goal end")
+    if goals:
+        yield svg.text(WIDTH - MARGIN, top + 12, f"- - goal: {_goal_words(panel)}", "goal end")
 
 
 def _draw_bar(bar: Bar, unit: str, y: float, scale: float) -> Iterator[str]:
@@ -138,7 +149,17 @@ def _draw_bar(bar: Bar, unit: str, y: float, scale: float) -> Iterator[str]:
     if bar.low < bar.high:
         yield svg.line(low, y, high, y, "whisker")
         yield from (svg.line(x, y - 4, x, y + 4, "whisker") for x in (low, high))
+    if bar.goal is not None:
+        at = _LEFT + bar.goal * scale
+        yield svg.line(at, y - _ROW / 2 + 1, at, y + _ROW / 2 - 1, "target")
+        high = max(high, at) if abs(high - at) < _NEAR else high
     yield svg.text(max(high, _LEFT) + 8, y + 4.5, value, "number")
+
+
+def _goal_words(panel: Bars) -> str:
+    if panel.goal is None:
+        return "at most"
+    return f"{'at least' if panel.at_least else 'at most'} {goal_of(panel.goal, panel.unit)}"
 
 
 def _spread(bar: Bar) -> str:
