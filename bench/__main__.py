@@ -9,6 +9,7 @@ import click
 
 from bench.cluster import cluster
 from bench.pages import pages
+from bench.sellout import sellout
 from bench.streams import streams
 
 
@@ -49,6 +50,7 @@ def main() -> None:
 main.add_command(streams)
 main.add_command(pages)
 main.add_command(cluster)
+main.add_command(sellout)
 
 if __name__ == "__main__":
     main(prog_name="bin/bench")

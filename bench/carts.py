@@ -6,16 +6,19 @@ To the shop they are visitors who filled their carts before its tabs were opened
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from itertools import combinations, cycle, islice
+from pathlib import Path
 
+from itsdangerous import URLSafeSerializer
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from bench.shops import Shop
 from shop.db import now_ms
 from shop.models import CartItem, CartRecord
-from shop.models.cart import new_cart_id
+from shop.models.cart import cart_ref, new_cart_id
 from shop.parts import parts
 from shop.web.visitor import cart_cookie, copy_cookie
 
@@ -57,6 +60,20 @@ def make_carts(shop: Shop, contents: Sequence[Iterable[int]]) -> list[str]:
         return [_cookies(cart_id, now, map(skus.__getitem__, ids)) for cart_id, ids in carts]
 
 
+def write_carts(file: Path, cookies: Iterable[str], contents: Iterable[Sequence[int]]) -> None:
+    """Write down carts for the tabs that will show them, in another process.
+
+    Args:
+        cookies: as `make_carts` returns them.
+        contents: what the carts hold.
+    """
+    carts = [
+        {"cookie": cookie, "ref": _ref_in(cookie), "items": items}
+        for cookie, items in zip(cookies, contents, strict=True)
+    ]
+    file.write_text(json.dumps(carts))
+
+
 def _insert(session: Session, table: type, rows: list[dict[str, object]]) -> None:
     for start in range(0, len(rows), _AT_ONCE):
         session.execute(insert(table), rows[start : start + _AT_ONCE])
@@ -65,3 +82,10 @@ def _insert(session: Session, table: type, rows: list[dict[str, object]]) -> Non
 def _cookies(cart_id: str, born: int, skus: Iterable[str]) -> str:
     both = (cart_cookie(cart_id, born), copy_cookie(cart_id, skus))
     return "; ".join(f"{name}={value}" for name, value in both)
+
+
+def _ref_in(cookie: str) -> str:
+    """Return the fingerprint of the cart that a cookie carries, read without its key."""
+    signed = cookie.partition(";")[0].partition("=")[2]
+    _, (cart_id, *_) = URLSafeSerializer("").loads_unsafe(signed)
+    return cart_ref(cart_id)

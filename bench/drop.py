@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -201,8 +199,7 @@ def _begin_to_look(cluster: Cluster, samples: Path | None) -> None:
     """Forget what was seen while the shoppers came in."""
     if samples is not None:
         count_statements(cluster.url)
-        for server in cluster.shop.servers:
-            os.kill(server.pid, signal.SIGUSR1)
+        cluster.shop.look_anew()
 
 
 def _cpu(cluster: Cluster) -> dict[str, float]:

@@ -88,6 +88,10 @@ class Browser:
         self._keep_cookies(answer)
         return answer
 
+    def forget(self) -> None:
+        """Forget what came of an answer that will never be whole: its connection is gone."""
+        self._came.clear()
+
     def _keep_cookies(self, answer: Answer) -> None:
         for name, value in answer.headers:
             if name != "set-cookie":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +37,14 @@ class Shop:
 
     Args:
         app: the operator's.
+        environ: the settings that its servers have.
     """
 
-    def __init__(self, servers: list[Server], app: Flask) -> None:
+    def __init__(
+        self, servers: list[Server], app: Flask, environ: Mapping[str, str] | None = None
+    ) -> None:
         self.servers = servers
+        self.environ = environ or {}
         self.app = app
         self._operator = app.test_cli_runner()
         self._committed = 0.0
@@ -71,6 +77,11 @@ class Shop:
         self._command("stock", "set", sku, str(count))
         return self._committed
 
+    def look_anew(self) -> None:
+        """Have servers that are looked at while they work forget what was seen so far."""
+        for serving in self.servers:
+            os.kill(serving.pid, signal.SIGUSR1)
+
     def close(self) -> None:
         event.remove(Engine, "commit", self._note_commit)
 
@@ -86,12 +97,29 @@ class Shop:
 
 
 @contextmanager
-def open_shop(max_streams: int = 0) -> Iterator[Shop]:
-    """Open a shop of its own with the demo catalogue released, plenty of every size in it."""
+def open_shop(max_streams: int = 0, samples: Path | None = None, **settings: str) -> Iterator[Shop]:
+    """Open a shop of its own with the demo catalogue released, plenty of every size in it.
+
+    Args:
+        samples: a file for what is seen of the server's work. None: it isn't looked at.
+        settings: besides a benchmark's usual ones.
+    """
     with TemporaryDirectory(prefix="shop-bench-") as folder:
-        environ = _settings(folder, max_streams)
+        environ = _settings(folder, max_streams) | settings
+        with serve_shop(environ, samples) as serving:
+            yield from _stocked(Shop([serving], create_app(environ), environ))
+
+
+@contextmanager
+def serve_shop(environ: Mapping[str, str], samples: Path | None = None) -> Iterator[Server]:
+    """Run a server of a shop; see `open_shop`."""
+    if samples is None:
         with server("wsgi.py", environ=environ) as serving:
-            yield from _stocked(Shop([serving], create_app(environ)))
+            yield serving
+    else:
+        looking = {"BENCH_SAMPLES": str(samples)}
+        with server("-m", "bench.servers.sampled", environ={**environ, **looking}) as serving:
+            yield serving
 
 
 @dataclass(frozen=True)
@@ -135,11 +163,8 @@ def open_cluster(
         shop = Shop([], app)
         shop.seed()
         for number in range(servers):
-            environ = settings(number)
-            if samples is not None:
-                environ["BENCH_SAMPLES"] = str(samples / f"{number}.json")
-            main = ("wsgi.py",) if samples is None else ("-m", "bench.servers.sampled")
-            shop.servers.append(stack.enter_context(server(*main, environ=environ)))
+            kept = samples / f"{number}.json" if samples else None
+            shop.servers.append(stack.enter_context(serve_shop(settings(number), kept)))
         for opened in _stocked(shop):
             yield Cluster(opened, postgresql, redis, url)
 

@@ -1,0 +1,53 @@
+"""What other visitors did meanwhile, and how long their answers took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.processes import Client
+
+#: How long the clients may take for ending what they began, in seconds.
+_END = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An add or a remove."""
+
+    #: when its moment had come, on the monotonic clock in seconds
+    due: float
+    #: seconds from then until it was answered, or was given up
+    took: float
+    #: the answer's status, or why there was none; see `bystanders`
+    outcome: str
+    #: whether it went over a connection that had been kept
+    reused: bool
+
+    @property
+    def over(self) -> float:
+        return self.due + self.took
+
+    @property
+    def was_done(self) -> bool:
+        return self.outcome == "200"
+
+
+def end_actions(bystanders: Client) -> tuple[list[Action], float]:
+    """Have visitors do nothing more; return all that they did, and the CPU time of their client."""
+    bystanders.tell(do="report")
+    bystanders.answer(_END)
+    told: dict[str, Any] = bystanders.answer(_END)
+    return [Action(**action) for action in told["actions"]], told["cpu"]
+
+
+def within(actions: Iterable[Action], since: float, until: float) -> list[Action]:
+    """Return those that were under way at any time between two moments."""
+    return [action for action in actions if action.due <= until and action.over >= since]
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the value that this share of them doesn't exceed: one that was seen."""
+    ordered = sorted(values)
+    return ordered[max(0, min(len(ordered), -int(-share * len(ordered) // 1)) - 1)]
