@@ -8,6 +8,7 @@ import sys
 import click
 
 from bench.cluster import cluster
+from bench.herd import herd
 from bench.pages import pages
 from bench.sellout import sellout
 from bench.streams import streams
@@ -51,6 +52,7 @@ main.add_command(streams)
 main.add_command(pages)
 main.add_command(cluster)
 main.add_command(sellout)
+main.add_command(herd)
 
 if __name__ == "__main__":
     main(prog_name="bin/bench")

@@ -51,3 +51,12 @@ def quantile(values: Sequence[float], share: float) -> float:
     """Return the value that this share of them doesn't exceed: one that was seen."""
     ordered = sorted(values)
     return ordered[max(0, min(len(ordered), -int(-share * len(ordered) // 1)) - 1)]
+
+
+def times_cells(actions: Sequence[Action]) -> list[str]:
+    """Return how many there were, and p50, p99 and max of their times, for a table's row."""
+    took = [action.took for action in actions]
+    if not took:
+        return ["0", "–", "–", "–"]
+    spread = (quantile(took, 0.5), quantile(took, 0.99), max(took))
+    return [f"{len(took):,}", *(f"{1e3 * seconds:,.0f} ms" for seconds in spread)]

@@ -29,6 +29,9 @@ _PATIENCE = 30.0
 #: What may come of an action besides an answer.
 REFUSED, CUT_OFF, UNANSWERED = "refused", "cut off", "no answer in time"
 
+#: And an answer that says so of an action whose own answer got lost before.
+HAD_BEEN_DONE = "had been done"
+
 
 class Bystander:
     """A visitor with a cart, an address, and a connection that is kept or not."""
@@ -41,6 +44,8 @@ class Bystander:
         self._browser = Browser(f"127.0.0.1:{port}")
         self._token = ""
         self._has_item = False
+        #: whether an answer got lost, so that nobody knows whether it has
+        self._is_unsure = False
         self._socket: socket.socket | None = None
         #: what is to be sent as soon as it is connected
         self._unsent = b""
@@ -108,6 +113,7 @@ class Bystander:
     def fail(self, outcome: str) -> dict[str, Any]:
         """End an action to which no answer came."""
         was_sent = not self._unsent
+        self._is_unsure |= was_sent
         self._hang_up()
         self._browser.forget()
         return self._told(outcome if was_sent or outcome == UNANSWERED else REFUSED)
@@ -127,12 +133,12 @@ class Bystander:
         self._unsent = b""
 
     def _end(self, answer: Answer) -> dict[str, Any]:
-        # After an answer that got lost it is there already, or gone: 409 and 404 say so.
-        if answer.status in (200, 404, 409):
-            self._has_item = not self._has_item
+        had_been_done = self._is_unsure and answer.status in (404, 409)
+        if answer.status == 200 or had_been_done:
+            self._has_item, self._is_unsure = not self._has_item, False
         if not self._keeps or dict(answer.headers).get("connection", "").lower() == "close":
             self._hang_up()
-        return self._told(str(answer.status))
+        return self._told(HAD_BEEN_DONE if had_been_done else str(answer.status))
 
     def _hang_up(self) -> None:
         if self._socket is not None:

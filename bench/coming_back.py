@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import heapq
 import random
+import socket
 import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from bench.cart_tabs import CartTab, Switchboard, buffer
-from bench.dialing import address_of, dial
 
-#: Between two looks whether a server listens again, in seconds.
+#: Between two looks whether a server listens again, and for one of them, in seconds.
 _PROBE = 0.005
 
 
@@ -124,7 +124,7 @@ class ComingBack:
         if len(self._lost) < len(self._tabs) or not self._due:
             return False
         try:
-            dial(address_of(0), self._board.port).close()
+            socket.create_connection(("127.0.0.1", self._board.port), _PROBE).close()
         except OSError:
             return False
         return True

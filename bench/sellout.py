@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench.actions import Action, quantile
+from bench.actions import Action, quantile, times_cells
 from bench.charts import Bar, Bars, bar_chart, middle
 from bench.goals import Goal, goals_table
 from bench.machine import Machine, allow_files
@@ -141,21 +141,15 @@ def _posts_table(ways: dict[str, list[Told]]) -> Table:
         "while nothing does": [a for told in ways.values() for one in told for a in one.before],
     }
     rows = [
-        [f"{moment}, {words}", *_times([a for a in actions if a.reused == reused])]
+        [f"{moment}, {words}", *_cells([a for a in actions if a.reused == reused])]
         for moment, actions in moments.items()
         for reused, words in ((True, "kept connection"), (False, "fresh one"))
     ]
     return Table(["an add or remove", "times", "p50", "p99", "max", "not answered 200"], rows)
 
 
-def _times(actions: Sequence[Action]) -> list[str]:
-    took = [action.took for action in actions]
-    if not took:
-        return ["0", "–", "–", "–", "–"]
-    spread = (
-        f"{1e3 * value:.0f} ms" for value in (*(quantile(took, q) for q in (0.5, 0.99)), max(took))
-    )
-    return [f"{len(took):,}", *spread, str(sum(not action.was_done for action in actions))]
+def _cells(actions: Sequence[Action]) -> list[str]:
+    return [*times_cells(actions), str(sum(not action.was_done for action in actions))]
 
 
 def _spread(values: Sequence[float], unit: str, digits: int) -> str:

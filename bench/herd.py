@@ -1,0 +1,250 @@
+"""`bin/bench herd`: thousands of tabs come back after their server was restarted."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from bench.actions import quantile, times_cells
+from bench.bystanders import REFUSED
+from bench.charts import Bar, Bars, bar_chart, middle
+from bench.goals import Goal, goals_table
+from bench.lines import Line, Lines, line_chart
+from bench.machine import Machine, allow_files
+from bench.report import Report, into_option
+from bench.restart import AS_HTMX, AT_ONCE, Load, Restart, Way, restart
+from bench.sale import BYSTANDERS
+from bench.samples import read_profile
+from bench.tables import Table
+
+#: What must hold, in seconds after the server is back: until the last tab is current; and an add or
+#: a remove in that time, p99.
+ALL_CURRENT, POST = 6.0, 0.500
+
+#: The default of `SHOP_DRAIN_SECONDS`.
+_DRAIN = 5.0
+
+WAYS = {
+    way.name: way
+    for way in (
+        Way("drained", signal.SIGTERM, _DRAIN, AS_HTMX),
+        Way("killed", signal.SIGKILL, _DRAIN, AS_HTMX),
+        Way("all at once", signal.SIGKILL, _DRAIN, AT_ONCE),
+    )
+}
+
+_Figure = Callable[[Restart], float]
+
+#: Points of a curve.
+_POINTS = 40
+
+
+@click.command()
+@click.option(
+    "--tabs",
+    default=5000,
+    type=click.IntRange(10, 15_000),
+    show_default=True,
+    help="Each with a stream and a cart of its own.",
+)
+@click.option(
+    "--way",
+    "names",
+    type=click.Choice(list(WAYS)),
+    multiple=True,
+    default=list(WAYS),
+    show_default=True,
+    help="How the server ends and its tabs come back. Can be given several times.",
+)
+@click.option("--runs", default=1, type=click.IntRange(1, 20), show_default=True)
+@click.option(
+    "--rate",
+    default=50.0,
+    type=click.FloatRange(1, 1000),
+    show_default=True,
+    help="Adds and removes a second by other visitors, all the while.",
+)
+@click.option("--profile", is_flag=True, help="Tell where the new server's CPU time goes.")
+@into_option
+def herd(
+    tabs: int, names: tuple[str, ...], runs: int, rate: float, profile: bool, into: Path
+) -> None:
+    """Measure how thousands of tabs come back after their server was restarted.
+
+    The server is told to end (SIGTERM) and lets its tabs go over five seconds, or is killed; a new
+    one starts at the same port as soon as the old one has ended. Tabs come back as htmx has them
+    come, at random moments and later after each attempt that failed; or all in the moment in which
+    the port opens. While no server runs an item in all their carts sells out: a tab is current
+    when it shows that, in its own cart. Other visitors add and remove all the while.
+
+    \b
+    Example:
+      bin/bench herd --tabs 1000 --way drained
+    """
+    allow_files(tabs + BYSTANDERS)
+    machine, load = Machine.here(), Load(tabs, rate)
+    with TemporaryDirectory(prefix="shop-bench-samples-") as folder:
+        samples = Path(folder) / "server.json" if profile else None
+        restarts = {name: _run(WAYS[name], load, runs, samples) for name in names}
+        profiled = read_profile(Path(folder)).tables() if profile else []
+    report = _report(machine, load, runs, restarts)
+    report.show()
+    if profiled:
+        click.echo("\n" + "\n\n".join(map(str, profiled)))
+    else:
+        report.publish(into)
+
+
+def _run(way: Way, load: Load, runs: int, samples: Path | None) -> list[Restart]:
+    done = []
+    for number in range(runs):
+        click.echo(f"{way.name}, {load.tabs:,} tabs, run {number + 1} of {runs} …", err=True)
+        done.append(restart(way, load, samples))
+    return done
+
+
+def _report(machine: Machine, load: Load, runs: int, restarts: dict[str, list[Restart]]) -> Report:
+    goals = [goal for name, done in restarts.items() for goal in _goals(WAYS[name], done)]
+    return Report(
+        name="herd",
+        machine=machine,
+        options=asdict(load) | {"runs": runs, "ways": list(restarts)},
+        figures={"goals": goals, "restarts": restarts},
+        tables=[goals_table(goals), _tabs_table(load, restarts), _posts_table(restarts)],
+        charts={
+            "herd": _curves(machine, load, restarts),
+            "herd-actions": _bars(machine, load, restarts),
+        },
+        note=_note(load, runs),
+    )
+
+
+def _goals(way: Way, done: list[Restart]) -> list[Goal]:
+    """What must hold in each run: so the worst of them counts."""
+    posts = [1e3 * _p99(one) for one in done]
+    last = max(one.all_current for one in done)
+    goals = [
+        Goal(
+            f"{way.name}: the last tab is current, after the server is back", last, ALL_CURRENT, "s"
+        ),
+        Goal(f"{way.name}: an add or remove in that time, p99", max(posts), 1e3 * POST, "ms"),
+        Goal(f"{way.name}: answers that were wrong", sum(len(r.wrong_answers) for r in done), 0),
+    ]
+    if way.signal == signal.SIGTERM:
+        lost = sum(len(one.lost_requests) for one in done)
+        goals += [
+            Goal(f"{way.name}: requests that were sent and not answered", lost, 0),
+            Goal(f"{way.name}: the old server's exit status", max(abs(r.status) for r in done), 0),
+        ]
+    return goals
+
+
+def _p99(one: Restart) -> float:
+    return quantile([a.took for a in one.meanwhile if a.outcome != REFUSED] or [0.0], 0.99)
+
+
+def _tabs_table(load: Load, restarts: dict[str, list[Restart]]) -> Table:
+    def row(
+        label: str, figure: Callable[[Restart], float], unit: str, digits: int = 1
+    ) -> list[str]:
+        of_ways = ([figure(one) for one in done] for done in restarts.values())
+        return [label, *(_spread(values, unit, digits) for values in of_ways)]
+
+    rows = [
+        row("old server told to end, until it had", lambda r: r.ended - r.told, "s"),
+        row("from then until the new one was back", lambda r: -r.ended, "s"),
+        row("back to half of the tabs current", lambda r: middle(r.current), "s"),
+        row("back to the last tab current", lambda r: r.all_current, "s"),
+        row("a tab without its stream, p50", lambda r: middle(_gaps(r)), "s"),
+        row("a tab without its stream, max", lambda r: max(_gaps(r)), "s"),
+        row("attempts refused, each tab", lambda r: r.failures.get(REFUSED, 0) / load.tabs, "", 2),
+        row("attempts failed otherwise, all", _otherwise, "", 0),
+        row("new server's CPU for each tab", lambda r: 1e3 * r.cpu / load.tabs, "ms", 2),
+        row("the load client's", lambda r: 1e3 * r.client_cpu / load.tabs, "ms", 2),
+    ]
+    return Table([f"{load.tabs:,} tabs come back", *restarts], rows)
+
+
+def _otherwise(one: Restart) -> int:
+    return sum(one.failures.values()) - one.failures.get(REFUSED, 0)
+
+
+def _gaps(one: Restart) -> list[float]:
+    return [back - lost for lost, back in zip(one.lost, one.current, strict=True)]
+
+
+def _posts_table(restarts: dict[str, list[Restart]]) -> Table:
+    head = ["an add or remove", "answered", "p50", "p99", "max", "refused", "otherwise"]
+    rows = []
+    for name, done in restarts.items():
+        moments = {
+            "before": [a for one in done for a in one.actions if a.over < one.told],
+            "while it ends": [a for r in done for a in r.actions if a.over >= r.told and a.due < 0],
+            "while tabs come back": [a for one in done for a in one.meanwhile],
+        }
+        for moment, actions in moments.items():
+            outcomes = Counter(action.outcome for action in actions)
+            done_well = [action for action in actions if action.was_done]
+            others = sum(outcomes.values()) - outcomes["200"] - outcomes[REFUSED]
+            words = [str(outcomes[REFUSED]), str(others)]
+            rows.append([f"{name}, {moment}", *times_cells(done_well), *words])
+    return Table(
+        ["an add or remove", "answered", "p50", "p99", "max", "refused", "otherwise"], rows
+    )
+
+
+def _spread(values: Sequence[float], unit: str, digits: int) -> str:
+    """Write the median, and the extremes."""
+    text = f"{middle(values):,.{digits}f} {unit}".rstrip()
+    if len(values) == 1:
+        return text
+    return f"{text} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
+
+
+def _curves(machine: Machine, load: Load, restarts: dict[str, list[Restart]]) -> str:
+    """Draw how many tabs were current when, in the first run of each way."""
+    lines = [Line(name, _curve(done[0].current)) for name, done in restarts.items()]
+    title = f"{load.tabs:,} tabs come back to a restarted server"
+    panel = Lines("Tabs that are current", "seconds since the server is back", "%", lines)
+    return line_chart(title, f"First runs. {machine}", [panel])
+
+
+def _curve(moments: list[float]) -> list[tuple[float, float]]:
+    ordered = sorted(max(0.0, moment) for moment in moments)
+    count = len(ordered)
+    places = sorted({round(n * (count - 1) / _POINTS) for n in range(_POINTS + 1)})
+    return [(0.0, 0.0), *((ordered[place], 100 * (place + 1) / count) for place in places)]
+
+
+def _bars(machine: Machine, load: Load, restarts: dict[str, list[Restart]]) -> str:
+    def panel(title: str, unit: str, figure: _Figure, goal: float) -> Bars:
+        bars = [Bar.of(n, [figure(one) for one in d], ours=True) for n, d in restarts.items()]
+        return Bars(title, unit, bars, goal=goal)
+
+    panels = [
+        panel("Until the last tab is current", "s", lambda one: one.all_current, ALL_CURRENT),
+        panel("An add or remove meanwhile, p99", "ms", lambda one: 1e3 * _p99(one), 1e3 * POST),
+    ]
+    title = f"After a restart with {load.tabs:,} tabs open"
+    return bar_chart(title, f"From when the new server is back. {machine}", panels)
+
+
+def _note(load: Load, runs: int) -> str:
+    return (
+        f"{load.tabs:,} tabs with a two-line cart each, from addresses of their own; {runs} run(s) "
+        "of each way, in goals the worst of them. The server is back when it says that it serves: "
+        "tabs are refused until it listens, a moment before. A tab comes back "
+        f"{AS_HTMX.delay * 1e3:.0f} ms after it lost its stream and twice as long after each "
+        f"failed attempt, {AS_HTMX.longest:g} s at most, all ± {AS_HTMX.jitter:.0%} at random, as "
+        "hx-sse does with the page's settings; all at once: in the moment in which the port opens. "
+        f"{load.rate:g} adds and removes a second are due at given moments, each timed from its "
+        "moment, half of the visitors on connections that they keep; after the restart each begins "
+        "with a fresh one. Refused is who called while nobody listened. The new server's CPU time "
+        "is until the last tab is current, with those actions and without its start."
+    )
