@@ -194,9 +194,7 @@ def _posts_table(restarts: dict[str, list[Restart]]) -> Table:
             others = sum(outcomes.values()) - outcomes["200"] - outcomes[REFUSED]
             words = [str(outcomes[REFUSED]), str(others)]
             rows.append([f"{name}, {moment}", *times_cells(done_well), *words])
-    return Table(
-        ["an add or remove", "answered", "p50", "p99", "max", "refused", "otherwise"], rows
-    )
+    return Table(head, rows)
 
 
 def _spread(values: Sequence[float], unit: str, digits: int) -> str:

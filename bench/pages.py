@@ -2,170 +2,227 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median, quantiles
-from typing import Any
 
 import click
 
-from bench.machine import Machine
-from bench.processes import Client, Server, client, server
-from bench.report import json_option, print_table, write_json
-from bench.shops import open_shop
+from bench.charts import Bar, Bars, bar_chart, middle
+from bench.goals import Goal, goals_table
+from bench.machine import Machine, allow_files
+from bench.report import Report, into_option, json_option
+from bench.tables import Table
+from bench.visits import BARE, CHANGE, CHECKOUT, NONE, OPEN, PAGE, Load, Round, Slice, measure
+
+#: What must hold: requests a second, as a share of the bare route's; and by what part that may be
+#: less with streams open.
+OF_BARE = {PAGE: 0.5, CHANGE: 0.2, CHECKOUT: 0.1}
+WITHIN = 0.1
 
 #: What Nagle's algorithm and delayed acknowledgements would add to each answer, in seconds.
 NAGLE = 0.040
 
+_NAMES = {PAGE: "GET /", CHANGE: "add, remove", CHECKOUT: "checkout"}
 
-@dataclass(frozen=True)
-class Row:
-    """One kind of request. Times in seconds."""
-
-    name: str
-    connections: int
-    per_second: float
-    p50: float
-    p99: float
-    #: the server's CPU time for a request; for all kinds of one script together where they mix
-    cpu: float
-    #: the load client's own
-    client_cpu: float
-
-    def beside(self, bare: Row) -> dict[str, float]:
-        """Return this as a multiple of the bare route's."""
-        return {
-            "per_second": self.per_second / bare.per_second,
-            "p50": self.p50 / bare.p50,
-            "cpu": self.cpu / bare.cpu,
-        }
+#: Under which of the clients' kinds the times of each are, and in what they were measured.
+_KINDS = {
+    "GET /": (PAGE, "GET /"),
+    "add": (CHANGE, "add"),
+    "remove": (CHANGE, "remove"),
+    "checkout": (CHECKOUT, "checkout"),
+}
 
 
 @click.command()
 @click.option(
     "--seconds",
-    default=5.0,
-    type=click.FloatRange(0.5, 60),
+    default=1.0,
+    type=click.FloatRange(0.2, 4),
     show_default=True,
-    help="For each of the six measurements.",
+    help="Of each slice; there are nine in a round.",
 )
+@click.option("--rounds", default=6, type=click.IntRange(1, 100), show_default=True)
 @click.option(
     "--connections",
     default=8,
-    type=click.IntRange(1, 200),
+    type=click.IntRange(4, 200),
     show_default=True,
     help="Visitors that act at the same time.",
 )
+@click.option(
+    "--streams",
+    default=5000,
+    type=click.IntRange(10, 15_000),
+    show_default=True,
+    help="Open at one of the two shops, each with a cart of its own.",
+)
 @json_option
-def pages(seconds: float, connections: int, file: Path | None) -> None:
+@into_option
+def pages(
+    seconds: float, rounds: int, connections: int, streams: int, file: Path | None, into: Path
+) -> None:
     """Measure pages, adds, removes and purchases: rate, time to the answer, CPU time.
 
-    Visitors on keep-alive connections ask the real shop, then a bare Flask route under the same
-    server class. Takes half a minute.
+    Visitors on keep-alive connections ask a bare Flask route under the shop's own server class, the
+    shop while no stream is open, and the shop while thousands are, in short slices in turn. Takes
+    some two minutes.
 
     \b
     Example:
-      bin/bench pages --seconds 3 --connections 16 --json pages.json
+      bin/bench pages --rounds 4 --streams 1000
     """
-    machine = Machine.here()
-    with _servers() as (shop, bare), client("bench.visitors") as visitors:
-        visit = _Visit(visitors, seconds)
-        route = visit(bare, "bare_route", connections)["bare route"]
-        alone = visit(bare, "bare_route", 1)["bare route"]
-        page = visit(shop, "front_page", connections)["GET /"]
-        page_alone = visit(shop, "front_page", 1)["GET /"]
-        changes = visit(shop, "adds_and_removes", connections)
-        purchases = visit(shop, "purchases", connections)
-    checkout = _without(purchases["checkout"], changes["add"])
-    rows = [page, changes["add"], changes["remove"], checkout]
-    _print(rows, route, page_alone, alone, seconds, machine)
+    allow_files(streams + connections)
+    machine, load = Machine.here(), Load(streams, rounds, seconds, connections)
+    done, alone = measure(load)
+    report = _report(machine, load, done, alone)
+    report.show()
     if file is not None:
-        write_json(
-            file,
-            machine=machine,
-            seconds=seconds,
-            bare=[asdict(route), asdict(alone)],
-            shop=[{**asdict(row), "beside_bare": row.beside(route)} for row in rows],
-            one_connection={**asdict(page_alone), "beside_bare": page_alone.beside(alone)},
-        )
+        file.write_text(report.as_json())
+    report.publish(into)
 
 
-@contextmanager
-def _servers() -> Iterator[tuple[Server, Server]]:
-    with open_shop() as shop, server("-m", "bench.servers.bare") as bare:
-        yield shop.server, bare
-
-
-@dataclass(frozen=True)
-class _Visit:
-    """Has visitors act at a server, and makes rows of what they tell."""
-
-    visitors: Client
-    seconds: float
-
-    def __call__(self, to: Server, script: str, connections: int) -> dict[str, Row]:
-        click.echo(f"{script}, {connections} connections …", err=True)
-        told = self.visitors.do(
-            self.seconds + 60,
-            do="visit",
-            port=to.port,
-            pid=to.pid,
-            script=script,
-            connections=connections,
-            seconds=self.seconds,
-        )
-        return {kind: _row(kind, connections, told) for kind in told["times"]}
-
-
-def _row(kind: str, connections: int, told: dict[str, Any]) -> Row:
-    times = told["times"][kind]
-    answers = sum(map(len, told["times"].values()))
-    if len(times) < 2:
-        raise click.ClickException(f"{kind}: too few answers to measure; give more --seconds")
-    return Row(
-        name=kind,
-        connections=connections,
-        per_second=len(times) / told["seconds"],
-        p50=median(times),
-        p99=quantiles(times, n=100)[98],
-        cpu=told["cpu"] / answers,
-        client_cpu=told["client_cpu"] / answers,
+def _report(machine: Machine, load: Load, rounds: list[Round], alone: dict[str, Slice]) -> Report:
+    goals = [*_of_bare(rounds), *_with_streams(load, rounds)]
+    return Report(
+        name="pages",
+        machine=machine,
+        options=asdict(load),
+        figures={"goals": goals, "rates": _rates(rounds), "rounds": rounds, "alone": alone},
+        tables=[
+            goals_table(goals),
+            _rates_table(load, rounds),
+            _times_table(load, rounds),
+            _alone_table(alone),
+        ],
+        charts={"pages": _chart(machine, load, rounds)},
+        note=_note(load, alone),
     )
 
 
-def _without(checkout: Row, add: Row) -> Row:
-    """Return the checkouts' row, its CPU time without that of the adds between them.
-
-    Those were measured together, one to one; an add costs what it and a remove cost on average.
-    """
-    return Row(**{**asdict(checkout), "cpu": 2 * checkout.cpu - add.cpu})
-
-
-def _print(
-    rows: list[Row], bare: Row, page_alone: Row, alone: Row, seconds: float, machine: Machine
-) -> None:
-    head = ["request", "per second", "p50", "p99", "server CPU", "client CPU"]
-    head += ["CPU/bare", "p50/bare"]
-    print_table(head, [[row.name, *_cells(row, bare)] for row in (bare, *rows)])
-    click.echo("\nOne connection:")
-    print_table(head, [[row.name, *_cells(row, alone)] for row in (alone, page_alone)])
-    waits = "a wait" if page_alone.p50 >= NAGLE else "no wait"
-    click.echo(
-        f"\nThere is {waits} of {NAGLE * 1000:.0f} ms for acknowledgements between keep-alive "
-        f"answers: p50 is {page_alone.p50 * 1000:.2f} ms.\n"
-        f"{bare.connections} connections, {seconds:g} s each. Adds and removes alternate, so there "
-        "are as many requests again;\ntheir CPU time is that of both on average. A checkout "
-        "alternates with an add, whose CPU time is taken off.\n"
-        f"{machine}"
-    )
-
-
-def _cells(row: Row, bare: Row) -> list[str]:
-    beside = row.beside(bare)
+def _of_bare(rounds: list[Round]) -> list[Goal]:
     return [
-        f"{row.per_second:,.0f}",
-        *(f"{seconds * 1000:.2f} ms" for seconds in (row.p50, row.p99, row.cpu, row.client_cpu)),
-        *(f"{beside[name]:.1f}" for name in ("cpu", "p50")),
+        Goal(
+            f"{_NAMES[what]}: requests a second, of the bare route's",
+            middle([one.of_bare(what, NONE) for one in rounds]),
+            allowed,
+            "×",
+            at_least=True,
+        )
+        for what, allowed in OF_BARE.items()
     ]
+
+
+def _with_streams(load: Load, rounds: list[Round]) -> list[Goal]:
+    """Compare rates, which is what shoppers get; and CPU times, which others here don't disturb."""
+    streams = f"with {load.streams:,} streams, of that with none"
+    return [
+        goal
+        for what, name in _NAMES.items()
+        for goal in (
+            Goal(
+                f"{name}: requests a second {streams}",
+                middle([one.rate(what, OPEN) / one.rate(what, NONE) for one in rounds]),
+                1 - WITHIN,
+                "×",
+                at_least=True,
+            ),
+            Goal(
+                f"{name}: server CPU {streams}",
+                middle([one.cpu(what, OPEN) / one.cpu(what, NONE) for one in rounds]),
+                1 + WITHIN,
+                "×",
+            ),
+        )
+    ]
+
+
+def _rates(rounds: list[Round]) -> dict[str, dict[str, list[float]]]:
+    """Return requests a second of each round, by what and where."""
+    return {
+        what: {where: [one.rate(what, where) for one in rounds] for where in (BARE, NONE, OPEN)}
+        for what in _NAMES
+    }
+
+
+def _rates_table(load: Load, rounds: list[Round]) -> Table:
+    def row(what: str, where: str) -> list[str]:
+        cpu = [one.cpu(what, where) for one in rounds]
+        of_bare = [one.cpu(what, where) / one.cpu(what, BARE) for one in rounds]
+        return [
+            f"{_NAMES[what]}, {_where(load, where)}",
+            _spread([one.rate(what, where) for one in rounds], 0),
+            _spread([one.of_bare(what, where) for one in rounds], 2, " ×"),
+            _spread([1e3 * seconds for seconds in cpu], 2, " ms"),
+            _spread(of_bare, 1, " ×"),
+        ]
+
+    head = ["requests", "per second", "of the bare route's", "server CPU", "of the bare route's"]
+    return Table(head, [row(what, where) for what in _NAMES for where in (NONE, OPEN)])
+
+
+def _spread(values: list[float], digits: int, unit: str = "") -> str:
+    """Write the median, and the extremes."""
+    low, high = min(values), max(values)
+    return f"{middle(values):,.{digits}f}{unit} ({low:,.{digits}f}–{high:,.{digits}f})"
+
+
+def _where(load: Load, where: str) -> str:
+    return {NONE: "none open", OPEN: f"{load.streams:,} open"}[where]
+
+
+def _times_table(load: Load, rounds: list[Round]) -> Table:
+    rows = []
+    bare = [one.slices[PAGE][BARE] for one in rounds]
+    rows.append(["bare route", *_times(bare, "bare route")])
+    for kind, (what, told_as) in _KINDS.items():
+        for where in (NONE, OPEN):
+            slices = [one.slices[what][where] for one in rounds]
+            rows.append([f"{kind}, {_where(load, where)}", *_times(slices, told_as)])
+    return Table(["answered after", "p50", "p99", "client CPU", "server busy"], rows)
+
+
+def _times(slices: list[Slice], kind: str) -> list[str]:
+    """Return medians over all slices, as cells."""
+    p50 = middle([one.p50[kind] for one in slices])
+    p99 = middle([one.p99[kind] for one in slices])
+    client = middle([one.client_cpu for one in slices])
+    busy = middle([one.busy for one in slices])
+    return [*(f"{1e3 * seconds:.2f} ms" for seconds in (p50, p99, client)), f"{busy:.0%}"]
+
+
+def _alone_table(alone: dict[str, Slice]) -> Table:
+    rows = [
+        ["bare route", *_times([alone[BARE]], "bare route")],
+        ["GET /", *_times([alone[NONE]], "GET /")],
+    ]
+    return Table(["one visitor alone", "p50", "p99", "client CPU", "server busy"], rows)
+
+
+def _chart(machine: Machine, load: Load, rounds: list[Round]) -> str:
+    def bars(what: str) -> list[Bar]:
+        return [
+            Bar.of(_where(load, where), [one.of_bare(what, where) for one in rounds], ours=True)
+            for where in (NONE, OPEN)
+        ]
+
+    panels = [
+        Bars(f"{name}: requests per second", "× bare", bars(what), OF_BARE[what], at_least=True)
+        for what, name in _NAMES.items()
+    ]
+    title = "Requests per second, beside a bare Flask route"
+    return bar_chart(title, f"Medians and extremes of {load.rounds} rounds. {machine}", panels)
+
+
+def _note(load: Load, alone: dict[str, Slice]) -> str:
+    p50 = alone[NONE].p50["GET /"]
+    waits = "a wait" if p50 >= NAGLE else "no wait"
+    return (
+        f"{load.connections} visitors, each waiting for its answer before it asks again; "
+        f"{load.rounds} rounds of slices of {load.seconds:g} s in turn, medians and extremes of "
+        "them. Shares are of rates in the same round. The rate is a script's own: adds and removes "
+        "alternate in theirs, and count alike. A checkout alternates with an add; what an add "
+        "takes, by the slice of adds and removes in the same round, is taken off its time, and off "
+        "its CPU time. The streams are at one of two shops, halfway at the other. There is "
+        f"{waits} of {1e3 * NAGLE:.0f} ms for acknowledgements between keep-alive answers: p50 of "
+        f"a page alone is {1e3 * p50:.2f} ms."
+    )

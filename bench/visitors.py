@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from bench.dialing import address_of
 from bench.http1 import Browser, Request
 from bench.processes import answer_commands
 from bench.shopping import SCRIPTS, Script
@@ -26,10 +27,10 @@ _PATIENCE = 20.0
 
 
 class Visitor:
-    """One connection, one set of cookies, one script."""
+    """One connection from an address of its own, one set of cookies, one script."""
 
-    def __init__(self, port: int, script: Script) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE)
+    def __init__(self, port: int, script: Script, source: str) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), _PATIENCE, (source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.answered = 0
         self._browser = Browser(f"127.0.0.1:{port}")
@@ -73,7 +74,7 @@ class Visitors:
             Seconds it went on, the server's CPU time and the client's own in seconds, and by
             kind of request the times that answers took, in seconds.
         """
-        visitors = [Visitor(port, SCRIPTS[script](number)) for number in range(connections)]
+        visitors = [Visitor(port, SCRIPTS[script](n), address_of(n)) for n in range(connections)]
         try:
             waiting = {visitor.socket.fileno(): visitor for visitor in visitors}
             for visitor in visitors:
