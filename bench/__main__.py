@@ -41,6 +41,8 @@ def main() -> None:
       bin/bench --install                            nchan, Node, Starlette, to compare with
       bin/bench streams                              10,000 open tabs, and fewer
       bin/bench streams --streams 500 --runs 3
+      bin/bench sellout                              an item in 10,000 carts sells out
+      bin/bench herd                                 5,000 tabs come back to a new server
       bin/bench pages --seconds 3 --json pages.json
       bin/bench cluster                              2 servers, 4,000 tabs, 100 purchases/s
     """
@@ -49,10 +51,10 @@ def main() -> None:
 
 
 main.add_command(streams)
-main.add_command(pages)
-main.add_command(cluster)
 main.add_command(sellout)
 main.add_command(herd)
+main.add_command(pages)
+main.add_command(cluster)
 
 if __name__ == "__main__":
     main(prog_name="bin/bench")

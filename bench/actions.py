@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,32 @@ def quantile(values: Sequence[float], share: float) -> float:
     """Return the value that this share of them doesn't exceed: one that was seen."""
     ordered = sorted(values)
     return ordered[max(0, min(len(ordered), -int(-share * len(ordered) // 1)) - 1)]
+
+
+def percentiles(values: Sequence[float]) -> list[float]:
+    """Return the least and the most of many values, and those at each percent between them."""
+    ordered = sorted(values)
+    places = (round(percent * (len(ordered) - 1) / 100) for percent in range(101))
+    return [round(ordered[place], 5) for place in places] if ordered else []
+
+
+def summary(actions: Sequence[Action]) -> dict[str, Any]:
+    """Return what came of actions, and how long answers took, for a file of figures."""
+    outcomes = Counter(action.outcome for action in actions)
+    ways = {True: "kept", False: "fresh"}
+    times = {
+        way: [action.took for action in actions if action.was_done and action.reused == reused]
+        for reused, way in ways.items()
+    }
+    return {
+        "outcomes": dict(outcomes),
+        **{way: {"answers": len(took), **_quantiles(took)} for way, took in times.items()},
+    }
+
+
+def _quantiles(took: Sequence[float]) -> dict[str, float]:
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    return {name: quantile(took, share) for name, share in shares.items()} if took else {}
 
 
 def times_cells(actions: Sequence[Action]) -> list[str]:

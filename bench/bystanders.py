@@ -15,13 +15,11 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
-from bench.dialing import address_of, dial, has_connected
+from bench.crowd import addresses
+from bench.dialing import dial, has_connected
 from bench.http1 import Answer, Browser
 from bench.processes import answer_commands
 from bench.shopping import add, arrive, remove
-
-#: Addresses of bystanders begin there: tabs, in another process, have those before.
-_FROM = 15_000
 
 #: For how long arriving, and one answer, is waited for, in seconds.
 _PATIENCE = 30.0
@@ -36,8 +34,8 @@ HAD_BEEN_DONE = "had been done"
 class Bystander:
     """A visitor with a cart, an address, and a connection that is kept or not."""
 
-    def __init__(self, number: int, port: int, item: int, keeps: bool) -> None:
-        self._source = address_of(_FROM + number)
+    def __init__(self, source: str, port: int, item: int, keeps: bool) -> None:
+        self._source = source
         self._port = port
         self._item = str(item)
         self._keeps = keeps
@@ -162,8 +160,8 @@ class Bystanders:
 
     def come(self, port: int, count: int, item: int) -> dict[str, Any]:
         """Have visitors open the front page; `item` is what they put into their carts."""
-        for number in range(count):
-            bystander = Bystander(number, port, item, keeps=number % 2 == 0)
+        for number, source in zip(range(count), addresses(), strict=False):
+            bystander = Bystander(source, port, item, keeps=number % 2 == 0)
             bystander.arrive()
             self._idle.append(bystander)
         return {}

@@ -16,6 +16,7 @@ from typing import Any
 
 from bench.cart_tabs import CartTab, Switchboard, buffer, line_of
 from bench.coming_back import ComingBack, Manner
+from bench.crowd import addresses
 from bench.processes import answer_commands
 
 #: Tabs that wait for their first message at the same time, when they aren't to come all at once.
@@ -43,7 +44,8 @@ class CartCrowd:
         """
         began, cpu = time.monotonic(), time.process_time()
         host, held = f"127.0.0.1:{port}", json.loads(Path(carts).read_text())
-        self._tabs = [CartTab(number, cart, host, path) for number, cart in enumerate(held)]
+        sources = addresses()
+        self._tabs = [CartTab(n, next(sources), cart, host, path) for n, cart in enumerate(held)]
         self._board = Switchboard(port)
         waiting, under_way, found = iter(self._tabs), 0, 0
         while found < len(self._tabs):

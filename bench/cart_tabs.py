@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from bench.dialing import address_of, dial, has_connected
+from bench.dialing import dial, has_connected
 
 #: How a message ends; and the comment that may follow it, a heartbeat.
 _END, _HEARTBEAT = b">\n\n", b":\n\n"
@@ -80,12 +80,23 @@ def line_of(item: int) -> bytes:
 
 
 class CartTab:
-    """One page with one cart, whose stream is open, on its way, or waited for."""
+    """One page with one cart, whose stream is open, on its way, or waited for.
 
-    __slots__ = ("_came", "_request", "connected", "found_at", "look", "number", "socket")
+    Args:
+        source: the address of this machine that it comes from.
+        cart: as `carts.write_carts` describes it.
+        path: where streams are, with the products that they watch.
+    """
 
-    def __init__(self, number: int, cart: dict[str, Any], host: str, path: str) -> None:
+    __slots__ = (
+        *("_came", "_request", "_source", "connected", "found_at", "look", "number", "socket"),
+    )
+
+    def __init__(
+        self, number: int, source: str, cart: dict[str, Any], host: str, path: str
+    ) -> None:
         self.number = number
+        self._source = source
         self.look = Look(cart["ref"], cart["items"])
         lines = [f"GET {path} HTTP/1.1", f"Host: {host}", "Accept: text/event-stream"]
         lines += [f"Referer: http://{host}/", f"Cookie: {cart['cookie']}", "", ""]
@@ -99,7 +110,7 @@ class CartTab:
 
     def dial(self, port: int) -> socket.socket:
         self._came, self.connected = b"", False
-        self.socket = dial(address_of(self.number), port)
+        self.socket = dial(self._source, port)
         return self.socket
 
     def ask(self) -> None:

@@ -10,19 +10,6 @@ import struct
 _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; the constant came with Python 3.12
 _RESET = struct.pack("ii", 1, 0)  # closing leaves no TIME_WAIT behind, that its port be free
 
-#: Visitors that a source address stands for in its last byte.
-_IN_A_BLOCK = 250
-
-
-def address_of(number: int) -> str:
-    """Return the address of this machine that visitor `number` of this process comes from.
-
-    Everybody has one of their own, so that limits for an address stay on as they are; and a fresh
-    one in each run, so that what the kernel remembers of earlier ones slows down nothing.
-    """
-    run = 1 + os.getpid() % 200
-    return f"127.{run}.{number // _IN_A_BLOCK}.{1 + number % _IN_A_BLOCK}"
-
 
 def dial(source: str, port: int) -> socket.socket:
     """Begin to connect, and wait for nothing: `has_connected` tells how it went.

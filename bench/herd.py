@@ -183,12 +183,8 @@ def _posts_table(restarts: dict[str, list[Restart]]) -> Table:
     head = ["an add or remove", "answered", "p50", "p99", "max", "refused", "otherwise"]
     rows = []
     for name, done in restarts.items():
-        moments = {
-            "before": [a for one in done for a in one.actions if a.over < one.told],
-            "while it ends": [a for r in done for a in r.actions if a.over >= r.told and a.due < 0],
-            "while tabs come back": [a for one in done for a in one.meanwhile],
-        }
-        for moment, actions in moments.items():
+        for moment in done[0].moments:
+            actions = [action for one in done for action in one.moments[moment]]
             outcomes = Counter(action.outcome for action in actions)
             done_well = [action for action in actions if action.was_done]
             others = sum(outcomes.values()) - outcomes["200"] - outcomes[REFUSED]

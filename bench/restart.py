@@ -15,7 +15,7 @@ from typing import Any
 import click
 import psutil
 
-from bench.actions import Action, end_actions
+from bench.actions import Action, end_actions, percentiles, summary
 from bench.bystanders import CUT_OFF, HAD_BEEN_DONE, REFUSED, UNANSWERED
 from bench.carts import make_carts, pairs, write_carts
 from bench.coming_back import Manner
@@ -80,6 +80,23 @@ class Restart:
     client_cpu: float
     #: what visitors did
     actions: list[Action]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all but what single tabs and visitors did, of which there are thousands."""
+        return vars(self) | {
+            "lost": percentiles(self.lost),
+            "current": percentiles(self.current),
+            "actions": {moment: summary(done) for moment, done in self.moments.items()},
+        }
+
+    @property
+    def moments(self) -> dict[str, list[Action]]:
+        """What visitors did, by when it was due."""
+        return {
+            "before": [action for action in self.actions if action.over < self.told],
+            "while it ends": [a for a in self.actions if a.over >= self.told and a.due < 0],
+            "while tabs come back": self.meanwhile,
+        }
 
     @property
     def all_current(self) -> float:

@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from bench.actions import Action, end_actions, within
+from bench.actions import Action, end_actions, summary, within
 from bench.carts import make_carts, pairs, write_carts
 from bench.processes import Client
 from bench.shops import PLENTY, Shop
@@ -60,6 +60,9 @@ class Told:
     #: what visitors did meanwhile, and what they did in the moment before
     during: list[Action]
     before: list[Action]
+
+    def as_json(self) -> dict[str, Any]:
+        return vars(self) | {"during": summary(self.during), "before": summary(self.before)}
 
 
 class Sale:

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from bench.dialing import address_of
+from bench.crowd import addresses
 from bench.http1 import Browser, Request
 from bench.processes import answer_commands
 from bench.shopping import SCRIPTS, Script
@@ -74,7 +74,8 @@ class Visitors:
             Seconds it went on, the server's CPU time and the client's own in seconds, and by
             kind of request the times that answers took, in seconds.
         """
-        visitors = [Visitor(port, SCRIPTS[script](n), address_of(n)) for n in range(connections)]
+        sources = addresses()
+        visitors = [Visitor(port, SCRIPTS[script](n), next(sources)) for n in range(connections)]
         try:
             waiting = {visitor.socket.fileno(): visitor for visitor in visitors}
             for visitor in visitors:
