@@ -165,6 +165,7 @@ def _tabs_table(load: Load, restarts: dict[str, list[Restart]]) -> Table:
         row("a tab without its stream, max", lambda r: max(_gaps(r)), "s"),
         row("attempts refused, each tab", lambda r: r.failures.get(REFUSED, 0) / load.tabs, "", 2),
         row("attempts failed otherwise, all", _otherwise, "", 0),
+        row("calls that the kernel dropped", lambda r: r.dropped, "", 0),
         row("new server's CPU for each tab", lambda r: 1e3 * r.cpu / load.tabs, "ms", 2),
         row("the load client's", lambda r: 1e3 * r.client_cpu / load.tabs, "ms", 2),
     ]
@@ -202,11 +203,20 @@ def _spread(values: Sequence[float], unit: str, digits: int) -> str:
 
 
 def _curves(machine: Machine, load: Load, restarts: dict[str, list[Restart]]) -> str:
-    """Draw how many tabs were current when, in the first run of each way."""
-    lines = [Line(name, _curve(done[0].current)) for name, done in restarts.items()]
+    """Draw how many tabs were current when, and how long actions took, in each way's first run."""
+    since = "seconds since the server is back"
+    tabs = [Line(name, _curve(done[0].current)) for name, done in restarts.items()]
+    slowest = [
+        Line(name, [(at, 1e3 * took) for at, took in done[0].slowest()])
+        for name, done in restarts.items()
+        if done[0].meanwhile
+    ]
+    panels = [Lines("Tabs that are current", since, "%", tabs)]
+    if slowest:
+        title = "The slowest add or remove of those due in each half of a second"
+        panels.append(Lines(title, since, "ms", slowest, goal=1e3 * POST))
     title = f"{load.tabs:,} tabs come back to a restarted server"
-    panel = Lines("Tabs that are current", "seconds since the server is back", "%", lines)
-    return line_chart(title, f"First runs. {machine}", [panel])
+    return line_chart(title, f"First runs. {machine}", panels)
 
 
 def _curve(moments: list[float]) -> list[tuple[float, float]]:

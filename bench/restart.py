@@ -38,6 +38,9 @@ _END, _BACK = 20.0, 120.0
 _BEFORE, _AFTER = 1.0, 1.0
 
 
+_HALF = 0.5
+
+
 @dataclass(frozen=True)
 class Way:
     """How a server ends, and how its tabs come back."""
@@ -73,6 +76,8 @@ class Restart:
     current: list[float]
     #: what came of attempts to come back that failed
     failures: dict[str, int]
+    #: calls that the kernel dropped as too many waited to be accepted; they are repeated by it
+    dropped: int
     #: CPU times until all were current, in seconds: the new server's, without its start; its start;
     #: the tabs' client's from before the old one's end
     cpu: float
@@ -86,6 +91,7 @@ class Restart:
         return vars(self) | {
             "lost": percentiles(self.lost),
             "current": percentiles(self.current),
+            "slowest": self.slowest(),
             "actions": {moment: summary(done) for moment, done in self.moments.items()},
         }
 
@@ -97,6 +103,14 @@ class Restart:
             "while it ends": [a for a in self.actions if a.over >= self.told and a.due < 0],
             "while tabs come back": self.meanwhile,
         }
+
+    def slowest(self) -> list[tuple[float, float]]:
+        """Return for each half of a second the longest that an answer took, by when it was due."""
+        longest: dict[int, float] = {}
+        for action in self.meanwhile:
+            place = int(action.due / _HALF)
+            longest[place] = max(longest.get(place, 0.0), action.took)
+        return [((place + 0.5) * _HALF, took) for place, took in sorted(longest.items())]
 
     @property
     def all_current(self) -> float:
@@ -175,10 +189,11 @@ class _Drill:
         self._shop.set_stock(self._scarce["sku"], 0)
         with serve_shop(self._shop.environ, samples) as new:
             back, start_cpu = time.monotonic(), new.cpu()
+            overflows = _overflows()
             if samples is not None:
                 os.kill(new.pid, signal.SIGUSR1)
             came = self._crowd.answer(_BACK + DELIVERY)
-            cpu = new.cpu() - start_cpu
+            cpu, dropped = new.cpu() - start_cpu, _overflows() - overflows
             time.sleep(_AFTER)
             actions, _ = end_actions(self._bystanders)
             self._crowd.do(DELIVERY, do="leave")
@@ -190,6 +205,7 @@ class _Drill:
             lost=[at - back for at in came["lost"]],
             current=[at - back for at in came["current"]],
             failures=came["failures"],
+            dropped=dropped,
             cpu=cpu,
             start_cpu=start_cpu,
             client_cpu=came["cpu"],
@@ -220,3 +236,10 @@ class _Drill:
 def _counted_from(back: float, actions: list[Action]) -> Iterator[Action]:
     for action in actions:
         yield Action(action.due - back, action.took, action.outcome, action.reused)
+
+
+def _overflows() -> int:
+    """Return how often a listening socket here had no room for one more, since the boot."""
+    lines = [line.split() for line in Path("/proc/net/netstat").read_text().splitlines()]
+    names, values = (line for line in lines if line[0] == "TcpExt:")
+    return int(dict(zip(names, values, strict=True))["ListenOverflows"])
