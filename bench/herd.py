@@ -90,7 +90,7 @@ def herd(
     allow_files(tabs + BYSTANDERS)
     machine, load = Machine.here(), Load(tabs, rate)
     with TemporaryDirectory(prefix="shop-bench-samples-") as folder:
-        samples = Path(folder) / "server.json" if profile else None
+        samples = Path(folder) if profile else None
         restarts = {name: _run(WAYS[name], load, runs, samples) for name in names}
         profiled = read_profile(Path(folder)).tables() if profile else []
     report = _report(machine, load, runs, restarts)
@@ -105,7 +105,8 @@ def _run(way: Way, load: Load, runs: int, samples: Path | None) -> list[Restart]
     done = []
     for number in range(runs):
         click.echo(f"{way.name}, {load.tabs:,} tabs, run {number + 1} of {runs} …", err=True)
-        done.append(restart(way, load, samples))
+        file = samples / f"{way.name} {number}.json" if samples else None
+        done.append(restart(way, load, file))
     return done
 
 
