@@ -36,12 +36,12 @@ _KINDS = {
 @click.command()
 @click.option(
     "--seconds",
-    default=1.0,
+    default=0.5,
     type=click.FloatRange(0.2, 4),
     show_default=True,
     help="Of each slice; there are nine in a round.",
 )
-@click.option("--rounds", default=6, type=click.IntRange(1, 100), show_default=True)
+@click.option("--rounds", default=12, type=click.IntRange(1, 100), show_default=True)
 @click.option(
     "--connections",
     default=8,

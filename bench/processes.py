@@ -46,12 +46,8 @@ class Server:
         return int(self.process.pid)
 
     def cpu(self) -> float:
-        """Return the CPU time it has used, user's and system's, in seconds.
-
-        By the clock that the kernel keeps for the process, to the nanosecond; what /proc says of
-        the same comes in steps of 10 ms (clock_getcpuclockid(3)).
-        """
-        return time.clock_gettime((~self.pid << 3) | _CPUCLOCK_SCHED)
+        """Return the CPU time it has used, in seconds; see `cpu_clock`."""
+        return cpu_clock(self.pid)
 
     def memory(self) -> int:
         """Return its unique set size in bytes: what would be freed if it ended now.
@@ -60,6 +56,15 @@ class Server:
         kernel's own memory for sockets is in neither.
         """
         return int(self.process.memory_full_info().uss)
+
+
+def cpu_clock(pid: int) -> float:
+    """Return the CPU time that a process has used, user's and system's, in seconds.
+
+    By the clock that the kernel keeps for the process, to the nanosecond; what /proc says of the
+    same comes in steps of 10 ms (clock_getcpuclockid(3)).
+    """
+    return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
 
 
 def cpu_of(pid: int) -> float:

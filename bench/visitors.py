@@ -12,11 +12,9 @@ import time
 from collections import defaultdict
 from typing import Any
 
-import psutil
-
 from bench.crowd import addresses
 from bench.http1 import Browser, Request
-from bench.processes import answer_commands
+from bench.processes import answer_commands, cpu_clock
 from bench.shopping import SCRIPTS, Script
 
 #: Requests of each visitor before anything is counted.
@@ -81,12 +79,12 @@ class Visitors:
             for visitor in visitors:
                 visitor.ask()
             _go_on(waiting, lambda: all(v.answered >= _WARM_UP for v in visitors))
-            server, own = _cpu(pid), time.process_time()
+            server, own = cpu_clock(pid), time.process_time()
             began = time.perf_counter()
             times = _go_on(waiting, lambda: time.perf_counter() - began >= seconds)
             return {
                 "seconds": time.perf_counter() - began,
-                "cpu": _cpu(pid) - server,
+                "cpu": cpu_clock(pid) - server,
                 "client_cpu": time.process_time() - own,
                 "times": times,
             }
@@ -111,11 +109,6 @@ def _go_on(waiting: dict[int, Visitor], done: Any) -> dict[str, list[float]]:
                     times[heard[0].kind].append(heard[1])
                     waiting[descriptor].ask()
     return dict(times)
-
-
-def _cpu(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
 
 
 if __name__ == "__main__":
