@@ -9,10 +9,9 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.orm import Session
 
 from shop.changes import product_name, sale_name
-from shop.db import WRITE_WAIT, Database, now_ms
+from shop.db import WRITE_WAIT, Database, Transaction, now_ms
 from shop.inventory import Catalog, ItemView, ProductView
 from shop.models import Cart, CartItem, CartRecord, Item, OpenCart, check_for_sale
 from shop.models.cart import cart_ref
@@ -195,9 +194,7 @@ class Carts:
 
     def changed_since(self, version: int) -> list[tuple[str, int]]:
         """Return ids and versions of the carts whose version is at least this one."""
-        columns = select(CartRecord.id, CartRecord.version)
-        since = version - self._database.overlap
-        rows = self._database.rows(columns.where(CartRecord.version >= since))
+        rows = self._database.rows(_SINCE, {"since": version - self._database.overlap})
         return [(row.id, row.version) for row in rows]
 
     def add(self, cart_id: str, item_id: int, copy: Copy = list) -> CartState:
@@ -210,9 +207,9 @@ class Carts:
             UnknownItem, AlreadyInCart, OutOfStock, NotReleased. Nothing was changed.
         """
 
-        def rule(session: Session, cart: Cart) -> Cart:
+        def rule(transaction: Transaction, cart: Cart) -> Cart:
             if item_id not in cart.item_ids:
-                check_for_sale(session, item_id)
+                check_for_sale(transaction, item_id)
             return cart.add(item_id)
 
         return self._change(cart_id, rule, copy)
@@ -223,7 +220,7 @@ class Carts:
         Raises:
             NotInCart: it holds no such item. Nothing was changed.
         """
-        return self._change(cart_id, lambda session, cart: cart.remove(item_id), copy)
+        return self._change(cart_id, lambda transaction, cart: cart.remove(item_id), copy)
 
     def swap(self, cart_id: str, old_id: int, new_id: int, copy: Copy = list) -> CartState:
         """Put an item in the place of another, or change nothing.
@@ -232,9 +229,9 @@ class Carts:
             NotInCart, UnknownItem, AlreadyInCart, OutOfStock, NotReleased.
         """
 
-        def rule(session: Session, cart: Cart) -> Cart:
+        def rule(transaction: Transaction, cart: Cart) -> Cart:
             after = cart.swap(old_id, new_id)
-            check_for_sale(session, new_id)
+            check_for_sale(transaction, new_id)
             return after
 
         return self._change(cart_id, rule, copy)
@@ -244,34 +241,34 @@ class Carts:
 
         If it knows it after all, as another of the visitor's tabs was faster, it stays as it is.
         """
-        return self._change(cart_id, lambda session, cart: cart, copy, PAGE_PATIENCE)
+        return self._change(cart_id, lambda transaction, cart: cart, copy, PAGE_PATIENCE)
 
     def merge(self, cart_id: str, others: Iterable[str]) -> CartState:
         """Make one cart of several of one visitor's; the others lead to it from then on."""
         strays = list(others)
 
-        def work(session: Session) -> CartState:
-            cart = OpenCart(session, cart_id)
+        def work(transaction: Transaction) -> CartState:
+            cart = OpenCart(transaction, cart_id)
             for stray in strays:
                 cart.merge(stray)
             return CartState.of(cart)
 
-        return self._database.write(work, durable=False, patience=PAGE_PATIENCE)
+        return self._database.transact(work, durable=False, patience=PAGE_PATIENCE)
 
     def _change(
         self,
         cart_id: str,
-        rule: Callable[[Session, Cart], Cart],
+        rule: Callable[[Transaction, Cart], Cart],
         copy: Copy,
         patience: float = WRITE_WAIT,
     ) -> CartState:
-        def work(session: Session) -> CartState:
-            cart = OpenCart(session, cart_id)
-            held = _items_of(session, copy()) if cart.is_new else cart.before
-            cart.save(rule(session, held))
+        def work(transaction: Transaction) -> CartState:
+            cart = OpenCart(transaction, cart_id)
+            held = _items_of(transaction, copy()) if cart.is_new else cart.before
+            cart.save(rule(transaction, held))
             return CartState.of(cart)
 
-        return self._database.write(work, durable=False, patience=patience)
+        return self._database.transact(work, durable=False, patience=patience)
 
     def _read(self, cart_ids: list[str]) -> dict[str, CartState]:
         found: dict[str, CartState] = {}
@@ -293,14 +290,14 @@ class Carts:
         return found
 
 
-def _items_of(session: Session, skus: Iterable[str]) -> Cart:
+def _items_of(transaction: Transaction, skus: Iterable[str]) -> Cart:
     """Return the cart of the items with these skus, of those that there are."""
     wanted = list(skus)
-    there = session.scalars(select(Item.id).where(Item.sku.in_(wanted))) if wanted else ()
-    return Cart(frozenset(there))
+    there = transaction.execute(_ITEMS, {"skus": wanted}) if wanted else ()
+    return Cart(frozenset(row.id for row in there))
 
 
-#: Made once: every page reads a cart, and making a statement takes longer than running it.
+# Made once: every page reads a cart, and making a statement takes longer than running it.
 _ANY_CART = (
     select(CartRecord.id, CartRecord.version, CartRecord.purchases, CartRecord.merged_into)
     .add_columns(CartItem.item_id)
@@ -308,3 +305,5 @@ _ANY_CART = (
 )
 _CART = _ANY_CART.where(CartRecord.id == bindparam("cart_id"))
 _CARTS = _ANY_CART.where(CartRecord.id.in_(bindparam("cart_ids", expanding=True)))
+_SINCE = select(CartRecord.id, CartRecord.version).where(CartRecord.version >= bindparam("since"))
+_ITEMS = select(Item.id).where(Item.sku.in_(bindparam("skus", expanding=True)))

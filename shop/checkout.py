@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import bindparam, insert, select
-from sqlalchemy.orm import Session
 
-from shop.db import execute_each
-from shop.models import Cart, Item, OpenCart, Order, OrderLine, Product, take
+from shop.db import Transaction
+from shop.models import Cart, Item, OpenCart, Order, OrderLine, Product, order_of_cart, take
 from shop.models.order import new_order_number
 
 #: The most characters that are taken, by field.
@@ -137,8 +136,10 @@ class Purchase:
     cart: OpenCart
 
 
-def buy(session: Session, cart_id: str, buyer: Buyer, offer: Offer, currency: str) -> Purchase:
-    """Buy everything in a cart, in the transaction of `session`, and empty the cart.
+def buy(
+    transaction: Transaction, cart_id: str, buyer: Buyer, offer: Offer, currency: str
+) -> Purchase:
+    """Buy everything in a cart, and empty the cart.
 
     The same offer taken twice, from whichever tab, is one purchase: the second time gives the
     order of the first.
@@ -146,25 +147,25 @@ def buy(session: Session, cart_id: str, buyer: Buyer, offer: Offer, currency: st
     Raises:
         EmptyCart, CartClosed, CartChanged, PriceChanged: the transaction must be rolled back.
     """
-    cart = OpenCart(session, cart_id)
+    cart = OpenCart(transaction, cart_id)
     if offer.purchase < cart.purchases:
-        made = Order.of_cart(session, cart.id, offer.purchase)
+        made = order_of_cart(transaction, cart.id, offer.purchase)
         if made is not None:
-            return Purchase(made.number, 0, cart)
-    wares = _wares(session, cart.before)
+            return Purchase(made, 0, cart)
+    wares = _wares(transaction, cart.before)
     _check(wares, offer)
-    number = _place_order(session, cart, wares, buyer, currency)
+    number = _place_order(transaction, cart, wares, buyer, currency)
     # Late, as everybody who wants the same pair waits from here on; before the cart is saved, as
     # its version is to be above those of the items.
-    taken = take(session, cart.before.item_ids)
+    taken = take(transaction, cart.before.item_ids)
     _refuse_closed(wares, taken.keys())
     cart.purchases += 1
     cart.save(Cart(), above=max(taken.values()))
     return Purchase(number, len(taken), cart)
 
 
-def _wares(session: Session, cart: Cart) -> list[Ware]:
-    rows = session.connection().execute(_WARES, {"item_ids": list(cart.item_ids)})
+def _wares(transaction: Transaction, cart: Cart) -> list[Ware]:
+    rows = transaction.execute(_WARES, {"item_ids": list(cart.item_ids)})
     return [Ware(*row) for row in rows]
 
 
@@ -188,7 +189,7 @@ def _refuse_closed(wares: list[Ware], there: Set[int]) -> None:
 
 
 def _place_order(
-    session: Session, cart: OpenCart, wares: list[Ware], buyer: Buyer, currency: str
+    transaction: Transaction, cart: OpenCart, wares: list[Ware], buyer: Buyer, currency: str
 ) -> str:
     number = new_order_number()
     order = {
@@ -202,9 +203,9 @@ def _place_order(
         "total": sum(ware.price for ware in wares),
         "currency": currency,
     }
-    order_id = session.connection().execute(_PLACE, order).scalar_one()
+    ((order_id,),) = transaction.execute(_PLACE, order)
     lines = [{"order_id": order_id, **ware.as_line()} for ware in wares]
-    execute_each(session, _ADD_LINES, lines)
+    transaction.execute_each(_ADD_LINES, lines)
     return number
 
 

@@ -17,10 +17,10 @@ from typing import Any  # noqa: E402
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sqlalchemy import select, update  # noqa: E402
-from sqlalchemy.orm import Session  # noqa: E402
 
 import shop.checkout  # noqa: E402
-from shop.db import sqlite  # noqa: E402
+from shop.db import Transaction, sqlite  # noqa: E402
+from shop.db.transaction import Statements  # noqa: E402
 from shop.models import Item  # noqa: E402
 
 #: As many as read before anybody writes; fewer than the connections that there are.
@@ -30,32 +30,32 @@ everybody_read = threading.Event()
 readers: list[int] = []
 
 
-def naive_take(session: Session, item_ids: Iterable[int], count: int = 1) -> dict[int, int]:
+def naive_take(transaction: Transaction, item_ids: Iterable[int], count: int = 1) -> dict[int, int]:
     taken = {}
     for item_id in item_ids:
-        seen = session.scalar(select(Item.available).where(Item.id == item_id)) or 0
+        ((seen,),) = transaction.execute(select(Item.available).where(Item.id == item_id))
         readers.append(item_id)
         if len(readers) >= READERS:
             everybody_read.set()
         everybody_read.wait(10)
         if seen >= count:
-            session.execute(update(Item).where(Item.id == item_id).values(available=seen - count))
+            less = update(Item).where(Item.id == item_id).values(available=seen - count)
+            transaction.execute(less)
             taken[item_id] = 0
     return taken
 
 
-def write_without_a_lock(self: sqlite.SQLite, work: Callable[[Session], Any], **_: Any) -> Any:
+def transact_without_a_lock(
+    self: sqlite.SQLite, work: Callable[[Transaction], Any], **_: Any
+) -> Any:
     """Do each statement for itself."""
-    with Session(self.engine, expire_on_commit=False, autoflush=False) as session:
-        result = work(session)
-        session.flush()
-        session.expunge_all()
-        return result
+    with self.engine.connect() as connection:
+        return work(Statements(connection))
 
 
 if __name__ == "__main__":
     shop.checkout.take = naive_take  # type: ignore[attr-defined]
-    sqlite.SQLite.write = write_without_a_lock  # type: ignore[assignment, method-assign]
+    sqlite.SQLite.transact = transact_without_a_lock  # type: ignore[assignment, method-assign]
     sqlite._emit_begin = lambda connection: None
     from wsgi import main
 

@@ -84,7 +84,7 @@ def naive_sell(self: Item, count: int = 1) -> None:
     session = object_session(self)
     assert session is not None
     if self.available < count:
-        raise OutOfStock(self)
+        raise OutOfStock(self.id)
     less = update(Item).where(Item.id == self.id).values(available=self.available - count)
     session.execute(less)
 

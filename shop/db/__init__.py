@@ -10,12 +10,11 @@ from shop.db.base import (
     CommitWatch,
     Database,
     DatabaseBusy,
-    execute_each,
-    note,
     now_ms,
 )
 from shop.db.postgresql import PostgreSQL
 from shop.db.sqlite import SQLite
+from shop.db.transaction import Transaction, note, transaction_of
 
 __all__ = [
     "WRITE_WAIT",
@@ -23,10 +22,11 @@ __all__ = [
     "CommitWatch",
     "Database",
     "DatabaseBusy",
-    "execute_each",
+    "Transaction",
     "note",
     "now_ms",
     "open_database",
+    "transaction_of",
 ]
 
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Executable
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.orm import DeclarativeBase, Session
 
+from shop.db.transaction import Transaction, Values, statements_in, work_in
+
 #: How long a writer waits for what others hold, in seconds, before it gives up.
 WRITE_WAIT = 15.0
 
 T = TypeVar("T")
 
-_NOTED = "shop.noted"
+#: What a transaction comes to: its result, and the names that were noted.
+Done = tuple[T, frozenset[str]]
 
 
 class Base(DeclarativeBase):
@@ -82,7 +86,7 @@ class Database(ABC):
             yield session
 
     @abstractmethod
-    def rows(self, question: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+    def rows(self, question: Executable, values: Values | None = None) -> Sequence[Any]:
         """Ask one question and return all that is answered.
 
         Raises:
@@ -114,12 +118,37 @@ class Database(ABC):
             DatabaseBusy: others held what was needed for longer than that. Nothing was changed.
             OperationalError: the database is away.
         """
+
+        def do(deadline: float) -> Done[T]:
+            return self._write_by(deadline, partial(work_in, work=work), durable)
+
+        return self._in_turn(do, patience)
+
+    def transact(
+        self,
+        work: Callable[[Transaction], T],
+        *,
+        durable: bool = True,
+        patience: float = WRITE_WAIT,
+    ) -> T:
+        """Run `work(transaction)` as `write` does, by statements alone: at a fraction of its cost.
+
+        For what shoppers do; `write` is for those who do less, and like objects.
+        """
+
+        def do(deadline: float) -> Done[T]:
+            return self._transact_by(deadline, work, durable)
+
+        return self._in_turn(do, patience)
+
+    def _in_turn(self, do: Callable[[float], Done[T]], patience: float) -> T:
+        """Do a transaction when it is its turn, and announce what was noted in it."""
         self.check_in_place()
         deadline = time.monotonic() + patience
         if not self._writers.acquire(timeout=patience):
             raise DatabaseBusy("too many writers wait")
         try:
-            result, noted = self._write_by(deadline, work, durable)
+            result, noted = do(deadline)
         finally:
             self._writers.release()
         self.on_commit(noted)
@@ -127,13 +156,15 @@ class Database(ABC):
 
     @abstractmethod
     def _write_by(
-        self, deadline: float, work: Callable[[Session], T], durable: bool
-    ) -> tuple[T, frozenset[str]]:
-        """Work in one transaction and commit, waiting for nothing beyond the deadline.
+        self, deadline: float, work: Callable[[Connection], Done[T]], durable: bool
+    ) -> Done[T]:
+        """Work in one transaction and commit, waiting for nothing beyond the deadline."""
 
-        Returns:
-            What `work` returned, and the names that were noted.
-        """
+    def _transact_by(
+        self, deadline: float, work: Callable[[Transaction], T], durable: bool
+    ) -> Done[T]:
+        """Do the same by statements alone."""
+        return self._write_by(deadline, partial(statements_in, work=work), durable)
 
     def check_in_place(self) -> None:
         """See to it that the open connections are to the database that is there now.
@@ -169,29 +200,6 @@ class Database(ABC):
     @abstractmethod
     def _connected(self) -> Any:
         """Give a connection, in a context, that reads one consistent state."""
-
-
-def work_in(connection: Connection, work: Callable[[Session], T]) -> tuple[T, frozenset[str]]:
-    """Do the work of a transaction that has begun; return its result, and the names noted."""
-    with Session(connection, expire_on_commit=False) as session:
-        result = work(session)
-        session.flush()
-        noted = frozenset(session.info.get(_NOTED, ()))
-        session.expunge_all()
-        return result, noted
-
-
-def execute_each(session: Session, statement: Executable, rows: list[dict[str, Any]]) -> None:
-    """Execute a statement with each of these values; there is at least one.
-
-    Nearly always it is one, for which drivers have a cheaper way.
-    """
-    session.connection().execute(statement, rows if len(rows) > 1 else rows[0])
-
-
-def note(session: Session, name: str) -> None:
-    """Note that what has this name is changed by the transaction: announced once committed."""
-    session.info.setdefault(_NOTED, set()).add(name)
 
 
 def now_ms() -> int:

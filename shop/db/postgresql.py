@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -21,9 +21,9 @@ from sqlalchemy import Executable, create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session
 
-from shop.db.base import Database, DatabaseBusy, work_in
+from shop.db.base import Database, DatabaseBusy, Done
+from shop.db.transaction import Values
 
 #: How many connections one process keeps, and how many more it opens for a while.
 POOL, OVERFLOW = 5, 10
@@ -86,7 +86,7 @@ class PostgreSQL(Database):
         #: how old what is shown may be, in seconds: shorter while nobody tells of commits
         self.glance = GLANCE
 
-    def rows(self, question: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+    def rows(self, question: Executable, values: Values | None = None) -> Sequence[Any]:
         """Ask one question; see `Database.rows`.
 
         A connection that turns out to be dead, as the server was restarted, is replaced.
@@ -98,7 +98,7 @@ class PostgreSQL(Database):
                 raise
         return self._rows(question, values)
 
-    def _rows(self, question: Executable, values: Mapping[str, Any] | None) -> Sequence[Any]:
+    def _rows(self, question: Executable, values: Values | None) -> Sequence[Any]:
         # The server's own limit says nothing when it is the server that stands still.
         limit = gevent.Timeout.start_new(ANSWER)
         try:
@@ -112,8 +112,8 @@ class PostgreSQL(Database):
             limit.close()
 
     def _write_by(
-        self, deadline: float, work: Callable[[Session], T], durable: bool
-    ) -> tuple[T, frozenset[str]]:
+        self, deadline: float, work: Callable[[Connection], Done[T]], durable: bool
+    ) -> Done[T]:
         tries = 0
         while True:
             tries += 1
@@ -124,7 +124,7 @@ class PostgreSQL(Database):
                     raise DatabaseBusy("others were faster, again and again") from error.__cause__
             time.sleep(random.uniform(0.002, 0.02))
 
-    def _write(self, work: Callable[[Session], T], begin: str) -> tuple[T, frozenset[str]]:
+    def _write(self, work: Callable[[Connection], Done[T]], begin: str) -> Done[T]:
         """Try once.
 
         Raises:
@@ -134,7 +134,7 @@ class PostgreSQL(Database):
         try:
             with self._connected(begin) as connection:
                 connection.begin()
-                done = work_in(connection, work)
+                done = work(connection)
                 committing = True
                 connection.commit()
                 return done

@@ -12,21 +12,27 @@ import fcntl
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Executable, create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
-from shop.db.base import Database, DatabaseBusy, now_ms, work_in
+from shop.db import prepared
+from shop.db.base import Database, DatabaseBusy, Done, now_ms
+from shop.db.transaction import Transaction, Values
 
 #: How long a reader waits in place, in milliseconds; nearly never needed.
 READ_WAIT = 100
+
+#: A reader is refused only for the moments in which another process opens the database after a
+#: crash: that is worth waiting for in place. A writer's wait is `_begin`'s.
+_PATIENT = f"PRAGMA busy_timeout={READ_WAIT}"
 
 #: Where SQLite's locks lie in a file, for programs of all kinds to see. See
 #: https://www.sqlite.org/lockingv3.html and `SHARED_FIRST` in SQLite's source, src/os.h.
@@ -48,24 +54,54 @@ class SQLite(Database):
         self._file = Path(str(url.database))
         self._inode: int | None = None
 
-    def rows(self, question: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+    def rows(self, question: Executable, values: Values | None = None) -> Sequence[Any]:
         """Ask one question; see `Database.rows`."""
-        with self.engine.connect() as connection:
-            return connection.execute(question, values).all()
+        with self._driver() as connection:  # one question sees one state, without a transaction
+            connection.execute(_PATIENT)
+            return prepared.execute(connection, question, values)
 
     def _write_by(
-        self, deadline: float, work: Callable[[Session], T], durable: bool
-    ) -> tuple[T, frozenset[str]]:
+        self, deadline: float, work: Callable[[Connection], Done[T]], durable: bool
+    ) -> Done[T]:
         """Work in one transaction; see `Database`.
 
         All waiting is for the write lock, before `work` starts: it is called once.
         """
-        synchronous = "FULL" if durable else "NORMAL"
-        with self.engine.connect().execution_options(shop_write=synchronous) as connection:
-            _begin(connection, deadline)
-            done = work_in(connection, work)
+        mode = _mode(durable)
+        with self.engine.connect().execution_options(shop_write=mode) as connection:
+            _begin(connection.begin, deadline)
+            done = work(connection)
             connection.commit()
             return done
+
+    def _transact_by(
+        self, deadline: float, work: Callable[[Transaction], T], durable: bool
+    ) -> Done[T]:
+        """Work in one transaction past SQLAlchemy's connection; see `_write_by`."""
+        with self._driver() as connection:
+            _begin(partial(_begin_writing, connection, _mode(durable)), deadline)
+            transaction = prepared.OnDriver(connection)
+            result = work(transaction)
+            connection.execute("COMMIT")
+            return result, frozenset(transaction.noted)
+
+    @contextmanager
+    def _driver(self) -> Iterator[sqlite3.Connection]:
+        """Give one of the pool's connections as the driver knows it, and its errors as ours.
+
+        What is not committed when it is given back is rolled back, by the pool.
+        """
+        try:
+            pooled = self.engine.raw_connection()
+            try:
+                connection = pooled.driver_connection
+                if connection is None:
+                    raise RuntimeError("a connection is closed that was just opened")
+                yield connection
+            finally:
+                pooled.close()
+        except sqlite3.Error as error:
+            raise _told(error) from error
 
     def watch(self) -> DataVersion:
         return DataVersion(self)
@@ -126,10 +162,19 @@ def is_busy(error: sqlite3.Error) -> bool:
     return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _begin(connection: Connection, deadline: float) -> None:
+def _told(error: sqlite3.Error) -> BaseException:
+    """Return an error of the driver as one of SQLAlchemy's, which all others here are."""
+    return DBAPIError.instance(None, None, error, sqlite3.Error, hide_parameters=True)
+
+
+def _mode(durable: bool) -> str:
+    return "FULL" if durable else "NORMAL"
+
+
+def _begin(begin: Callable[[], object], deadline: float) -> None:
     while True:
         try:
-            connection.begin()
+            begin()
             return
         except sqlite3.OperationalError as error:
             if not is_busy(error):
@@ -190,18 +235,21 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
 
 def _emit_begin(connection: Connection) -> None:
     synchronous = connection.get_execution_options().get("shop_write")
-    # A reader is refused only for the moments in which another process opens the database after
-    # a crash: that is worth waiting for in place. A writer's wait is `_begin`'s.
     # Past SQLAlchemy, which would take ten times as long for these as SQLite does.
     sqlite = connection.connection.driver_connection
     if sqlite is None:
         raise RuntimeError("a transaction begins on a connection that is closed")
-    sqlite.execute(f"PRAGMA busy_timeout={0 if synchronous else READ_WAIT}")
     if synchronous:
-        sqlite.execute(f"PRAGMA synchronous={synchronous}")
-        sqlite.execute("BEGIN IMMEDIATE")
+        _begin_writing(sqlite, synchronous)
     else:
+        sqlite.execute(_PATIENT)
         sqlite.execute("BEGIN")
+
+
+def _begin_writing(connection: sqlite3.Connection, synchronous: str) -> None:
+    connection.execute("PRAGMA busy_timeout=0")
+    connection.execute(f"PRAGMA synchronous={synchronous}")
+    connection.execute("BEGIN IMMEDIATE")
 
 
 class DataVersion:

@@ -16,7 +16,7 @@ from shop.models.catalog import (
     check_for_sale,
     take,
 )
-from shop.models.order import Order, OrderLine, UnknownOrder
+from shop.models.order import Order, OrderLine, UnknownOrder, order_of_cart
 
 __all__ = [
     "CATALOG_STAMPS",
@@ -39,5 +39,6 @@ __all__ = [
     "UnknownProduct",
     "catalog_stamp",
     "check_for_sale",
+    "order_of_cart",
     "take",
 ]

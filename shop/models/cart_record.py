@@ -18,10 +18,10 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+from sqlalchemy.orm import Mapped, aliased, mapped_column
 
 from shop.changes import cart_name
-from shop.db import Base, execute_each, note, now_ms
+from shop.db import Base, Transaction, now_ms
 from shop.models.cart import Cart, cart_ref
 from shop.models.catalog import Item, Product
 
@@ -51,9 +51,9 @@ class CartItem(Base):
 class OpenCart:
     """A kept cart, opened by a transaction to be changed: others wait until that has ended."""
 
-    def __init__(self, session: Session, cart_id: str) -> None:
+    def __init__(self, transaction: Transaction, cart_id: str) -> None:
         """Open a cart, or the one it was merged into; it is made if there is none."""
-        self._session = session
+        self._transaction = transaction
         self.id = cart_id
         self.version = 0
         #: counts those made from it; the next one has this number
@@ -86,20 +86,20 @@ class OpenCart:
         self._keep_items(self.before.item_ids - after.item_ids, _TAKE_OUT)
         self._keep_items(after.item_ids - self.before.item_ids, _PUT_IN)
         values = {"of_cart": self.id, "now": self.version, "made": self.purchases}
-        self._session.connection().execute(_KEEP, values)
+        self._transaction.execute(_KEEP, values)
         self.before = after
-        note(self._session, cart_name(self.id))
+        self._transaction.note(cart_name(self.id))
 
     def _keep_items(self, item_ids: frozenset[int], statement: Executable) -> None:
         rows = [{"of_cart": self.id, "item": item_id} for item_id in sorted(item_ids)]
         if rows:
-            execute_each(self._session, statement, rows)
+            self._transaction.execute_each(statement, rows)
 
     def merge(self, stray_id: str) -> None:
         """Take over what another cart of the same visitor holds; it leads here from then on."""
         if stray_id == self.id:
             return
-        other = OpenCart(self._session, stray_id)
+        other = OpenCart(self._transaction, stray_id)
         if other.id != stray_id:  # it leads to another one already
             return
         theirs = other.before
@@ -107,27 +107,23 @@ class OpenCart:
         self.version = max(self.version, other.version)
         self.save(Cart(self.before.item_ids | theirs.item_ids))
         # A cart that was merged into the other one before is now one of mine.
-        moved = update(CartRecord).where(
-            (CartRecord.id == other.id) | (CartRecord.merged_into == other.id)
-        )
-        self._session.execute(moved.values(merged_into=self.id))
+        self._transaction.execute(_LEAD, {"stray": other.id, "to": self.id})
 
     def _lock(self) -> str | None:
         """Lock the cart's row, making it first if need be; return what it was merged into."""
-        connection = self._session.connection()
-        row = connection.execute(_LOCK, {"of_cart": self.id}).one_or_none()
-        if row is None:
+        rows = self._transaction.execute(_LOCK, {"of_cart": self.id})
+        if not rows:
             # Another tab of the visitor may be just as far: one of the two makes it.
-            connection.execute(_MAKE, {"id": self.id, "version": now_ms()})
+            self._transaction.execute(_MAKE, {"id": self.id, "version": now_ms()})
             self.is_new = True
-            row = connection.execute(_LOCK, {"of_cart": self.id}).one()
-        self.version, self.purchases = row.version, row.purchases
-        merged_into: str | None = row.merged_into
+            rows = self._transaction.execute(_LOCK, {"of_cart": self.id})
+        merged_into: str | None
+        ((self.version, self.purchases, merged_into),) = rows
         return merged_into
 
     def _held(self) -> list[int]:
         item_ids = []
-        for item_id, *versions in self._session.connection().execute(_HELD, {"of_cart": self.id}):
+        for item_id, *versions in self._transaction.execute(_HELD, {"of_cart": self.id}):
             item_ids.append(item_id)
             self._newest = max(self._newest, *versions)
         return item_ids
@@ -146,6 +142,11 @@ _KEEP = (
     update(CartRecord)
     .where(CartRecord.id == bindparam("of_cart"))
     .values(version=bindparam("now"), purchases=bindparam("made"))
+)
+_LEAD = (
+    update(CartRecord)
+    .where((CartRecord.id == bindparam("stray")) | (CartRecord.merged_into == bindparam("stray")))
+    .values(merged_into=bindparam("to"))
 )
 _PUT_IN = insert(CartItem).values(cart_id=bindparam("of_cart"), item_id=bindparam("item"))
 _TAKE_OUT = delete(CartItem).where(

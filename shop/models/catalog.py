@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 
 from shop.changes import shelf_name
-from shop.db import Base, Database, note, now_ms
+from shop.db import Base, Database, Transaction, note, now_ms, transaction_of
 
 #: PostgreSQL's integers, by which rows are numbered, end here; it can't be asked for more.
 LARGEST_ID = 2**31 - 1
@@ -40,9 +40,9 @@ class UnknownItem(LookupError):
 class Unavailable(Exception):
     """An item that can't be bought now."""
 
-    def __init__(self, item: Item) -> None:
-        super().__init__(item.sku)
-        self.item = item
+    def __init__(self, item_id: int) -> None:
+        super().__init__(item_id)
+        self.item_id = item_id
 
 
 class OutOfStock(Unavailable):
@@ -157,9 +157,9 @@ class Item(Base):
             OutOfStock: fewer than `count` pieces are left.
         """
         if not self.product.released:
-            raise NotReleased(self)
-        if not take(_session_of(self), [self.id], count):
-            raise OutOfStock(self)
+            raise NotReleased(self.id)
+        if not take(transaction_of(_session_of(self)), [self.id], count):
+            raise OutOfStock(self.id)
 
     def stock_up(self, count: int) -> None:
         """Put `count` more pieces on the shelf."""
@@ -177,7 +177,7 @@ class Item(Base):
         note(session, shelf_name(self.product_id))
 
 
-def take(session: Session, item_ids: Iterable[int], count: int = 1) -> dict[int, int]:
+def take(transaction: Transaction, item_ids: Iterable[int], count: int = 1) -> dict[int, int]:
     """Take `count` pieces of each of these items off the shelf, of those that have as many.
 
     The database decides, in one statement, whatever anybody's memory says of the counts. Rows are
@@ -188,13 +188,13 @@ def take(session: Session, item_ids: Iterable[int], count: int = 1) -> dict[int,
     """
     values = {"item_ids": list(item_ids), "count": count, "now": now_ms()}
     taken = {}
-    for item_id, product_id, version in session.connection().execute(_TAKE, values):
+    for item_id, product_id, version in transaction.execute(_TAKE, values):
         taken[item_id] = version
-        note(session, shelf_name(product_id))
+        transaction.note(shelf_name(product_id))
     return taken
 
 
-def check_for_sale(session: Session, item_id: int) -> None:
+def check_for_sale(transaction: Transaction, item_id: int) -> None:
     """Raise what keeps an item from being put into a cart now.
 
     Raises:
@@ -203,13 +203,14 @@ def check_for_sale(session: Session, item_id: int) -> None:
         OutOfStock: no piece is left.
     """
     known = {"item_id": item_id if item_id <= LARGEST_ID else 0}
-    row = session.connection().execute(_FOR_SALE, known).one_or_none()
-    if row is None:
+    rows = transaction.execute(_FOR_SALE, known)
+    if not rows:
         raise UnknownItem(item_id)
-    if not row.released:
-        raise NotReleased(Item.find(session, item_id))
-    if row.available < 1:
-        raise OutOfStock(Item.find(session, item_id))
+    ((released, available),) = rows
+    if not released:
+        raise NotReleased(item_id)
+    if available < 1:
+        raise OutOfStock(item_id)
 
 
 def catalog_stamp(database: Database) -> object:

@@ -70,9 +70,9 @@ def _act(action: Callable[[str], CartState], done: str) -> BaseResponse:
     except NotInCart:
         return _refuse("not_in_cart", "That size is not in your cart any more.", 404)
     except OutOfStock as error:
-        return _refuse("sold_out", f"{_named(error.item.id)} is sold out.")
+        return _refuse("sold_out", f"{_named(error.item_id)} is sold out.")
     except NotReleased as error:
-        return _refuse("not_released", f"{_named(error.item.id)} is not released yet.")
+        return _refuse("not_released", f"{_named(error.item_id)} is not released yet.")
     return _answer(200, None, f"The size was {done}.")
 
 

@@ -83,7 +83,7 @@ def complete() -> BaseResponse:
 def _buy(offer: Offer, buyer: Buyer) -> Purchase:
     def buy_cart(cart_id: str) -> Purchase:
         currency = parts.settings.currency
-        return parts.database.write(lambda tx: buy(tx, cart_id, buyer, offer, currency))
+        return parts.database.transact(lambda tx: buy(tx, cart_id, buyer, offer, currency))
 
     try:
         return buy_cart(visitor.cart_to_change)
