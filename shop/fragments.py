@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -124,9 +124,15 @@ class Fragments:
         message = "".join(map(_partial, _CART_TARGETS, parts))
         return CartStencils(tuple(Stencil(part, _GAP) for part in parts), Stencil(message, _GAP))
 
-    def notices_message(self, notices: list[Any]) -> str:
+    def notices(self, notices: Sequence[Any]) -> Markup:
+        """Render what the acting tab, or the next page, says of an action; mostly nothing."""
+        if not notices:
+            return self._once(("no notices",), lambda: self._render("_notices_action.html"))
+        return self._render("_notices_action.html", notices=notices)
+
+    def notices_message(self, notices: Sequence[Any]) -> str:
         """Render what tells the acting tab how its action went."""
-        return _partial("#notices-action", self._render("_notices_action.html", notices=notices))
+        return _partial("#notices-action", self.notices(notices))
 
     def _render(self, template: str, **values: object) -> Markup:
         html = self._jinja.get_template(template).render(values).strip()

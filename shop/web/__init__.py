@@ -13,6 +13,7 @@ from shop.web import (
     health,
     limits,
     live,
+    pages,
     requests,
     security,
     visitor,
@@ -26,6 +27,7 @@ def install_web(app: Flask) -> None:
     visitor.install(app)
     limits.install(app)
     csrf.install(app)
+    pages.install(app)
     errors.install(app)
     health.install(app)
     for module in (catalog, cart, checkout, live, health):

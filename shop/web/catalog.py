@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, abort
 
-from shop.parts import parts
-from shop.web.pages import show_page, sight
+from shop.web.pages import show_products, sight
 
 bp = Blueprint("catalog", __name__)
 
@@ -13,15 +12,7 @@ bp = Blueprint("catalog", __name__)
 @bp.get("/")
 def index() -> Response:
     seen = sight()
-    products = seen.catalog.products
-    listings = [parts.fragments.listing(product, "h2") for product in products]
-    return show_page(
-        "catalog/index.html",
-        cart=seen.cart,
-        notices=seen.notices,
-        watching=products,
-        listings=listings,
-    )
+    return show_products("catalog/index.html", seen.catalog.products, seen)
 
 
 @bp.get("/products/<path:sku>")
@@ -30,12 +21,4 @@ def product(sku: str) -> Response:
     found = seen.catalog.by_sku.get(sku)
     if found is None:
         abort(404, "There is no such shoe here. It may have been in another drop.")
-    listing = parts.fragments.listing(found, "h1")
-    return show_page(
-        "catalog/product.html",
-        cart=seen.cart,
-        notices=seen.notices,
-        watching=(found,),
-        product=found,
-        listing=listing,
-    )
+    return show_products("catalog/product.html", (found,), seen, product=found)

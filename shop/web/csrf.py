@@ -32,9 +32,8 @@ class BadToken(BadRequest):
 
 
 def install(app: Flask) -> None:
-    """Check every request that acts; give templates `csrf_token`."""
+    """Check every request that acts."""
     app.before_request(_check)
-    app.context_processor(lambda: {"csrf_token": issue_token()})
 
 
 def issue_token() -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlencode
 
 from flask import (
+    Flask,
     Response,
+    current_app,
     flash,
     get_flashed_messages,
     make_response,
@@ -23,9 +26,18 @@ from shop.carts import CartView
 from shop.db import DatabaseBusy
 from shop.inventory import Catalog, ProductView
 from shop.parts import parts
+from shop.web.csrf import issue_token
+from shop.web.kept import KeptPages, Own, key_of
 from shop.web.visitor import visitor
 
+_KEPT = "shop.kept_pages"
+
 INFO, PROBLEM = "info", "problem"
+
+
+def install(app: Flask) -> None:
+    """Give the app a place for the pages that it keeps."""
+    app.extensions[_KEPT] = KeptPages()
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,9 @@ def sight() -> Sight:
         DBAPIError, DatabaseBusy: it is away, and has never answered.
     """
     try:
-        return Sight(parts.inventory.current(), visitor.cart)
+        state = visitor.state
+        catalog = parts.inventory.current()
+        return Sight(catalog, CartView.of(state, catalog))
     except (DBAPIError, DatabaseBusy):
         catalog = parts.inventory.last_known
         if not catalog.products:
@@ -76,31 +90,51 @@ _AWAY = (
 def show_page(
     template: str,
     *,
-    watching: tuple[ProductView, ...] = (),
     cart: CartView | None = None,
     notices: tuple[Notice, ...] = (),
     status: int = 200,
     **values: Any,
 ) -> Response:
-    """Render a page around the visitor's cart, with a stream for the products on it.
+    """Render a page around the visitor's cart.
 
     Args:
-        watching: the products whose changes the page follows.
         cart: the cart to show, the visitor's own if it isn't given.
         notices: what to say besides what was flashed.
     """
-    cart = visitor.cart if cart is None else cart
-    messages = cast(list[tuple[str, str]], get_flashed_messages(with_categories=True))
-    flashed = [Notice(text, kind) for kind, text in messages]
-    query = urlencode([("product", product.id) for product in watching])
-    html = render_template(
-        template,
-        cart_html=parts.fragments.cart(cart),
-        notices=[*flashed, *notices],
-        watched=f"?{query}" if query else "",
-        **values,
+    own = _own(visitor.cart if cart is None else cart, notices)
+    return Response(_render(template, own, **values), status)
+
+
+def show_products(
+    template: str, products: tuple[ProductView, ...], seen: Sight, **values: Any
+) -> Response:
+    """Answer with a page that shows these products, and follows their changes.
+
+    Args:
+        values: what else its template names. It must follow from the products: the page is kept,
+            and given to all who see the same of them.
+    """
+
+    def render(own: Own) -> str:
+        query = urlencode([("product", product.id) for product in products])
+        watched, listing = f"?{query}" if query else "", parts.fragments.listing
+        return _render(template, own, watched=watched, products=products, listing=listing, **values)
+
+    kept: KeptPages = current_app.extensions[_KEPT]
+    key = key_of(template, request.path, products)
+    return Response(kept.page(key, render, _own(seen.cart, seen.notices)))
+
+
+def _own(cart: CartView, notices: Iterable[Notice]) -> Own:
+    flashed = cast(list[tuple[str, str]], get_flashed_messages(with_categories=True))
+    told = [*(Notice(text, kind) for kind, text in flashed), *notices]
+    return Own(issue_token(), parts.fragments.notices(told), parts.fragments.cart(cart))
+
+
+def _render(template: str, own: Own, **values: Any) -> str:
+    return render_template(
+        template, csrf_token=own.token, notices_html=own.told, cart_html=own.cart, **values
     )
-    return make_response(html, status)
 
 
 def show_cart(status: int = 200, notice: Notice | None = None) -> Response:

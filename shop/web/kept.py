@@ -1,0 +1,71 @@
+"""Whole pages, kept for all who see the same of them.
+
+On drop day everybody opens the same page. It is rendered once, with gaps for what is each
+visitor's own: the cart, the notices, the token of the forms. Nothing kept can be stale: a page is
+kept under all that it was made of, its template and path, and the products on it by their
+versions, which grow with whatever a shopper would see differently. What can't be named in this
+way is not kept.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from shop.fragments import CartHtml
+from shop.framing import Stencil
+from shop.inventory import ProductView
+
+#: What a page is made of: see `key_of`.
+Key = tuple[object, ...]
+
+#: How many pages are kept, of some 20 KB each; what was rendered first goes first.
+_MOST = 128
+
+#: Stand where a visitor's own belongs: noncharacters, which are in no text that means anything.
+_GAPS = {name: chr(0xFDE0 + n) for n, name in enumerate(("token", "told", *CartHtml._fields))}
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What is a visitor's own on a page."""
+
+    #: of the forms, in URL-safe characters
+    token: str
+    #: what is said of what they did, as a partial
+    told: Markup
+    cart: CartHtml
+
+
+#: Renders a page around what is a visitor's own.
+Render = Callable[[Own], str]
+
+
+def key_of(template: str, path: str, products: Iterable[ProductView]) -> Key:
+    """Name all that a page is made of that shows these products, but for what is one's own."""
+    return (template, path, *((product.id, product.version) for product in products))
+
+
+class KeptPages:
+    """The pages of one app."""
+
+    def __init__(self) -> None:
+        self._pages: OrderedDict[Key, Stencil] = OrderedDict()
+
+    def page(self, key: Key, render: Render, own: Own) -> str:
+        """Return a page for one visitor, rendered only if it isn't kept."""
+        stencil = self._pages.get(key)
+        if stencil is None:
+            stencil = self._pages[key] = Stencil(render(_gaps()), _GAPS)
+            while len(self._pages) > _MOST:
+                self._pages.popitem(last=False)
+        cart = own.cart._asdict()
+        return stencil.text({"token": own.token, "told": own.told, **cart})
+
+
+def _gaps() -> Own:
+    marks = {name: Markup(mark) for name, mark in _GAPS.items()}  # noqa: S704  (harmless ones)
+    return Own(marks.pop("token"), marks.pop("told"), CartHtml(**marks))
