@@ -9,11 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from machines.postgresql import PostgreSQL
 from tests.cluster import Cluster
 from tests.databases import Clusters, Databases, Files, Stage, shop_in
 from tests.running import SERVER, RunningShop
+
+# The same examples in every run, however busy the machine is. To look for others:
+# bin/test tests/test_framing.py --hypothesis-profile=search
+settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+settings.register_profile("search", max_examples=20_000, deadline=None, database=None)
+settings.load_profile("suite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have Hypothesis keep what it knows of characters with pytest's own cache, if there is one."""
+    cache = getattr(config, "cache", None)
+    if cache is not None:
+        set_hypothesis_home_dir(cache.mkdir("hypothesis"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

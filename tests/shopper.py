@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from http.cookies import SimpleCookie
 from typing import Any, Protocol, Self
@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import websocket
 
 from tests.running import NeverHappened, RunningShop
+from tests.wire import Event, EventReader
 
 BUYER = {
     "email": "kim@example.com",
@@ -276,43 +277,6 @@ class _Inputs(HTMLParser):
 
 
 # --- Live tabs ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Event:
-    """One server-sent event."""
-
-    data: str
-    name: str = "message"
-
-
-@dataclass
-class EventReader:
-    """Reads an event stream as the HTML standard says, independently of how the shop writes it."""
-
-    comments: int = 0
-    _rest: bytes = b""
-    _data: list[str] = field(default_factory=list)
-    _name: str = ""
-
-    def feed(self, data: bytes) -> list[Event]:
-        *lines, self._rest = re.split(rb"\r\n|\n|\r(?!$)", self._rest + data)
-        return [event for line in lines if (event := self._read(line.decode()))]
-
-    def _read(self, line: str) -> Event | None:
-        if not line:
-            event = Event("\n".join(self._data), self._name or "message") if self._data else None
-            self._data, self._name = [], ""
-            return event
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if name == "":
-            self.comments += 1
-        elif name == "data":
-            self._data.append(value)
-        elif name == "event":
-            self._name = value
-        return None
 
 
 class Tab:
