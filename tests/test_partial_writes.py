@@ -1,0 +1,209 @@
+"""The kernel takes a part of a message: what a tab reads is whole all the same, and in order."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Self
+from unittest.mock import patch
+
+import gevent
+import gevent.socket
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shop.streams import WEBSOCKET_PING, Hub, Message, SocketTab
+from shop.web.sockets import WholeFrames
+from tests.wire import EventReader, FrameReader
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+TOPICS = ("cart", "stock")
+
+#: What the messages of these tests end with, and hold nowhere else.
+END = ";"
+
+
+class Line:
+    """A tab's connection, of which the kernel takes only what there is said to be room for.
+
+    Args:
+        room: for how many bytes there is room at first.
+    """
+
+    def __init__(self, room: float) -> None:
+        self.room = room
+        self.hub = Hub()
+        self.told: list[str] = []
+        self._numbers = itertools.count(1)
+        self._write = os.write
+        self._patch = patch.object(os, "write", self._take)
+        #: is there when all is done, whatever was skipped
+        self._last = f"the last{END}"
+
+    def __enter__(self) -> Self:
+        ours, self._theirs = gevent.socket.socketpair()
+        self._descriptor = ours.detach()
+        self._patch.start()
+        self.tab = SocketTab(self.hub, self._descriptor, (*TOPICS, "last"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tab.close()
+        self._patch.stop()
+        self._theirs.close()
+
+    def _take(self, descriptor: int, data: bytes | memoryview) -> int:
+        if descriptor != self._descriptor:
+            return self._write(descriptor, data)
+        taken = int(min(self.room, len(data)))
+        self.room -= taken
+        if not taken:
+            raise BlockingIOError
+        return self._write(descriptor, data[:taken])
+
+    def tell(self, topic: str, filler: str = "\r\n") -> None:
+        """Send a message on a topic, in which lines end."""
+        text = f"{topic} {next(self._numbers)}{filler}{END}"
+        self.told.append(text.replace("\r\n", "\n").replace("\r", "\n"))
+        self.hub.send(topic, Message(text))
+
+    def begin(self) -> None:
+        """Write what a stream begins with."""
+        text = f"first {next(self._numbers)}\n{END}"
+        self.told.append(text)
+        self.tab.open(HEAD + Message(text).sse)
+
+    def read(self) -> list[str]:
+        """Make room for everything, and return the messages that were read."""
+        self.room = float("inf")
+        self.hub.send("last", Message(self._last))
+        found, data = "", b""
+        with gevent.Timeout(10):
+            while not found.endswith(self._last):
+                data += self._theirs.recv(1 << 16)
+                found = "".join(event.data for event in EventReader().feed(data[len(HEAD) :]))
+        assert data.startswith(HEAD)
+        return re.findall(f"[^{END}]*{END}", found)[:-1]
+
+    def check(self, read: Sequence[str]) -> None:
+        """See that nothing is torn, nothing old comes late, and the newest of each has come."""
+        places = [self.told.index(text) for text in read]
+        assert len(set(places)) == len(places), "told once"
+        for topic in ("first", *TOPICS):
+            told = [text for text in self.told if text.startswith(topic)]
+            heard = [text for text in read if text.startswith(topic)]
+            assert heard == sorted(heard, key=told.index)
+            assert heard[-1:] == told[-1:]
+
+
+def few_messages(line: Line) -> None:
+    line.begin()
+    line.tell("cart", "\r\n one\r two\u2028\n")
+    line.tell("stock", "")
+    line.hub.beat()
+    line.tell("cart", "é\r")
+
+
+def length_of(send: Callable[[Line], None]) -> int:
+    """Return how many bytes are written if there is room for all."""
+    with Line(1 << 20) as line:
+        send(line)
+        return (1 << 20) - int(line.room)
+
+
+def test_a_stream_is_whole_wherever_the_kernel_stopped_taking_it() -> None:
+    length = length_of(few_messages)
+    assert length > 150
+    for place in range(length + 1):
+        with Line(place) as line:
+            few_messages(line)
+            read = line.read()
+            line.check(read)
+            if place >= length:
+                assert read == line.told
+
+
+def test_a_stream_is_whole_when_the_kernel_takes_it_byte_by_byte() -> None:
+    with Line(0) as line:
+        few_messages(line)
+        for _ in range(length_of(few_messages)):
+            line.room = 1
+            gevent.sleep(0)
+        line.check(line.read())
+
+
+#: What can happen on a line: room for so many bytes, a message on a topic, a heartbeat, a turn of
+#: the loop in which what waits is written.
+HAPPENINGS = st.lists(
+    st.one_of(
+        st.integers(0, 60),
+        st.tuples(st.sampled_from(TOPICS), st.sampled_from(["", "\r", "\n\n", "x" * 70])),
+        st.sampled_from(["beat", "turn"]),
+    ),
+    max_size=40,
+)
+
+
+@given(st.integers(0, 100), HAPPENINGS, HAPPENINGS)
+@example(60, [("cart", ""), ("stock", ""), 9, "turn", ("cart", "")], [3, "turn", "beat", "turn"])
+def test_whatever_comes_between_a_stream_is_whole_and_ends_with_the_newest(
+    room: int, before: list[object], after: list[object]
+) -> None:
+    with Line(room) as line:
+        line.begin()
+        for happening in (*before, *after):
+            happen(line, happening)
+        line.check(line.read())
+
+
+def happen(line: Line, what: object) -> None:
+    match what:
+        case int():
+            line.room += what
+        case "beat":
+            line.hub.beat()
+        case "turn":
+            gevent.sleep(0)
+        case (str(topic), str(filler)):
+            line.tell(topic, filler)
+
+
+# --- WebSockets -------------------------------------------------------------------------------
+
+
+class Dribbling:
+    """A connection that takes so many bytes at a time, and lets others run in between."""
+
+    def __init__(self, size: int) -> None:
+        self.taken = b""
+        self._size = size
+
+    def sendall(self, data: bytes) -> None:
+        for place in range(0, len(data), self._size):
+            self.taken += data[place : place + self._size]
+            time.sleep(0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 20])
+def test_frames_of_two_writers_never_interleave(size: int) -> None:
+    line = Dribbling(size)
+    frames = WholeFrames(line)
+    texts = [f"{number}: {'é' * number}" for number in range(40)]
+
+    def answer_pings() -> None:
+        for _ in texts:
+            frames.send(WEBSOCKET_PING)
+
+    other = threading.Thread(target=answer_pings)
+    other.start()
+    for text in texts:
+        assert frames.send(Message(text).websocket) == len(Message(text).websocket)
+    other.join()
+    reader = FrameReader()
+    assert reader.feed(line.taken) == texts
+    assert reader.comments == len(texts)
