@@ -15,7 +15,9 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from machines.postgresql import PostgreSQL
 from tests.cluster import Cluster
 from tests.databases import Clusters, Databases, Files, Stage, shop_in
+from tests.interior import can_be_looked_into
 from tests.running import SERVER, RunningShop
+from tests.servers import SERVERS
 
 # The same examples in every run, however busy the machine is. To look for others:
 # bin/test tests/test_framing.py --hypothesis-profile=search
@@ -132,6 +134,19 @@ def drop(open_shop: Callable[..., RunningShop]) -> RunningShop:
 def closed_drop(make_shop: Callable[..., RunningShop]) -> RunningShop:
     """A shop after the drop whose server does not run."""
     return make_shop("released")
+
+
+@pytest.fixture(scope="module", params=SERVERS.values(), ids=SERVERS.keys())
+def each_server(
+    request: pytest.FixtureRequest, released: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningShop]:
+    """A shop after the drop behind each server, which can be looked into."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copytree(released, folder / "instance")
+    settings = {"SHOP_DEMO": "off", **can_be_looked_into(folder)}
+    shop: RunningShop = request.param(folder / "instance", **settings).start()
+    yield shop
+    shop.end()
 
 
 @pytest.fixture(scope="module")

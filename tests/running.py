@@ -57,6 +57,9 @@ def listens(port: int) -> bool:
 class RunningShop:
     """A serving shop, and the operators' commands beside it, on this machine or another one."""
 
+    #: what it says when it is open
+    greeting = r"open at http://"
+
     def __init__(
         self,
         instance: Path,
@@ -129,7 +132,7 @@ class RunningShop:
         assert process.stdout is not None
         for line in process.stdout:
             self.output.append(line)
-            if re.search(r"open at http://", line):
+            if re.search(self.greeting, line):
                 opened.set()
         process.stdout.close()
 

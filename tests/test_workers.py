@@ -20,6 +20,7 @@ import pytest
 
 from shop.listening import refuse_newcomers
 from tests.running import ROOT, SERVER, NeverHappened, RunningShop, eventually, listens
+from tests.servers import PlainGunicorn
 from tests.shopper import Shopper, SocketTab, Tab
 
 SERVERS = pytest.mark.parametrize("workers", [None, 2], ids=["one process", "2 workers"])
@@ -667,25 +668,12 @@ def test_a_shop_that_was_closed_can_be_opened_again_at_once(start: StartShop) ->
 
 @pytest.fixture
 def plain_gunicorn(released: Path, tmp_path: Path) -> Iterator[RunningShop]:
-    """The app under gunicorn's own gevent worker, as `gunicorn -k gevent wsgi:app` serves it."""
+    """The app under gunicorn's own gevent worker."""
     folder = shutil.copytree(released, tmp_path / "instance")
-    shop = RunningShop(folder, SHOP_DEMO="off")
-    options = f"-k gevent -b 127.0.0.1:{shop.port} --no-control-socket"
-    options += " --log-level warning --graceful-timeout 1"
-    shop.process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", *options.split(), "wsgi:app"],
-        env=shop.environ,
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    eventually(lambda: listens(shop.port))
+    shop = PlainGunicorn(folder, SHOP_DEMO="off").start()
     yield shop
-    shop.process.terminate()
-    assert shop.process.wait(15) == 0 and shop.process.stderr
-    with shop.process.stderr as said:
-        complaints = said.read()
-    assert "Traceback" not in complaints, complaints
+    assert shop.stop() == 0
+    assert "Traceback" not in "".join(shop.output)
 
 
 def test_under_plain_gunicorn_streams_are_handed_over_and_sockets_work(
