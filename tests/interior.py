@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,8 +78,11 @@ def _ask(pid: int, folder: Path) -> dict:
 
 
 def _descriptors(pid: int, shop: RunningShop) -> int:
-    links = (link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir())
-    return sum(not link.name.startswith(shop.database.name) for link in links)
+    found = 0
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found += not link.readlink().name.startswith(shop.database.name)
+    return found
 
 
 def _memory(pid: int) -> int:

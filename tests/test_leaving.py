@@ -12,8 +12,8 @@ from typing import Self
 
 import pytest
 
-from tests.interior import Interior, at_rest, nothing_left
-from tests.running import RunningShop
+from tests.interior import Interior, at_rest, look_into, nothing_left
+from tests.running import RunningShop, eventually
 from tests.shopper import Shopper, SocketTab, Tab
 
 SSE, WEBSOCKET = "an event stream", "a WebSocket"
@@ -163,3 +163,51 @@ def test_tabs_that_leave_in_the_middle_of_a_broadcast_leave_nothing_and_keep_nob
 
 def shows_price(price: str, tab: Tab) -> bool:
     return price in tab.shown.get("stock-2", "")
+
+
+# --- A thousand of them -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def carts(warm: RunningShop) -> list[str]:
+    """The cookies of shoppers with two items in their carts."""
+    shoppers = [Shopper(warm) for _ in range(25)]
+    for number, shopper in enumerate(shoppers):
+        for item_id in (1 + number, 2 + number):
+            shopper.add(item_id)
+    return [shopper.cookie_header for shopper in shoppers]
+
+
+def come_and_go(shop: RunningShop, carts: list[str], times: int) -> None:
+    """Open so many tabs, half of them by WebSockets, some at a time, and leave when they live."""
+    for _ in range(times // len(carts) // 2):
+        leavers = []
+        with ExitStack() as stack:
+            for kind in (SSE, WEBSOCKET):
+                for cookies in carts:
+                    leavers.append(stack.enter_context(Leaver(shop, kind, cookies)))
+                    leavers[-1].ask()
+            for leaver in leavers:
+                assert leaver.socket.recv(1000).startswith((b"HTTP/1.1 200", b"HTTP/1.1 101"))
+
+
+def test_a_thousand_tabs_that_come_and_go_leave_nothing_behind(
+    warm: RunningShop, rest: Interior, carts: list[str]
+) -> None:
+    after = []
+    with nothing_left(warm, rest):
+        for _ in range(3):  # the first thousand warm up what is kept for good
+            come_and_go(warm, carts, 1000)
+            after.append(eventually(partial(at_rest_again, warm, rest)))
+    _, second, third = after
+    grown = third.grown(since=second)
+    del grown["weakref.ReferenceType"]  # sqlite3 keeps some hundred, of cursors that are gone
+    memory = third.memory - second.memory
+    print(f"a thousand tabs: {grown.total()} objects and {memory / 1024:.0f} KiB more")
+    assert grown.total() < 500, grown
+    assert memory < 2 * 1024 * 1024
+
+
+def at_rest_again(shop: RunningShop, rest: Interior) -> Interior | None:
+    now = look_into(shop)
+    return now if now.is_within(rest) else None
