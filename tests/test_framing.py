@@ -9,7 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shop.framing import HEARTBEAT_COMMENT, WEBSOCKET_PING, Message, sse_event
+from shop.framing import (
+    HEARTBEAT_COMMENT,
+    WEBSOCKET_PING,
+    Joined,
+    Message,
+    Stencil,
+    sse_event,
+)
 from tests.wire import Event, EventReader, FrameReader, as_a_browser_joins_lines
 
 MEGABYTE = 1 << 20
@@ -151,6 +158,41 @@ def test_an_event_can_have_a_name() -> None:
 def test_a_heartbeat_is_a_comment_and_no_event() -> None:
     reader = EventReader()
     assert (reader.feed(HEARTBEAT_COMMENT), reader.comments) == ([], 1)
+
+
+# --- Several texts as one, and texts with gaps ------------------------------------------------
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=5), st.lists(st.integers(0, 1 << 16), max_size=5))
+@example(["", "\r", "\n"], [])
+def test_messages_that_are_joined_arrive_as_one(texts: list[str], at: Sequence[int]) -> None:
+    joined = Joined(Message(text) for text in texts)
+    lines = "\n".join(map(as_a_browser_joins_lines, texts))
+    assert events_in(cut(joined.sse, at)) == [Event(lines)]
+    assert frames_in(cut(joined.websocket, at)) == [joined.text]
+    assert as_a_browser_joins_lines(joined.text) == as_a_browser_joins_lines("\n".join(texts))
+
+
+GAPS = {"version": "{version}", "ref": "{ref}"}
+
+
+@given(
+    st.lists(st.one_of(TEXTS, st.sampled_from(["%", "%s", "%(ref)s", "%%"]))),
+    st.lists(st.sampled_from(list(GAPS))),
+    st.fixed_dictionaries(dict.fromkeys(GAPS, st.sampled_from(["", "17", "%s", "é", "%(ref)s"]))),
+)
+@example(["100%", "%(version)s", ""], ["ref", "version", "ref"], {"version": "1", "ref": "%"})
+def test_a_stencil_is_filled_as_if_the_text_had_been_written_so(
+    texts: list[str], gaps: list[str], values: dict[str, str]
+) -> None:
+    pieces = list(itertools.zip_longest(texts, gaps))
+    marked = "".join((text or "") + GAPS.get(gap or "", "") for text, gap in pieces)
+    written = "".join((text or "") + values.get(gap or "", "") for text, gap in pieces)
+    stencil = Stencil(marked, GAPS)
+    filled = stencil.fill(values)
+    assert filled.text == stencil.text(values) == written
+    assert filled.sse == stencil.sse(values) == Message(written).sse
+    assert filled.websocket == Message(written).websocket
 
 
 # --- Much text --------------------------------------------------------------------------------

@@ -17,9 +17,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shop.streams import WEBSOCKET_PING, Hub, Message, SocketTab
+from shop.framing import WEBSOCKET_PING, Message
+from shop.streams import Hub, SocketTab
 from shop.web.sockets import WholeFrames
-from tests.wire import EventReader, FrameReader
+from tests.wire import EventReader, FrameReader, as_a_browser_joins_lines
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 TOPICS = ("cart", "stock")
@@ -68,9 +69,17 @@ class Line:
 
     def tell(self, topic: str, filler: str = "\r\n") -> None:
         """Send a message on a topic, in which lines end."""
+        self.hub.send(topic, self._message(topic, filler))
+
+    def tell_all(self) -> None:
+        """Send messages on all topics at once."""
+        messages = {topic: self._message(topic, "\r\n") for topic in TOPICS}
+        self.hub.tell(messages, messages.get)
+
+    def _message(self, topic: str, filler: str) -> Message:
         text = f"{topic} {next(self._numbers)}{filler}{END}"
-        self.told.append(text.replace("\r\n", "\n").replace("\r", "\n"))
-        self.hub.send(topic, Message(text))
+        self.told.append(as_a_browser_joins_lines(text))
+        return Message(text)
 
     def begin(self) -> None:
         """Write what a stream begins with."""
@@ -88,7 +97,7 @@ class Line:
                 data += self._theirs.recv(1 << 16)
                 found = "".join(event.data for event in EventReader().feed(data[len(HEAD) :]))
         assert data.startswith(HEAD)
-        return re.findall(f"[^{END}]*{END}", found)[:-1]
+        return re.findall(rf"\w[^{END}]*{END}", found)[:-1]
 
     def check(self, read: Sequence[str]) -> None:
         """See that nothing is torn, nothing old comes late, and the newest of each has come."""
@@ -104,6 +113,7 @@ def few_messages(line: Line) -> None:
     line.tell("cart", "\r\n one\r two\u2028\n")
     line.tell("stock", "")
     line.hub.beat()
+    line.tell_all()
     line.tell("cart", "é\r")
 
 
@@ -135,13 +145,13 @@ def test_a_stream_is_whole_when_the_kernel_takes_it_byte_by_byte() -> None:
         line.check(line.read())
 
 
-#: What can happen on a line: room for so many bytes, a message on a topic, a heartbeat, a turn of
-#: the loop in which what waits is written.
+#: What can happen on a line: room for so many bytes, a message on a topic or on all, a heartbeat, a
+#: turn of the loop in which what waits is written.
 HAPPENINGS = st.lists(
     st.one_of(
         st.integers(0, 60),
         st.tuples(st.sampled_from(TOPICS), st.sampled_from(["", "\r", "\n\n", "x" * 70])),
-        st.sampled_from(["beat", "turn"]),
+        st.sampled_from(["beat", "turn", "all"]),
     ),
     max_size=40,
 )
@@ -165,6 +175,8 @@ def happen(line: Line, what: object) -> None:
             line.room += what
         case "beat":
             line.hub.beat()
+        case "all":
+            line.tell_all()
         case "turn":
             gevent.sleep(0)
         case (str(topic), str(filler)):

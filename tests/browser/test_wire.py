@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import BrowserContext
 from wsproto.utilities import generate_accept_token
 
-from shop.streams import HEARTBEAT_COMMENT, WEBSOCKET_PING, Message, sse_event
+from shop.framing import HEARTBEAT_COMMENT, WEBSOCKET_PING, Message, sse_event
 from tests.test_framing import LINES, MEGABYTE
 from tests.wire import EventReader, FrameReader
 
