@@ -189,7 +189,7 @@ def test_a_stencil_is_filled_as_if_the_text_had_been_written_so(
     marked = "".join((text or "") + GAPS.get(gap or "", "") for text, gap in pieces)
     written = "".join((text or "") + values.get(gap or "", "") for text, gap in pieces)
     stencil = Stencil(marked, GAPS)
-    filled = stencil.fill(values)
+    filled = stencil.fill(**values)
     assert filled.text == stencil.text(values) == written
     assert filled.sse == stencil.sse(values) == Message(written).sse
     assert filled.websocket == Message(written).websocket
