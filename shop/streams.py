@@ -242,8 +242,10 @@ class _News:
 
     def for_tab(self, tab: Tab, topic: str) -> Bundle | None:
         """Return what a tab is to be told, when it is the turn of the first of its topics."""
-        topics = tuple([name for name in tab.topics if name in self.topics])
-        if not topics or topics[0] != topic:
+        topics: tuple[str, ...] = (topic,)
+        if len(self.topics) > 1:
+            topics = tuple([name for name in tab.topics if name in self.topics])
+        if topic not in tab.topics or topics[0] != topic:
             return None
         if topics not in self._bundles:
             self._bundles[topics] = self._bundle(topics)
