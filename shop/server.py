@@ -64,6 +64,10 @@ LINGER = 0.5
 #: time. After a restart everybody's streams come back in one moment: who buys goes before them.
 OPENS_STREAM, LANE = b"GET /stream", 8
 
+#: When to look for garbage in circles (see gc.set_threshold): less often than Python would, as
+#: thousands of streams that open at once leave hardly any, and all of them would be walked through.
+COLLECT = (5_000, 20, 20)
+
 #: Bytes of a body that is too large which are still read, so that the client gets its answer
 #: and not a reset connection.
 DRAINED = 1024 * 1024
@@ -279,6 +283,7 @@ class Server(WSGIServer):
         # What is there now stays: no later collection has to walk through it while tabs wait.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*COLLECT)
         super().start()
 
     def finish(self, let_go: LetGo, *, take_waiting: bool) -> None:
