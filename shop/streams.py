@@ -27,7 +27,8 @@ from shop.turns import Turns
 #: A tab hears something at least this often, in seconds, so that proxies keep its stream open.
 HEARTBEAT = 4.0
 
-#: How long a tab may leave written bytes unread, in seconds, before it is dropped.
+#: How long a tab may leave written bytes unread, or its kernel unacknowledged, in seconds, before
+#: it is dropped.
 STALLED = 30.0
 
 #: How many bytes of messages may wait for a tab to read, before it is dropped. What it is
@@ -267,6 +268,22 @@ class _News:
         return Bundle(messages) if messages else None
 
 
+def limit_unread(descriptor: int) -> None:
+    """Have the kernel not hold megabytes for a tab that reads nothing, nor wait long for one gone.
+
+    Args:
+        descriptor: of the tab's connection.
+    """
+    connection = _socket.socket(fileno=descriptor)
+    try:
+        connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, SEND_BUFFER)
+        if connection.family != _socket.AF_UNIX:
+            milliseconds = int(STALLED * 1000)
+            connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_USER_TIMEOUT, milliseconds)
+    finally:
+        connection.detach()
+
+
 class SocketTab:
     """An event stream on a socket that its request handed over: no greenlet, no buffers."""
 
@@ -288,7 +305,7 @@ class SocketTab:
 
         What is sent before `open` is called waits for it.
         """
-        _limit_send_buffer(descriptor)
+        limit_unread(descriptor)
         self._hub = hub
         self._descriptor = descriptor
         self.topics = topics
@@ -385,13 +402,6 @@ class SocketTab:
         except OSError:
             pass
         self.close()
-
-
-def _limit_send_buffer(descriptor: int) -> None:
-    """Have the kernel not hold megabytes for a tab that reads nothing."""
-    connection = _socket.socket(fileno=descriptor)
-    connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, SEND_BUFFER)
-    connection.detach()
 
 
 class QueueTab:

@@ -29,7 +29,7 @@ from shop.framing import (
 )
 from shop.live import Reading
 from shop.parts import parts
-from shop.streams import HEARTBEAT, UNKNOWN_PAGE, QueueTab, SocketTab
+from shop.streams import HEARTBEAT, UNKNOWN_PAGE, QueueTab, SocketTab, limit_unread
 from shop.web import requests
 from shop.web.csrf import comes_from_here
 from shop.web.limits import address_key
@@ -95,6 +95,7 @@ def stream() -> Response:
 @sock.route("/socket", bp=bp)
 def socket(connection: Server) -> None:
     wish = _wish()
+    limit_unread(connection.sock.fileno())
     connection.sock = WholeFrames(connection.sock)
     tab = _queue_tab(wish, wake=connection.event, is_event_stream=False, cut=connection.sock.cut)
     requests.tell(101)  # its end is when the tab leaves
