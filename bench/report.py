@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import click
@@ -51,7 +52,8 @@ class Report:
     def show(self) -> None:
         """Print the tables, and what they were measured on."""
         click.echo("\n\n".join(map(str, self.tables)))
-        click.echo("\n" + "\n".join(filter(None, [self.note, str(self.machine)])))
+        for words in filter(None, (self.note, str(self.machine))):
+            click.echo("\n" + fill(words, 110))
 
     def publish(self, into: Path) -> None:
         """Write `NAME.json` and the charts into a folder, and the tables into its document.

@@ -69,6 +69,11 @@ class Results:
         self.trials.setdefault(trial, []).append(figures)
         self._floors[-1].setdefault(floor.bytes, []).append(floor)
 
+    def give_up(self, label: str) -> None:
+        """Leave a server out that can't be measured: what was found of it is not of all runs."""
+        self.missing.append(label)
+        self.trials = {trial: runs for trial, runs in self.trials.items() if trial.label != label}
+
     @property
     def floors(self) -> dict[int, list[Floor]]:
         """By a message's length, what the kernel alone took for it in each run."""

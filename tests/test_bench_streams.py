@@ -13,8 +13,10 @@ from collections.abc import Callable
 from http.client import HTTPConnection
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import click
 import pytest
 
 from bench.broadcasts import Figures, Load, measure_streams
@@ -26,7 +28,7 @@ from bench.machine import Machine
 from bench.processes import client
 from bench.report import Report
 from bench.shops import open_shop
-from bench.streams import small_text
+from bench.streams import measure_trial, small_text
 from bench.streams_charts import charts_of
 from bench.streams_goals import goals_of
 from bench.tables import Table
@@ -138,17 +140,17 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 MESSAGE = b"data: <p>one</p>\ndata: <p>two</p>\n\n"
 
 
-def test_a_message_counts_once_wherever_it_is_split() -> None:
+@pytest.mark.parametrize("most", range(1, len(MESSAGE) + 4))
+def test_a_message_counts_wherever_it_is_split(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.crowd._buffer", bytearray(most))  # no read brings more
     crowd = Crowd()
     with Scripted() as server:
-        pieces = [HEAD[:5], HEAD[5:], MESSAGE]
-        server.answers(pieces)
+        server.answers([HEAD + MESSAGE])
         crowd.open(server.port, "/stream", 1, 10)
-        for at in range(1, len(MESSAGE)):
-            crowd.prepare()
-            server.sends([b":\n\n", MESSAGE[:at], MESSAGE[at:]])
-            heard = crowd.expect(10)
-            assert heard["first"] <= heard["half"] <= heard["last"]
+        crowd.prepare()
+        server.sends([b":\n\n", MESSAGE])
+        heard = crowd.expect(10)
+        assert heard["first"] <= heard["half"] <= heard["last"]
     crowd.leave()
 
 
@@ -287,6 +289,21 @@ def test_what_was_measured_at_several_numbers_is_drawn_as_lines() -> None:
     assert list(charts) == ["streams", "streams-growing"]
     assert all(map(well_formed, charts.values()))
     assert "1,000" in charts["streams-growing"]
+
+
+def test_a_server_that_fails_is_left_out_and_ours_is_not(capsys: Any) -> None:
+    def fail() -> Figures:
+        raise click.ClickException("it fell over")
+
+    found = results()
+    nchan = next(trial for trial in found.trials if trial.who == "nchan")
+    measure_trial(found, nchan, fail)
+    assert found.missing == ["nchan"]
+    assert "nchan could not be measured: it fell over" in capsys.readouterr().err
+    assert verdicts(found)["CPU per delivery, 300 bytes, to nchan's"] is None
+    ours = next(trial for trial in found.trials if trial.who == "hub")
+    with pytest.raises(click.ClickException):
+        measure_trial(found, ours, fail)
 
 
 def test_tables_in_a_document_stand_between_their_marks_and_nowhere_else(tmp_path: Path) -> None:

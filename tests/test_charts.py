@@ -58,6 +58,8 @@ def test_the_names_of_lines_never_lie_over_each_other() -> None:
     heights = sorted(float(text.get("y") or 0) for text in names)
     assert len(heights) == 6
     assert all(below - above >= 15 for above, below in pairwise(heights))
+    title = next(text for text in picture.iter(f"{SVG}text") if text.text == "CPU, µs")
+    assert heights[0] > float(title.get("y") or 0) + 15
 
 
 def test_numbers_are_written_with_three_digits_that_count() -> None:
