@@ -14,7 +14,7 @@ _ORDER = (*OURS, "nchan", "node", "plain", "starlette")
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure as it is shown: its name, its unit, and how many of these a second or byte is."""
+    """A figure as it is shown: its name, its unit, and how many of these a second or a byte is."""
 
     figure: str
     title: str
@@ -30,18 +30,18 @@ class Shown:
 
 
 MEMORY = Shown("memory", "memory per idle stream", "KB", 1 / 1024)
-MEMORY_AFTER = Shown("memory_after", "  after the deliveries", "KB", 1 / 1024)
+MEMORY_AFTER = Shown("memory_after", "memory after the deliveries", "KB", 1 / 1024)
 DELIVERY = Shown("cpu_per_delivery", "CPU per delivery", "µs", 1e6)
-CLIENT = Shown("client_per_delivery", "  the load client's", "µs", 1e6)
-SERVER_BUSY = Shown("server_busy", "  server busy meanwhile", "%", 100)
-CLIENT_BUSY = Shown("client_busy", "  load client busy", "%", 100)
+CLIENT = Shown("client_per_delivery", "load client's for a delivery", "µs", 1e6)
+SERVER_BUSY = Shown("server_busy", "server busy meanwhile", "%", 100)
+CLIENT_BUSY = Shown("client_busy", "load client busy meanwhile", "%", 100)
 OPENING = Shown("cpu_per_opening", "CPU per opening", "ms", 1e3)
-CLIENT_OPENING = Shown("client_per_opening", "  the load client's", "ms", 1e3)
+CLIENT_OPENING = Shown("client_per_opening", "load client's for an opening", "ms", 1e3)
 OPENED = Shown("opened_per_second", "opened per second", "", 1)
 FIRST_TO_LAST = Shown("first_to_last", "first tab to last", "ms", 1e3)
 TO_HALF = Shown("to_half", "change to half of the tabs", "ms", 1e3)
 TO_LAST = Shown("to_last", "change to the last tab", "ms", 1e3)
-WORST = Shown("to_last_worst", "  the slowest of all", "ms", 1e3)
+WORST = Shown("to_last_worst", "slowest to the last tab", "ms", 1e3)
 
 #: What a table tells, from above downwards.
 ROWS = (
