@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPException
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,10 +21,13 @@ import click
 
 from bench.nchan import module as nchan_module
 from bench.nchan import open_nchan
-from bench.processes import Server, server
+from bench.nchan import version as nchan_version
+from bench.processes import Server, said, server
 
 #: For how long a server's answer is waited for, in seconds.
 PATIENCE = 30.0
+
+_ASGI = ("starlette", "sse-starlette", "uvicorn", "uvloop", "httptools")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Contender:
         packages: what brings it: Debian's, or of requirements-bench.txt.
         is_there: tells whether it is installed.
         run: runs it for so many streams.
+        version: tells what of it is installed; nothing of what is the shop's own or its Python's.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Contender:
     packages: str
     is_there: Callable[[], bool]
     run: Callable[[int], AbstractContextManager[Server]]
+    version: Callable[[], str] = lambda: ""
 
 
 def _python(name: str) -> Callable[[int], AbstractContextManager[Server]]:
@@ -54,22 +60,23 @@ def _node(streams: int) -> AbstractContextManager[Server]:
 
 
 def _has_asgi() -> bool:
-    return all(map(find_spec, ("starlette", "sse_starlette", "uvicorn", "uvloop", "httptools")))
+    return all(find_spec(name.replace("-", "_")) for name in _ASGI)
 
 
 HUB = Contender("hub", "the shop's hub", "", lambda: True, _python("hub"))
 
 NCHAN = Contender(
     *("nchan", "nginx with nchan", "nginx and libnginx-mod-nchan"),
-    *(lambda: nchan_module() is not None, open_nchan),
+    *(lambda: nchan_module() is not None, open_nchan, nchan_version),
 )
 NODE = Contender(
-    *("node", "Node's http", "nodejs"), lambda: shutil.which("node") is not None, _node
+    *("node", "Node's http", "nodejs"),
+    *(lambda: shutil.which("node") is not None, _node, lambda: f"Node {said('node', '--version')}"),
 )
 PLAIN = Contender("plain", "gevent, a generator each", "", lambda: True, _python("plain"))
 ASGI = Contender(
     *("starlette", "Starlette, sse-starlette", "starlette, sse-starlette and uvicorn"),
-    *(_has_asgi, _python("asgi")),
+    *(_has_asgi, _python("asgi"), lambda: ", ".join(f"{name} {version(name)}" for name in _ASGI)),
 )
 
 #: All that ours is compared with.
@@ -79,6 +86,11 @@ OTHERS = (NCHAN, NODE, PLAIN, ASGI)
 def missing() -> list[Contender]:
     """Return what is not installed, of all that ours is compared with."""
     return [other for other in OTHERS if not other.is_there()]
+
+
+def versions() -> list[str]:
+    """Return what is installed of what ours is compared with."""
+    return [text for other in OTHERS if other.is_there() and (text := other.version())]
 
 
 def say_what_is_missing() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import resource
-import subprocess
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,11 +12,13 @@ from pathlib import Path
 import click
 import psutil
 
-from bench.processes import ROOT
+from bench.processes import ROOT, said
 
 #: Descriptors that a process needs besides one for each stream.
 _SPARE_FILES = 200
 
+
+_GIT = ("git", "-C", str(ROOT))
 
 #: What makes a difference to the figures. What they are written to does not.
 _MEASURED = ("shop", "bench", "wsgi.py", "requirements.txt")
@@ -64,8 +65,8 @@ def commit() -> str | None:
 
     None if nobody knows: without git, or outside of a clone.
     """
-    head = _git("rev-parse", "--short=12", "HEAD")
-    changed = _git("status", "--porcelain", "--", *_MEASURED)
+    head = said(*_GIT, "rev-parse", "--short=12", "HEAD")
+    changed = said(*_GIT, "status", "--porcelain", "--", *_MEASURED)
     return None if head is None else head + ("+" if changed else "")
 
 
@@ -85,15 +86,6 @@ def allow_files(streams: int) -> None:
     except (ValueError, OSError):
         message = f"{streams} streams need {needed} open files, {hard} are allowed here (ulimit -n)"
         raise click.ClickException(f"{message}: give fewer --streams") from None
-
-
-def _git(*words: str) -> str | None:
-    command = ["git", "-C", str(ROOT), *words]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
 
 
 def _processor() -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import psutil
 
-from bench.processes import START, Server
+from bench.processes import START, Server, said
 from machines.nginx import Nginx
 from machines.service import NotThere
 
@@ -68,6 +68,13 @@ def module() -> Path | None:
         return None
     files = (Path(folder, _MODULE) for folder in _FOLDERS)
     return next((file for file in files if file.exists()), None)
+
+
+def version() -> str:
+    """Return which nginx and, where Debian brought it, which nchan is installed."""
+    nginx = (said("nginx", "-v") or "").rpartition("/")[2]
+    nchan = said("dpkg-query", "--show", "--showformat=${Version}", "libnginx-mod-nchan")
+    return f"nginx {nginx}" + (f" with nchan {nchan}" if nchan else "")
 
 
 @contextmanager

@@ -73,6 +73,22 @@ def cpu_of(pid: int) -> float:
     return sum(sum(one.cpu_times()[:4]) for one in (process, *process.children(recursive=True)))
 
 
+def said(*command: str) -> str | None:
+    """Return what a program says, on whichever stream; None if it fails or isn't there."""
+    try:
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
 class Client:
     """A load client in a process of its own: a line of JSON in, a line of JSON out."""
 

@@ -23,6 +23,7 @@ from bench.contenders import (
     missing,
     publisher,
     say_what_is_missing,
+    versions,
 )
 from bench.loopback import measure_floor
 from bench.machine import Machine, allow_files
@@ -101,7 +102,7 @@ def streams(
     allow_files(counts[-1])
     machine = Machine.here()
     say_what_is_missing()
-    results = Results(counts[-1], [other.label for other in missing()])
+    results = Results(counts[-1], [other.label for other in missing()], versions())
     messages = [Message(SMALL, small_text()), Message(FRAGMENT, _fragment())]
     for run in range(runs):
         results.begin_run()

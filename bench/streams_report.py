@@ -70,6 +70,7 @@ def _spread(values: list[float], unit: str) -> str:
 
 
 def _note(results: Results, options: Mapping[str, Any]) -> str:
+    beside = f" Beside {'; '.join(results.versions)}." if results.versions else ""
     without = f" Missing here: {', '.join(results.missing)}." if results.missing else ""
     return (
         f"{options['deliveries']} messages to all streams, one after another; medians of "
@@ -77,5 +78,5 @@ def _note(results: Results, options: Mapping[str, Any]) -> str:
         "unique set size (USS) grew by while the streams were opened. CPU is user and system "
         "time; for a delivery, of the broadcast in the middle of all. A change is another "
         "process's commit to the shop's database, and a request to the other servers. Every tab "
-        f"has an address of its own.{without}"
+        f"has an address of its own.{beside}{without}"
     )

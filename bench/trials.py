@@ -53,10 +53,12 @@ class Results:
     Args:
         most: the largest number of streams, of which goals are told.
         missing: what ours could not be compared with.
+        versions: of what it was compared with.
     """
 
     most: int
     missing: list[str]
+    versions: list[str] = field(default_factory=list)
     trials: dict[Trial, list[Figures]] = field(default_factory=dict)
     #: of each run by a message's length, what the kernel alone took for it, after every trial
     _floors: list[dict[int, list[Floor]]] = field(default_factory=list)
@@ -99,6 +101,7 @@ class Results:
     def as_json(self) -> dict[str, Any]:
         return {
             "missing": self.missing,
+            "versions": self.versions,
             "trials": [
                 {**asdict(trial), "median": _medians(runs), "runs": [asdict(run) for run in runs]}
                 for trial, runs in self.trials.items()

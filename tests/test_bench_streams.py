@@ -60,6 +60,7 @@ def test_streams_are_measured_without_what_is_missing(tmp_path: Path) -> None:
 
     figures = json.loads((tmp_path / "found" / "streams.json").read_text())
     assert {NCHAN.label, NODE.label} <= set(figures["missing"])
+    assert not [version for version in figures["versions"] if "nginx" in version]
     measured = {(one["message"], one["who"]) for one in figures["trials"]}
     ours = {(SMALL, "hub"), (SMALL, "plain"), (FRAGMENT, SHOP), (FRAGMENT, CARTS)}
     assert ours <= measured
