@@ -57,6 +57,8 @@ class Told:
     #: the server's and the tabs' client's
     cpu: float
     client_cpu: float
+    #: how much of a processor the server had, from the operator's command until the last tab
+    busy: float
     #: what visitors did meanwhile, and what they did in the moment before
     during: list[Action]
     before: list[Action]
@@ -131,11 +133,11 @@ class Sale:
         self._bystanders.tell(do="act", rate=self._load.rate, most=2 * DELIVERY)
         acting = time.monotonic()
         time.sleep(_BEFORE)
-        cpu = self._shop.server.cpu()
+        cpu, told = self._shop.server.cpu(), time.monotonic()
         self._crowd.tell(timeout=DELIVERY, **expected)
         began = change()
         heard = self._crowd.answer(2 * DELIVERY)
-        cpu = self._shop.server.cpu() - cpu
+        cpu, took = self._shop.server.cpu() - cpu, time.monotonic() - told
         actions, _ = end_actions(self._bystanders)
         return Told(
             what=what,
@@ -144,6 +146,7 @@ class Sale:
             last=heard["last"] - began,
             cpu=cpu,
             client_cpu=heard["cpu"],
+            busy=cpu / took,
             during=within(actions, began, heard["last"]),
             before=[action for action in within(actions, acting, began) if action.over < began],
         )
