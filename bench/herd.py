@@ -169,9 +169,7 @@ def _tabs_table(load: Load, restarts: dict[str, list[Restart]]) -> Table:
         row("calls that the kernel dropped", lambda r: r.dropped, "", 0),
         row("new server's CPU for each tab", lambda r: 1e3 * r.cpu / load.tabs, "ms", 2),
         row("what it had of a processor", lambda r: 100 * r.cpu / r.all_current, "%", 0),
-        row(
-            "the load client's CPU for each tab", lambda r: 1e3 * r.client_cpu / load.tabs, "ms", 2
-        ),
+        row("the client's CPU for each tab", lambda r: 1e3 * r.client_cpu / load.tabs, "ms", 2),
     ]
     return Table([f"{load.tabs:,} tabs come back", *restarts], rows)
 

@@ -130,9 +130,7 @@ def _tabs_table(load: Load, ways: dict[str, list[Told]]) -> Table:
         row("commit to the last", lambda one: 1e3 * one.last, "ms"),
         row("server CPU for each tab", lambda one: 1e6 * one.cpu / load.tabs, "µs", 1),
         row("what it had of a processor", lambda one: 100 * one.busy, "%"),
-        row(
-            "the load client's CPU for each", lambda one: 1e6 * one.client_cpu / load.tabs, "µs", 1
-        ),
+        row("the client's CPU for each", lambda one: 1e6 * one.client_cpu / load.tabs, "µs", 1),
     ]
     return Table(["to all tabs", *(_NAMES[what] for what in ways)], rows)
 
