@@ -17,6 +17,7 @@ from bench.charts import Bar, Bars, bar_chart, middle
 from bench.goals import Goal, goals_table
 from bench.lines import Line, Lines, line_chart
 from bench.machine import Machine, allow_files
+from bench.neighbours import Neighbours
 from bench.report import Report, into_option
 from bench.restart import AS_HTMX, AT_ONCE, Load, Restart, Way, restart
 from bench.sale import BYSTANDERS
@@ -88,12 +89,12 @@ def herd(
       bin/bench herd --tabs 1000 --way drained
     """
     allow_files(tabs + BYSTANDERS)
-    machine, load = Machine.here(), Load(tabs, rate)
+    machine, load, neighbours = Machine.here(), Load(tabs, rate), Neighbours()
     with TemporaryDirectory(prefix="shop-bench-samples-") as folder:
         samples = Path(folder) if profile else None
         restarts = {name: _run(WAYS[name], load, runs, samples) for name in names}
         profiled = read_profile(Path(folder)).tables() if profile else []
-    report = _report(machine, load, runs, restarts)
+    report = _report(machine, load, runs, restarts, neighbours)
     report.show()
     if profiled:
         click.echo("\n" + "\n\n".join(map(str, profiled)))
@@ -110,19 +111,25 @@ def _run(way: Way, load: Load, runs: int, samples: Path | None) -> list[Restart]
     return done
 
 
-def _report(machine: Machine, load: Load, runs: int, restarts: dict[str, list[Restart]]) -> Report:
+def _report(
+    machine: Machine,
+    load: Load,
+    runs: int,
+    restarts: dict[str, list[Restart]],
+    neighbours: Neighbours,
+) -> Report:
     goals = [goal for name, done in restarts.items() for goal in _goals(WAYS[name], done)]
     return Report(
         name="herd",
         machine=machine,
         options=asdict(load) | {"runs": runs, "ways": list(restarts)},
-        figures={"goals": goals, "restarts": restarts},
+        figures={"goals": goals, "neighbours": neighbours.share(), "restarts": restarts},
         tables=[goals_table(goals), _tabs_table(load, restarts), _posts_table(restarts)],
         charts={
             "herd": _curves(machine, load, restarts),
             "herd-actions": _bars(machine, load, restarts),
         },
-        note=_note(load, runs),
+        note=f"{_note(load, runs)} {neighbours.sentence()}",
     )
 
 

@@ -10,6 +10,7 @@ import click
 from bench.charts import Bar, Bars, bar_chart, middle
 from bench.goals import Goal, goals_table
 from bench.machine import Machine, allow_files
+from bench.neighbours import Neighbours
 from bench.report import Report, into_option, json_option
 from bench.tables import Table
 from bench.visits import BARE, CHANGE, CHECKOUT, NONE, OPEN, PAGE, Load, Round, Slice, measure
@@ -73,21 +74,34 @@ def pages(
     """
     allow_files(streams + connections)
     machine, load = Machine.here(), Load(streams, rounds, seconds, connections)
+    neighbours = Neighbours()
     done, alone = measure(load)
-    report = _report(machine, load, done, alone)
+    report = _report(machine, load, done, alone, neighbours)
     report.show()
     if file is not None:
         file.write_text(report.as_json())
     report.publish(into)
 
 
-def _report(machine: Machine, load: Load, rounds: list[Round], alone: dict[str, Slice]) -> Report:
+def _report(
+    machine: Machine,
+    load: Load,
+    rounds: list[Round],
+    alone: dict[str, Slice],
+    neighbours: Neighbours,
+) -> Report:
     goals = [*_of_bare(rounds), *_with_streams(load, rounds)]
     return Report(
         name="pages",
         machine=machine,
         options=asdict(load),
-        figures={"goals": goals, "rates": _rates(rounds), "rounds": rounds, "alone": alone},
+        figures={
+            "goals": goals,
+            "neighbours": neighbours.share(),
+            "rates": _rates(rounds),
+            "rounds": rounds,
+            "alone": alone,
+        },
         tables=[
             goals_table(goals),
             _rates_table(load, rounds),
@@ -95,7 +109,7 @@ def _report(machine: Machine, load: Load, rounds: list[Round], alone: dict[str, 
             _alone_table(alone),
         ],
         charts={"pages": _chart(machine, load, rounds)},
-        note=_note(load, alone),
+        note=f"{_note(load, alone)} {neighbours.sentence()}",
     )
 
 

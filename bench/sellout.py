@@ -14,6 +14,7 @@ from bench.actions import Action, quantile, times_cells
 from bench.charts import Bar, Bars, bar_chart, middle
 from bench.goals import Goal, goals_table
 from bench.machine import Machine, allow_files
+from bench.neighbours import Neighbours
 from bench.processes import client
 from bench.report import Report, into_option
 from bench.sale import BYSTANDERS, CARTS, DELIVERY, SHARED, Load, Sale, Told
@@ -59,12 +60,12 @@ def sellout(tabs: int, rounds: int, rate: float, profile: bool, into: Path) -> N
       bin/bench sellout --tabs 2000 --rounds 3 --profile
     """
     allow_files(tabs + BYSTANDERS)
-    machine, load = Machine.here(), Load(tabs, rounds, rate)
+    machine, load, neighbours = Machine.here(), Load(tabs, rounds, rate), Neighbours()
     with TemporaryDirectory(prefix="shop-bench-samples-") as folder:
         samples = Path(folder) / "server.json" if profile else None
         with open_shop(tabs + 100, samples) as shop:
             told, opened = _measure(shop, load, Path(folder) / "carts", samples is not None)
-        report = _report(machine, load, told, opened)
+        report = _report(machine, load, told, opened, neighbours)
         report.show()
         if samples is not None:
             click.echo("\n" + "\n\n".join(map(str, read_profile(samples.parent).tables())))
@@ -89,7 +90,13 @@ def _measure(
     return told, opened
 
 
-def _report(machine: Machine, load: Load, told: list[Told], opened: dict[str, Any]) -> Report:
+def _report(
+    machine: Machine,
+    load: Load,
+    told: list[Told],
+    opened: dict[str, Any],
+    neighbours: Neighbours,
+) -> Report:
     ways = {what: [one for one in told if one.what == what] for what in _NAMES}
     multiples = [
         own.last / shared.last for own, shared in zip(ways[CARTS], ways[SHARED], strict=True)
@@ -100,10 +107,16 @@ def _report(machine: Machine, load: Load, told: list[Told], opened: dict[str, An
         name="sellout",
         machine=machine,
         options=asdict(load),
-        figures={"goals": goals, "opened": opened, "multiples": multiples, "told": told},
+        figures={
+            "goals": goals,
+            "neighbours": neighbours.share(),
+            "opened": opened,
+            "multiples": multiples,
+            "told": told,
+        },
         tables=[goals_table(goals), _tabs_table(load, ways), _posts_table(ways)],
         charts={"sellout": _chart(machine, load, ways, multiples)},
-        note=_note(load),
+        note=f"{_note(load)} {neighbours.sentence()}",
     )
 
 
