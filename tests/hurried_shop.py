@@ -10,13 +10,23 @@ from pathlib import Path  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import shop.streams  # noqa: E402
+
+if "HEARTBEAT" in os.environ:  # before anybody else knows these
+    shop.streams.HEARTBEAT = float(os.environ["HEARTBEAT"])
+    shop.streams.STALLED = float(os.environ["STALLED"])
+
 import shop.server  # noqa: E402
 import shop.web.limits  # noqa: E402
 
-if __name__ == "__main__":
-    patience = float(os.environ.get("PATIENCE", "60"))
-    shop.server.IDLE = shop.server.HEAD = shop.server.BODY = patience
-    shop.web.limits.WINDOW = int(os.environ.get("WINDOW", "60"))
-    from wsgi import main
+patience = float(os.environ.get("PATIENCE", "60"))
+shop.server.IDLE = shop.server.HEAD = shop.server.BODY = patience
+shop.server.UNACKNOWLEDGED = int(os.environ.get("UNACKNOWLEDGED", "30"))
+shop.web.limits.WINDOW = int(os.environ.get("WINDOW", "60"))
 
+from wsgi import app, main  # noqa: E402
+
+__all__ = ["app"]
+
+if __name__ == "__main__":
     sys.exit(main())

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from machines.network import HERE, Machine
 from tests.running import ROOT, RunningShop
 
 
@@ -18,10 +19,12 @@ class PlainGunicorn(RunningShop):
 
     greeting = r"Booting worker"
 
-    def __init__(self, instance: Path, app: str = "wsgi", **settings: str) -> None:
-        super().__init__(instance, **settings)
+    def __init__(
+        self, instance: Path, app: str = "wsgi", machine: Machine = HERE, **settings: str
+    ) -> None:
+        super().__init__(instance, machine=machine, **settings)
         options = f"-k gevent -b {self.host}:{self.port} --graceful-timeout 1"
-        self.command = [sys.executable, "-m", "gunicorn", *options.split()]
+        self.command = [*machine.enter, sys.executable, "-m", "gunicorn", *options.split()]
         self.command += ["--no-control-socket", "--chdir", str(ROOT), f"{app}:app"]
 
 

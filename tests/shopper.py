@@ -284,6 +284,9 @@ class Tab:
 
     protocol = "HTTP/1.1"
 
+    #: for how many bytes that it hasn't read yet there is room; None: as the kernel likes
+    room: int | None = None
+
     def __init__(
         self,
         shop: Site,
@@ -314,7 +317,19 @@ class Tab:
         self._waiting += self._reader.feed(rest)
 
     def _open(self, host: str, port: int) -> socket.socket:
-        return socket.create_connection((host, port), timeout=10)
+        connection = socket.socket()
+        for option in self._options():
+            connection.setsockopt(*option)
+        connection.settimeout(10)
+        try:
+            connection.connect((host, port))
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+    def _options(self) -> list[tuple[int, int, int]]:
+        return [(socket.SOL_SOCKET, socket.SO_RCVBUF, self.room)] if self.room else []
 
     def _read_head(self) -> tuple[int, dict[str, str], bytes]:
         data = b""
@@ -409,6 +424,7 @@ class SocketTab(Tab):
             timeout=10,
             header=headers,
             suppress_origin=True,
+            sockopt=self._options(),
             sslopt=self.tls_options(shop),
         )
         assert self._websocket.sock
@@ -429,6 +445,18 @@ class SocketTab(Tab):
 
     def close(self) -> None:
         self._websocket.shutdown()
+
+
+class DeafTab(Tab):
+    """A tab with hardly any room for what it doesn't read."""
+
+    room = 4096
+
+
+class DeafSocketTab(SocketTab):
+    """The same over a WebSocket."""
+
+    room = 4096
 
 
 def level_in(html: str, item_id: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sqlite3
 import statistics
 import threading
@@ -24,6 +23,7 @@ from shop.parts import Parts
 from shop.streams import QueueTab
 from tests.running import RunningShop, eventually, listens
 from tests.shopper import (
+    DeafTab,
     Shopper,
     SocketTab,
     Tab,
@@ -369,17 +369,6 @@ def first_status(shop: RunningShop) -> int:
 
 def has_price(price: str, tab: Tab) -> bool:
     return price in tab.shown.get("stock-1", "")
-
-
-class DeafTab(Tab):
-    """A tab with hardly any room for what it doesn't read."""
-
-    def _open(self, host: str, port: int) -> socket.socket:
-        tight = socket.socket()
-        tight.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        tight.settimeout(10)
-        tight.connect((host, port))
-        return tight
 
 
 @pytest.mark.sqlite_only("about streams, whatever they tell of")

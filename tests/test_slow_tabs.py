@@ -1,0 +1,204 @@
+"""Tabs that don't read, or are gone without a word: they cost little, and nobody else anything."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+
+import gevent
+import pytest
+from websocket import WebSocketConnectionClosedException
+
+from machines.network import Network
+from shop import streams
+from shop.framing import Message
+from tests.interior import at_rest, look_into
+from tests.line import Line
+from tests.running import ROOT, RunningShop, eventually
+from tests.servers import PlainGunicorn
+from tests.shopper import DeafSocketTab, DeafTab, Shopper, SocketTab, Tab
+from tests.test_metrics import scrape
+
+HURRIED = ROOT / "tests" / "hurried_shop.py"
+
+#: A server's patience with tabs, in seconds.
+SHORT = {"HEARTBEAT": "0.3", "STALLED": "1", "UNACKNOWLEDGED": "1"}
+
+#: The servers whose patience can be shortened.
+HURRIED_SERVERS: Mapping[str, Callable[..., RunningShop]] = {
+    "one process": partial(RunningShop, main=HURRIED),
+    "plain gunicorn": partial(PlainGunicorn, app="tests.hurried_shop"),
+}
+
+
+# --- The hub ----------------------------------------------------------------------------------
+
+
+def test_what_waits_for_a_tab_is_the_newest_of_each_topic_however_much_is_told() -> None:
+    with Line(room=0) as line:
+        line.begin()
+        for number in range(2 * streams.MOST_PENDING // 100):
+            line.hub.send("cart", Message(f"{number:100}"))
+        assert (len(line.hub), line.hub.tally.slow_dropped) == (1, 0)
+        line.tell("cart")
+        line.check([text for text in line.read() if text in line.told])
+
+
+def test_a_tab_for_which_too_much_waits_is_dropped_and_the_others_hear() -> None:
+    with Line(room=0) as slow, Line(room=float("inf")) as quick:
+        quick.begin(), slow.begin()
+        half = Message("x" * (streams.MOST_PENDING // 2))
+        for line in (slow, quick):
+            for topic in ("cart", "stock"):
+                line.hub.send(topic, half)
+        assert [len(line.hub) for line in (slow, quick)] == [0, 1]
+        assert [line.hub.tally.slow_dropped for line in (slow, quick)] == [1, 0]
+
+
+def test_what_a_tab_is_told_first_may_be_as_long_as_it_is() -> None:
+    with Line(room=0) as line:
+        line.tab.open(b"x" * streams.MOST_PENDING * 3)
+        line.tell("cart")
+        assert len(line.hub) == 1
+
+
+def test_a_tab_that_reads_a_little_now_and_then_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(streams.time, "monotonic", lambda: now)
+    with Line(room=0) as line:
+        line.begin()
+        for _ in range(20):
+            now += streams.STALLED * 0.9
+            line.room = 1
+            while line.room:
+                gevent.sleep(0.001)
+            line.hub.beat()
+        assert len(line.hub) == 1
+        now += streams.STALLED * 1.1
+        line.hub.beat()
+        assert (len(line.hub), line.hub.tally.slow_dropped) == (0, 1)
+
+
+# --- On a server ------------------------------------------------------------------------------
+
+
+def shoppers_with_everything(shop: RunningShop, how_many: int) -> list[Shopper]:
+    """Return shoppers with one of everything in their carts: it takes kilobytes to tell of."""
+    shoppers = [Shopper(shop) for _ in range(how_many)]
+    for shopper in shoppers:
+        for item_id in range(1, 27):
+            shopper.add(item_id)
+    return shoppers
+
+
+def deaf_tabs(shop: RunningShop, shoppers: list[Shopper], stack: ExitStack) -> list[Tab]:
+    """Open tabs that read nothing, by each shopper two event streams and two WebSockets."""
+    kinds = (DeafTab, DeafTab, DeafSocketTab, DeafSocketTab)
+    return [stack.enter_context(kind(shop, s, [1, 2])) for s in shoppers for kind in kinds]
+
+
+def change_everything(shop: RunningShop, witnesses: list[Tab], turns: int) -> float:
+    """Change what every tab shows, again and again; return how long it took at most, in seconds."""
+    slowest = 0.0
+    for turn in range(turns):
+        began = time.monotonic()
+        shop.sql("UPDATE products SET price = ?", 50000 + 100 * turn)
+        for witness in witnesses:
+            witness.until(partial(shows_price, f"${500 + turn}.00"))
+        slowest = max(slowest, time.monotonic() - began)
+    return slowest
+
+
+def shows_price(price: str, tab: Tab) -> bool:
+    return price in tab.shown.get("stock-2", "")
+
+
+def test_tabs_that_read_nothing_cost_little_and_keep_nobody_waiting(
+    each_server: RunningShop,
+) -> None:
+    shop, turns = each_server, 80
+    shoppers = shoppers_with_everything(shop, 5)
+    with ExitStack() as stack:
+        witnesses = [stack.enter_context(kind(shop, products=[2])) for kind in (Tab, SocketTab)]
+        change_everything(shop, witnesses, 3)
+        before = look_into(shop)
+        deaf = deaf_tabs(shop, shoppers, stack)
+        slowest = change_everything(shop, witnesses, turns)
+        memory = look_into(shop).memory - before.memory
+        for tab in deaf:
+            tab.until(partial(shows_price, f"${500 + turns - 1}.00"))
+            assert len(tab.events) < turns, "it skipped what was old"
+        told = turns * sum(len(tab.events[-1].data) for tab in deaf)
+        print(
+            f"beside {len(deaf)} deaf tabs: {slowest:.2f} s; {told:,} bytes told, {memory:,} more"
+        )
+        assert slowest < 2
+        assert memory < told / 3
+    at_rest(shop)
+
+
+@pytest.fixture(params=HURRIED_SERVERS.values(), ids=HURRIED_SERVERS.keys())
+def hurried(
+    request: pytest.FixtureRequest, released: Path, tmp_path: Path
+) -> Iterator[RunningShop]:
+    """A shop that has hardly any patience with tabs."""
+    folder = shutil.copytree(released, tmp_path / "instance")
+    shop: RunningShop = request.param(folder, SHOP_DEMO="off", **SHORT).start()
+    yield shop
+    shop.end()
+
+
+def test_tabs_that_read_nothing_for_too_long_are_dropped_and_the_others_are_not(
+    hurried: RunningShop,
+) -> None:
+    shoppers = shoppers_with_everything(hurried, 2)
+    with ExitStack() as stack:
+        witnesses = [stack.enter_context(kind(hurried, products=[2])) for kind in (Tab, SocketTab)]
+        deaf = deaf_tabs(hurried, shoppers, stack)
+        slowest = 0.0
+        while not has_dropped(hurried, len(deaf)):
+            slowest = max(slowest, change_everything(hurried, witnesses, 10))
+        assert slowest < 2
+        assert open_tabs(hurried) == len(witnesses)
+        for tab in deaf:
+            with pytest.raises((EOFError, OSError, WebSocketConnectionClosedException)):
+                tab.until(lambda _: False)
+        assert change_everything(hurried, witnesses, 2) < 2
+    assert "Traceback" not in "".join(hurried.output)
+
+
+def has_dropped(shop: RunningShop, how_many: int) -> bool:
+    return scrape(shop)["shop_slow_tabs_dropped_total",] == how_many
+
+
+def open_tabs(shop: RunningShop) -> float:
+    return sum(n for key, n in scrape(shop).items() if key[0] == "shop_open_streams")
+
+
+# --- A line that is cut -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", HURRIED_SERVERS.values(), ids=HURRIED_SERVERS.keys())
+def test_tabs_that_vanish_without_a_word_are_noticed(
+    make: Callable[..., RunningShop], released: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(released, tmp_path / "instance")
+    with Network("server") as network, ExitStack() as stack:
+        machine = network["server"]
+        shop = make(folder, machine=machine, SHOP_DEMO="off", **SHORT)
+        stack.callback(shop.end)
+        shop.start()
+        tabs = [stack.enter_context(kind(shop, products=[1])) for kind in (Tab, SocketTab)]
+        for tab in tabs:
+            tab.next()
+        assert open_tabs(shop) == 2
+        network.cut("here", "server")
+        time.sleep(4)
+        network.mend("here", "server")
+        eventually(lambda: open_tabs(shop) == 0)
+    with suppress(OSError):
+        assert "Traceback" not in "".join(shop.output)
