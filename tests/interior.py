@@ -35,6 +35,8 @@ class Interior:
     tabs: int
     topics: int
     greenlets: int
+    #: bytes of messages that wait for tabs to read
+    waiting: int
     #: descriptors, those of a SQLite database and its journals aside
     descriptors: int
     #: connections to the database that somebody works with
@@ -46,7 +48,7 @@ class Interior:
 
     def is_within(self, other: Interior) -> bool:
         """Tell whether there is nothing more of anything here than there."""
-        names = ("tabs", "topics", "greenlets", "descriptors", "checked_out")
+        names = ("tabs", "topics", "greenlets", "waiting", "descriptors", "checked_out")
         return all(getattr(self, name) <= getattr(other, name) for name in names)
 
     def grown(self, since: Interior) -> Counter[str]:
@@ -60,7 +62,7 @@ def look_into(shop: RunningShop) -> Interior:
     pids = shop.workers() or [shop.process.pid]
     told = [_ask(pid, Path(shop.environ["INSIDE"])) for pid in pids]
     return Interior(
-        *(sum(one[name] for one in told) for name in ("tabs", "topics", "greenlets")),
+        *(sum(one[name] for one in told) for name in ("tabs", "topics", "greenlets", "waiting")),
         descriptors=sum(_descriptors(pid, shop) for pid in pids),
         checked_out=sum(one["checked_out"] for one in told),
         census=sum((Counter(one["census"]) for one in told), Counter()),

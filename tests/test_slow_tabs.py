@@ -125,19 +125,16 @@ def test_tabs_that_read_nothing_cost_little_and_keep_nobody_waiting(
     with ExitStack() as stack:
         witnesses = [stack.enter_context(kind(shop, products=[2])) for kind in (Tab, SocketTab)]
         change_everything(shop, witnesses, 3)
-        before = look_into(shop)
         deaf = deaf_tabs(shop, shoppers, stack)
         slowest = change_everything(shop, witnesses, turns)
-        memory = look_into(shop).memory - before.memory
+        waiting = look_into(shop).waiting / len(deaf)
         for tab in deaf:
             tab.until(partial(shows_price, f"${500 + turns - 1}.00"))
             assert len(tab.events) < turns, "it skipped what was old"
-        told = turns * sum(len(tab.events[-1].data) for tab in deaf)
-        print(
-            f"beside {len(deaf)} deaf tabs: {slowest:.2f} s; {told:,} bytes told, {memory:,} more"
-        )
+        everything = len(tab.events[0].data)
+        print(f"{len(deaf)} deaf tabs: {slowest:.2f} s; {waiting:.0f} bytes wait for each")
         assert slowest < 2
-        assert memory < told / 3
+        assert everything / 4 < waiting < 3 * everything, "what is new of each topic, no history"
     at_rest(shop)
 
 

@@ -34,9 +34,32 @@ def _found_in(objects: list[Any]) -> dict[str, Any]:
         "tabs": sum(len(hub) for hub in hubs),
         "topics": sum(len(hub.topics()) for hub in hubs),
         "greenlets": sum(count for kind, count in types.items() if issubclass(kind, greenlet)),
+        "waiting": sum(
+            _text_of(tab)
+            for name in ("SocketTab", "QueueTab")
+            for tab in _all(objects, "shop.streams", name)
+        ),
         "checked_out": sum(p.checkedout() for p in _all(objects, "sqlalchemy.pool", "QueuePool")),
         "census": {f"{kind.__module__}.{kind.__name__}": count for kind, count in types.items()},
     }
+
+
+def _text_of(tab: object) -> int:
+    """Count the bytes of all texts that are kept for a tab, and for no other reason."""
+    seen: dict[int, object] = {}
+    left = [tab]
+    while left:
+        one = left.pop()
+        if id(one) not in seen:
+            seen[id(one)] = one
+            left += [other for other in gc.get_referents(one) if _belongs_to_a_message(other)]
+    views = sum(len(one) for one in seen.values() if isinstance(one, memoryview))
+    return views + sum(len(one) for one in seen.values() if isinstance(one, bytes | str))
+
+
+def _belongs_to_a_message(one: object) -> bool:
+    plain = isinstance(one, bytes | str | memoryview | dict | list | tuple)
+    return plain or type(one).__module__ == "shop.framing"
 
 
 def _all(objects: list[Any], module: str, name: str) -> list[Any]:
