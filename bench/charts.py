@@ -158,7 +158,7 @@ def _draw_bar(bar: Bar, unit: str, y: float, scale: float) -> Iterator[str]:
 
 def _goal_words(panel: Bars) -> str:
     if panel.goal is None:
-        return "at most that"
+        return "at most this"
     return f"{'at least' if panel.at_least else 'at most'} {goal_of(panel.goal, panel.unit)}"
 
 
