@@ -15,6 +15,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from sys import intern
 from typing import Any, Protocol
@@ -274,14 +275,15 @@ def limit_unread(descriptor: int) -> None:
     Args:
         descriptor: of the tab's connection.
     """
-    connection = _socket.socket(fileno=descriptor)
-    try:
-        connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, SEND_BUFFER)
-        if connection.family != _socket.AF_UNIX:
-            milliseconds = int(STALLED * 1000)
-            connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_USER_TIMEOUT, milliseconds)
-    finally:
-        connection.detach()
+    with suppress(OSError, ValueError):  # one that has just left is noticed by the first write
+        connection = _socket.socket(fileno=descriptor)
+        try:
+            connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, SEND_BUFFER)
+            if connection.family != _socket.AF_UNIX:
+                milliseconds = int(STALLED * 1000)
+                connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_USER_TIMEOUT, milliseconds)
+        finally:
+            connection.detach()
 
 
 class SocketTab:
