@@ -70,12 +70,13 @@ class Round:
         """Return how many of these requests a server answers in a second, if it does just that.
 
         A script's own rate. Adds and removes alternate, and count alike. Checkouts alternate with
-        adds, so what a pair of them takes is more than a checkout by what an add takes.
+        adds, so what a pair of them takes is more than a checkout by what an add takes; but for a
+        disturbed slice, an add takes no more of it than half.
         """
         rate = self.slices[what][where].per_second
         if what != CHECKOUT or where == BARE:
             return rate
-        return 1 / (2 / rate - 1 / self.rate(CHANGE, where))
+        return 1 / max(2 / rate - 1 / self.rate(CHANGE, where), 1 / rate)
 
     def cpu(self, what: str, where: str) -> float:
         """Return the server's CPU time for one of these requests, in seconds; see `rate`."""

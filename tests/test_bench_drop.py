@@ -203,6 +203,9 @@ def test_a_checkouts_rate_is_without_the_add_before_it() -> None:
     one = Round({CHANGE: at(500, 0.002), CHECKOUT: at(250, 0.004)})
     assert one.rate(CHECKOUT, NONE) == pytest.approx(1 / 0.006)
     assert one.cpu(CHECKOUT, NONE) == pytest.approx(0.006)
+    # While adds were measured, something else had the processor.
+    one = Round({CHANGE: at(100, 0.002), CHECKOUT: at(250, 0.004)})
+    assert one.rate(CHECKOUT, NONE) == pytest.approx(250)
 
 
 def test_actions_count_from_when_they_were_due() -> None:
