@@ -213,19 +213,20 @@ def _spread(values: Sequence[float], unit: str, digits: int) -> str:
 
 def _curves(machine: Machine, load: Load, restarts: dict[str, list[Restart]]) -> str:
     """Draw how many tabs were current when, and how long actions took, in each way's first run."""
+    firsts = {name: done[0] for name, done in restarts.items()}
     since = "seconds since the server is back"
-    tabs = [Line(name, _curve(done[0].current)) for name, done in restarts.items()]
-    slowest = [
-        Line(name, [(at, 1e3 * took) for at, took in done[0].slowest()])
-        for name, done in restarts.items()
-        if done[0].meanwhile
-    ]
-    panels = [Lines("Tabs that are current", since, "%", tabs)]
-    if slowest:
+    panels = [Lines("Tabs that are current", since, "%", _tabs_lines(firsts))]
+    if slowest := _slowest_lines(firsts):
         title = "The slowest add or remove of those due in each half of a second"
         panels.append(Lines(title, since, "ms", slowest, goal=1e3 * POST))
     title = f"{load.tabs:,} tabs come back to a restarted server"
     return line_chart(title, f"First runs. {machine}", panels)
+
+
+def _tabs_lines(firsts: dict[str, Restart]) -> list[Line]:
+    """Return lines that all end where the last one does."""
+    end = max(one.all_current for one in firsts.values())
+    return [Line(name, [*_curve(one.current), (end, 100.0)]) for name, one in firsts.items()]
 
 
 def _curve(moments: list[float]) -> list[tuple[float, float]]:
@@ -233,6 +234,16 @@ def _curve(moments: list[float]) -> list[tuple[float, float]]:
     count = len(ordered)
     places = sorted({round(n * (count - 1) / _POINTS) for n in range(_POINTS + 1)})
     return [(0.0, 0.0), *((ordered[place], 100 * (place + 1) / count) for place in places)]
+
+
+def _slowest_lines(firsts: dict[str, Restart]) -> list[Line]:
+    """Return lines that all end where the first one does: the beginning is what counts."""
+    lines = {name: slowest for name, one in firsts.items() if (slowest := one.slowest())}
+    end = min((slowest[-1][0] for slowest in lines.values()), default=0.0)
+    return [
+        Line(name, [(at, 1e3 * took) for at, took in slowest if at <= end])
+        for name, slowest in lines.items()
+    ]
 
 
 def _bars(machine: Machine, load: Load, restarts: dict[str, list[Restart]]) -> str:
