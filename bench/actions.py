@@ -21,7 +21,7 @@ class Action:
     due: float
     #: seconds from then until it was answered, or was given up
     took: float
-    #: the answer's status, or why there was none; see `bystanders`
+    #: the answer's status, or why there was none; see `bystander`
     outcome: str
     #: whether it went over a connection that had been kept
     reused: bool

@@ -105,6 +105,22 @@ def middle(values: Sequence[float]) -> float:
     return float(median(values))
 
 
+def spread(values: Sequence[float], unit: str = "", digits: int | None = None) -> str:
+    """Write the median of several runs and their extremes; the value, of one run.
+
+    Args:
+        digits: after the point; None: as `number` does.
+    """
+
+    def write(value: float) -> str:
+        return number(value) if digits is None else f"{value:,.{digits}f}"
+
+    text = f"{write(middle(values))} {unit}".rstrip()
+    if len(values) < 2:
+        return text
+    return f"{text} ({write(min(values))}–{write(max(values))})"
+
+
 class Canvas:
     """Takes panels, one below the other."""
 

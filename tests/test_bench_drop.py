@@ -224,6 +224,6 @@ def test_a_quantile_is_a_value_that_was_seen() -> None:
 def test_a_request_that_got_no_answer_is_lost_and_a_wrong_answer_is_told() -> None:
     outcomes = ("200", "refused", "cut off", "no answer in time", "had been done", "503")
     actions = [Action(0.0, 0.1, outcome, False) for outcome in outcomes]
-    one = Restart("killed", -9, -2.0, -1.0, [-2.0], [1.0], {}, 0, 0.0, 0.0, 0.0, actions)
+    one = Restart("killed", 9, -9, -2.0, -1.0, [-2.0], [1.0], {}, 0, 0.0, 0.0, 0.0, actions)
     assert [action.outcome for action in one.lost_requests] == ["cut off", "no answer in time"]
     assert [action.outcome for action in one.wrong_answers] == ["503"]
