@@ -58,5 +58,5 @@ def pages(
     report = report_on(machine, load, done, alone, neighbours)
     report.show()
     if file is not None:
-        file.write_text(report.as_json())
+        report.write(file)
     report.publish(into)
