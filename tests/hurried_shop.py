@@ -15,6 +15,7 @@ import shop.streams  # noqa: E402
 if "HEARTBEAT" in os.environ:  # before anybody else knows these
     shop.streams.HEARTBEAT = float(os.environ["HEARTBEAT"])
     shop.streams.STALLED = float(os.environ["STALLED"])
+    shop.streams.UNACKNOWLEDGED = int(os.environ["UNACKNOWLEDGED"])
 
 import shop.server  # noqa: E402
 import shop.web.limits  # noqa: E402

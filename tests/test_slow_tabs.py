@@ -120,8 +120,8 @@ def shows_price(price: str, tab: Tab) -> bool:
 def test_tabs_that_read_nothing_cost_little_and_keep_nobody_waiting(
     each_server: RunningShop,
 ) -> None:
-    shop, turns = each_server, 80
-    shoppers = shoppers_with_everything(shop, 5)
+    shop, turns = each_server, 50
+    shoppers = shoppers_with_everything(shop, 3)
     with ExitStack() as stack:
         witnesses = [stack.enter_context(kind(shop, products=[2])) for kind in (Tab, SocketTab)]
         change_everything(shop, witnesses, 3)
