@@ -136,7 +136,7 @@ def closed_drop(make_shop: Callable[..., RunningShop]) -> RunningShop:
     return make_shop("released")
 
 
-@pytest.fixture(scope="module", params=SERVERS.values(), ids=SERVERS.keys())
+@pytest.fixture(scope="module", params=list(SERVERS.values()), ids=list(SERVERS))
 def each_server(
     request: pytest.FixtureRequest, released: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningShop]:

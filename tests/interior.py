@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.running import ROOT, NeverHappened, RunningShop, eventually
 
@@ -61,20 +62,20 @@ def look_into(shop: RunningShop) -> Interior:
     assert shop.process is not None
     pids = shop.workers() or [shop.process.pid]
     told = [_ask(pid, Path(shop.environ["INSIDE"])) for pid in pids]
+    counted = ("tabs", "topics", "greenlets", "waiting", "checked_out")
     return Interior(
-        *(sum(one[name] for one in told) for name in ("tabs", "topics", "greenlets", "waiting")),
+        **{name: sum(one[name] for one in told) for name in counted},
         descriptors=sum(_descriptors(pid, shop) for pid in pids),
-        checked_out=sum(one["checked_out"] for one in told),
         census=sum((Counter(one["census"]) for one in told), Counter()),
         memory=sum(map(_memory, pids)),
     )
 
 
-def _ask(pid: int, folder: Path) -> dict:
+def _ask(pid: int, folder: Path) -> dict[str, Any]:
     file = folder / str(pid)
     os.kill(pid, signal.SIGRTMIN)
     eventually(file.exists)
-    told: dict = json.loads(file.read_text())
+    told: dict[str, Any] = json.loads(file.read_text())
     file.unlink()
     return told
 
@@ -96,13 +97,14 @@ def _memory(pid: int) -> int:
 
 def at_rest(shop: RunningShop) -> Interior:
     """Wait until a shop holds no tab and no request, and return what it holds."""
+    eventually(lambda: _is_at_rest(shop))
+    return look_into(shop)
 
-    def look_twice() -> Interior | None:
-        first = look_into(shop)
-        time.sleep(0.05)
-        return first if first.tabs == 0 and first.is_within(look_into(shop)) else None
 
-    return eventually(look_twice)
+def _is_at_rest(shop: RunningShop) -> bool:
+    first = look_into(shop)
+    time.sleep(0.05)
+    return first.tabs == 0 and first.is_within(look_into(shop))
 
 
 @contextmanager

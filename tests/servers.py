@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from machines.network import HERE, Machine
 from tests.running import ROOT, RunningShop
@@ -20,7 +21,7 @@ class PlainGunicorn(RunningShop):
     greeting = r"Booting worker"
 
     def __init__(
-        self, instance: Path, app: str = "wsgi", machine: Machine = HERE, **settings: str
+        self, instance: Path, app: str = "wsgi", machine: Machine = HERE, **settings: Any
     ) -> None:
         super().__init__(instance, machine=machine, **settings)
         options = f"-k gevent -b {self.host}:{self.port} --graceful-timeout 1"
@@ -28,7 +29,7 @@ class PlainGunicorn(RunningShop):
         self.command += ["--no-control-socket", "--chdir", str(ROOT), f"{app}:app"]
 
 
-def two_workers(instance: Path, **settings: str) -> RunningShop:
+def two_workers(instance: Path, **settings: Any) -> RunningShop:
     return RunningShop(instance, workers=2, **settings)
 
 

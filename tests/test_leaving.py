@@ -198,7 +198,7 @@ def test_a_thousand_tabs_that_come_and_go_leave_nothing_behind(
     with nothing_left(warm, rest):
         for _ in range(3):  # the first thousand warm up what is kept for good
             come_and_go(warm, carts, 1000)
-            after.append(eventually(partial(at_rest_again, warm, rest)))
+            after.append(at_rest_again(warm, rest))
     _, second, third = after
     grown = third.grown(since=second)
     del grown["weakref.ReferenceType"]  # sqlite3 keeps some hundred, of cursors that are gone
@@ -208,6 +208,6 @@ def test_a_thousand_tabs_that_come_and_go_leave_nothing_behind(
     assert memory < 2 * 1024 * 1024
 
 
-def at_rest_again(shop: RunningShop, rest: Interior) -> Interior | None:
-    now = look_into(shop)
-    return now if now.is_within(rest) else None
+def at_rest_again(shop: RunningShop, rest: Interior) -> Interior:
+    eventually(lambda: look_into(shop).is_within(rest))
+    return look_into(shop)
