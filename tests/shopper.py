@@ -287,6 +287,9 @@ class Tab:
     #: for how many bytes that it hasn't read yet there is room; None: as the kernel likes
     room: int | None = None
 
+    #: the address that it comes from; None: as the kernel likes
+    address: str | None = None
+
     def __init__(
         self,
         shop: Site,
@@ -322,6 +325,8 @@ class Tab:
             connection.setsockopt(*option)
         connection.settimeout(10)
         try:
+            if self.address is not None:
+                connection.bind((self.address, 0))
             connection.connect((host, port))
         except OSError:
             connection.close()
@@ -425,6 +430,7 @@ class SocketTab(Tab):
             header=headers,
             suppress_origin=True,
             sockopt=self._options(),
+            socket=self._open(shop.host, shop.port) if self.address else None,
             sslopt=self.tls_options(shop),
         )
         assert self._websocket.sock
