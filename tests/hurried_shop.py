@@ -15,14 +15,12 @@ import shop.streams  # noqa: E402
 if "HEARTBEAT" in os.environ:  # before anybody else knows these
     shop.streams.HEARTBEAT = float(os.environ["HEARTBEAT"])
     shop.streams.STALLED = float(os.environ["STALLED"])
-    shop.streams.UNACKNOWLEDGED = int(os.environ["UNACKNOWLEDGED"])
 
 import shop.server  # noqa: E402
 import shop.web.limits  # noqa: E402
 
 patience = float(os.environ.get("PATIENCE", "60"))
 shop.server.IDLE = shop.server.HEAD = shop.server.BODY = patience
-shop.server.UNACKNOWLEDGED = int(os.environ.get("UNACKNOWLEDGED", "30"))
 shop.web.limits.WINDOW = int(os.environ.get("WINDOW", "60"))
 
 from wsgi import app, main  # noqa: E402

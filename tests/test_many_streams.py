@@ -18,6 +18,7 @@ from tests.interior import can_be_looked_into, look_into
 from tests.running import RunningShop, eventually
 from tests.shopper import Shopper, SocketTab, Tab, element
 from tests.test_metrics import scrape, since
+from tests.test_streams import looks_like
 
 pytestmark = pytest.mark.both_databases
 
@@ -164,6 +165,7 @@ def test_two_hundred_streams_are_let_go_over_a_while_and_come_back_to_what_is(
         tabs = [stack.enter_context(tab) for tab in again]
         pages = {shopper: shopper.get("/").text for shopper in shoppers}
         for tab, (shopper, _) in zip(tabs, open_tabs, strict=True):
-            for name in ("cart", "stock-1"):
-                tab.until_shown(name, element(pages[shopper], name))
+            parts = {name: element(pages[shopper], name) for name in ("cart", "stock-1")}
+            tab.next()
+            tab.until(partial(looks_like, parts))
             assert tab.level(1, 1) == "out"

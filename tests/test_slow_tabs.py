@@ -28,9 +28,8 @@ ESTABLISHED = "01"
 
 HURRIED = ROOT / "tests" / "hurried_shop.py"
 
-#: A server's patience with tabs that don't read, in seconds, and with lines that are dead.
-IMPATIENT = {"HEARTBEAT": "0.3", "STALLED": "1", "UNACKNOWLEDGED": "30"}
-WATCHFUL = {"HEARTBEAT": "0.3", "STALLED": "30", "UNACKNOWLEDGED": "1"}
+#: A server's patience with tabs, in seconds.
+SHORT = {"HEARTBEAT": "0.3", "STALLED": "1"}
 
 #: The servers whose patience can be shortened.
 HURRIED_SERVERS: Mapping[str, Callable[..., RunningShop]] = {
@@ -149,7 +148,7 @@ def hurried(
 ) -> Iterator[RunningShop]:
     """A shop that has hardly any patience with tabs."""
     folder = shutil.copytree(released, tmp_path / "instance")
-    shop: RunningShop = request.param(folder, SHOP_DEMO="off", **IMPATIENT).start()
+    shop: RunningShop = request.param(folder, SHOP_DEMO="off", **SHORT).start()
     yield shop
     shop.end()
 
@@ -162,19 +161,14 @@ def test_tabs_that_read_nothing_for_too_long_are_dropped_and_the_others_are_not(
         witnesses = [stack.enter_context(kind(hurried, products=[2])) for kind in (Tab, SocketTab)]
         deaf = deaf_tabs(hurried, shoppers, stack)
         slowest = 0.0
-        while not has_dropped(hurried, len(deaf)):
-            slowest = max(slowest, change_everything(hurried, witnesses, 10))
+        while open_tabs(hurried) > len(witnesses):
+            slowest = max(slowest, change_everything(hurried, witnesses, 5))
         assert slowest < 2
-        assert open_tabs(hurried) == len(witnesses)
         for tab in deaf:
             with pytest.raises((EOFError, OSError, WebSocketConnectionClosedException)):
                 tab.until(lambda _: False)
         assert change_everything(hurried, witnesses, 2) < 2
     assert "Traceback" not in "".join(hurried.output)
-
-
-def has_dropped(shop: RunningShop, how_many: int) -> bool:
-    return scrape(shop)["shop_slow_tabs_dropped_total",] == how_many
 
 
 def open_tabs(shop: RunningShop) -> float:
@@ -191,7 +185,7 @@ def test_tabs_that_vanish_without_a_word_are_noticed(
     folder = shutil.copytree(released, tmp_path / "instance")
     with Network("server") as network, ExitStack() as stack:
         machine = network["server"]
-        shop = make(folder, machine=machine, SHOP_DEMO="off", **WATCHFUL)
+        shop = make(folder, machine=machine, SHOP_DEMO="off", **SHORT)
         stack.callback(shop.end)
         shop.start()
         tabs = [stack.enter_context(kind(shop, products=[1])) for kind in (Tab, SocketTab)]
