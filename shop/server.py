@@ -13,6 +13,7 @@ import re
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
@@ -64,6 +65,9 @@ LINGER = 0.5
 #: time. After a restart everybody's streams come back in one moment: who buys goes before them.
 OPENS_STREAM, LANE = b"GET /stream", 8
 
+#: More bytes than the head of a browser's request has.
+_USUAL_HEAD = 8192
+
 #: When to look for garbage in circles (see gc.set_threshold): less often than Python would, as
 #: thousands of streams that open at once leave hardly any, and all of them would be walked through.
 COLLECT = (5_000, 20, 20)
@@ -103,9 +107,7 @@ class Handler(WSGIHandler):
         return self._handle_request()
 
     def _opens_stream(self) -> bool:
-        """Tell whether a request for a stream is there, whole: nobody waits for who is slow."""
-        head = self.rfile.peek(1)
-        return head.startswith(OPENS_STREAM) and b"\r\n\r\n" in head
+        return opens_stream(self.rfile.peek(1))
 
     def _handle_request(self) -> Any:
         self._deadline = gevent.Timeout.start_new(HEAD, _TooSlow)
@@ -264,6 +266,11 @@ def _check_head(lines: list[str]) -> None:
         raise ValueError("more than one host")
 
 
+def opens_stream(came: bytes) -> bool:
+    """Tell whether a request for a stream is there, whole: nobody waits for who is slow."""
+    return came.startswith(OPENS_STREAM) and b"\r\n\r\n" in came
+
+
 class Server(WSGIServer):
     """The shop's listener."""
 
@@ -276,6 +283,9 @@ class Server(WSGIServer):
         self.idle: set[Any] = set()
         #: where those that open a stream wait for each other
         self.lane = BoundedSemaphore(LANE)
+        #: connections that came with a request for a stream, and how many greenlets open those
+        self._herd: deque[tuple[Any, ...]] = deque()
+        self._herders = 0
         #: whether each answer is its connection's last
         self.closing = False
 
@@ -285,6 +295,31 @@ class Server(WSGIServer):
         gc.freeze()
         gc.set_threshold(*COLLECT)
         super().start()
+
+    def do_handle(self, *accepted: Any) -> None:
+        """Handle a connection; one that opens a stream has no greenlet until it is its turn."""
+        if not opens_stream(_what_came(accepted[0])):
+            super().do_handle(*accepted)
+            return
+        self._herd.append(accepted)
+        if self._herders < LANE:
+            self._herders += 1
+            self._spawn(self._open_streams)
+
+    def _open_streams(self) -> None:
+        try:
+            while self._herd:
+                self._handle_and_close(*self._herd.popleft())
+        finally:
+            self._herders -= 1
+
+    def _handle_and_close(self, *accepted: Any) -> None:
+        try:
+            self.handle(*accepted)
+        except Exception:
+            log.exception("a connection failed outside of its requests")
+        finally:
+            self.do_close(*accepted)
 
     def finish(self, let_go: LetGo, *, take_waiting: bool) -> None:
         """Accept no more connections, and answer what comes on those that are accepted.
@@ -317,6 +352,15 @@ class Server(WSGIServer):
         for sock in self.idle:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RD)
+
+
+def _what_came(connection: Any) -> bytes:
+    """Return what has come on a connection by now, and leave it there to be read."""
+    try:
+        came: bytes = connection._sock.recv(_USUAL_HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError:
+        return b""
+    return came
 
 
 class _Discarded:
