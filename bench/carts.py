@@ -20,7 +20,7 @@ from shop.db import now_ms
 from shop.models import CartItem, CartRecord
 from shop.models.cart import cart_ref, new_cart_id
 from shop.parts import parts
-from shop.web.visitor import cart_cookie, copy_cookie
+from shop.web.cookies import CartCookie, Jar
 
 #: SQLite takes 32,766 values in one statement.
 _AT_ONCE = 10_000
@@ -80,7 +80,10 @@ def _insert(session: Session, table: type, rows: list[dict[str, object]]) -> Non
 
 
 def _cookies(cart_id: str, born: int, skus: Iterable[str]) -> str:
-    both = (cart_cookie(cart_id, born), copy_cookie(cart_id, skus))
+    settings = parts.settings
+    jar = Jar({}, settings.secret_key, https=settings.https)
+    cookie = CartCookie(cart_id, cart_ref(cart_id), born)
+    both = (jar.cart_cookie(cookie), jar.copy_cookie(cart_id, skus))
     return "; ".join(f"{name}={value}" for name, value in both)
 
 

@@ -20,17 +20,16 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     """
     # Imported when an app is made: `shop.workers` needs some of the rooms, in a process that must
     # not know the others before gevent has patched what they build on.
-    from flask import Flask
-
     from shop.assets import install_assets
     from shop.commands import install_commands
     from shop.config import ROOT, load_settings
     from shop.parts import install_parts
     from shop.presentation import install_presentation
     from shop.web import install_web
+    from shop.web.app import ShopApp
 
     settings = load_settings(environ)
-    app = Flask(__name__, static_folder=None, instance_path=str(settings.instance))
+    app = ShopApp(__name__, static_folder=None, instance_path=str(settings.instance))
     app.url_map.merge_slashes = False  # an address has one spelling; others are not here
     install_presentation(app, settings)
     install_parts(app, settings)

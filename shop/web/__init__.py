@@ -16,6 +16,7 @@ from shop.web import (
     pages,
     requests,
     security,
+    session,
     visitor,
 )
 
@@ -24,6 +25,7 @@ def install_web(app: Flask) -> None:
     """Register every route, and what goes before and after all of them."""
     requests.install(app)
     security.install(app)
+    session.install(app)
     visitor.install(app)
     limits.install(app)
     csrf.install(app)

@@ -11,15 +11,19 @@ from __future__ import annotations
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from flask import Flask, request
+from flask import Flask, Request
 from itsdangerous import BadData, URLSafeSerializer
 from werkzeug.exceptions import BadRequest
 
-from shop.parts import parts
+from shop.parts import current_parts, parts
+from shop.web.requests import current_request
 from shop.web.visitor import visitor
 
 FIELD = "csrf_token"
 HEADER = "X-CSRFToken"
+
+#: How many tokens are kept as they were signed or read, of some 300 bytes each.
+_KEPT = 2048
 
 
 class BadToken(BadRequest):
@@ -38,8 +42,7 @@ def install(app: Flask) -> None:
 
 def issue_token() -> str:
     """Return the token for the forms of the page that answers this request."""
-    token: str = _signer(parts.settings.secret_key).dumps(visitor.ref)
-    return token
+    return _sign(current_parts().settings.secret_key, visitor.ref)
 
 
 def comes_from_here() -> bool:
@@ -49,22 +52,26 @@ def comes_from_here() -> bool:
     net/http.CrossOriginProtection, taken strictly); a client that sends neither is no browser
     that could be misused.
     """
-    site = request.headers.get("Sec-Fetch-Site", "none")
-    origin = request.headers.get("Origin")
-    same_host = origin is None or urlsplit(origin).netloc == request.host
+    asked = current_request()
+    site = asked.headers.get("Sec-Fetch-Site", "none")
+    origin = asked.headers.get("Origin")
+    same_host = origin is None or urlsplit(origin).netloc == asked.host
     return same_host and site in ("same-origin", "none")
 
 
-def acts() -> bool:
-    """Tell whether the request may change anything, by its method: no action is forgotten."""
-    safe = ("GET", "HEAD", "OPTIONS", "TRACE")
-    return request.method not in safe and request.endpoint is not None
+def acts(asked: Request) -> bool:
+    """Tell whether a request may change anything, by its method: no action is forgotten."""
+    return asked.method not in _SAFE and asked.endpoint is not None
+
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 def _check() -> None:
-    if not acts():
+    asked = current_request()
+    if not acts(asked):
         return
-    token = request.headers.get(HEADER) or request.form.get(FIELD, "")
+    token = asked.headers.get(HEADER) or asked.form.get(FIELD, "")
     if not comes_from_here() or not _is_good(token):
         parts.metrics.refused("bad_token")
         raise BadToken
@@ -72,9 +79,22 @@ def _check() -> None:
 
 def _is_good(token: str) -> bool:
     try:
-        return _signer(parts.settings.secret_key).loads(token) in visitor.merged_refs
+        return _read(parts.settings.secret_key, token) in visitor.merged_refs
     except BadData:
         return False
+
+
+# A token holds the fingerprint of its cart and nothing else, for ever: so it is signed once, and
+# read once. What is forged is not kept, as it raises.
+@lru_cache(maxsize=_KEPT)
+def _sign(key: str, ref: str) -> str:
+    token: str = _signer(key).dumps(ref)
+    return token
+
+
+@lru_cache(maxsize=_KEPT)
+def _read(key: str, token: str) -> object:
+    return _signer(key).loads(token)
 
 
 @lru_cache

@@ -28,6 +28,7 @@ from shop.config import Settings
 from shop.parts import Parts, parts
 from shop.web.counts import storage_uri
 from shop.web.csrf import acts
+from shop.web.requests import current_request
 from shop.web.visitor import ref_of_cookies
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def _counting(app: Flask, settings: Settings) -> RateLimiter:
 
 
 def _check(counting: RateLimiter, limits: list[Limit], refusals: Refusals) -> None:
-    if not acts():
+    if not acts(current_request()):
         return
     for limit in limits:
         key = limit.key()

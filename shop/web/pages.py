@@ -70,12 +70,13 @@ def sight() -> Sight:
     Raises:
         DBAPIError, DatabaseBusy: it is away, and has never answered.
     """
+    inventory = parts.inventory
     try:
         state = visitor.state
-        catalog = parts.inventory.current()
+        catalog = inventory.current()
         return Sight(catalog, CartView.of(state, catalog))
     except (DBAPIError, DatabaseBusy):
-        catalog = parts.inventory.last_known
+        catalog = inventory.last_known
         if not catalog.products:
             raise
         return Sight(catalog, visitor.recalled_cart(), (Notice(_AWAY, PROBLEM),))
@@ -128,7 +129,8 @@ def show_products(
 def _own(cart: CartView, notices: Iterable[Notice]) -> Own:
     flashed = cast(list[tuple[str, str]], get_flashed_messages(with_categories=True))
     told = [*(Notice(text, kind) for kind, text in flashed), *notices]
-    return Own(issue_token(), parts.fragments.notices(told), parts.fragments.cart(cart))
+    fragments = parts.fragments
+    return Own(issue_token(), fragments.notices(told), fragments.cart(cart))
 
 
 def _render(template: str, own: Own, **values: Any) -> str:

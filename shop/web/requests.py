@@ -12,7 +12,7 @@ import secrets
 import time
 from contextvars import ContextVar
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
 
 from shop.logs import request_id
 from shop.parts import Parts, parts
@@ -45,6 +45,12 @@ def install(app: Flask) -> None:
     app.teardown_request(_forget)
 
 
+def current_request() -> Request:
+    """Return the request that is being answered: `request`, for who looks at it several times."""
+    asked: Request = request._get_current_object()  # type: ignore[attr-defined]
+    return asked
+
+
 def tell(status: int) -> None:
     """Count and log the request that is being answered: now, and not again at its end."""
     began = _began.get()
@@ -52,7 +58,7 @@ def tell(status: int) -> None:
         return
     _began.set(None)
     seconds = time.perf_counter() - began
-    asked = request._get_current_object()  # type: ignore[attr-defined]  # once: it is looked up
+    asked = current_request()
     rule = asked.url_rule.rule if asked.url_rule is not None else "none"
     method = asked.method if asked.method in _METHODS else "other"
     parts.metrics.answered(method, rule, status, None if rule in _LASTING else seconds)
@@ -75,7 +81,7 @@ def _name_as_the_proxy_does() -> None:
 
 
 def _end(response: Response) -> Response:
-    response.headers[HEADER] = request_id.get() or ""
+    response.headers.add(HEADER, request_id.get() or "")
     tell(response.status_code)
     return response
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
-from flask import Flask, Response, request
+from flask import Flask, Response
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shop.config import MAX_BODY
-from shop.parts import Parts, parts
+from shop.parts import Parts
+from shop.web.requests import current_request
 
 #: Everything from this origin, nothing inline, nothing framed.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -39,31 +41,33 @@ def install(app: Flask) -> None:
         MAX_FORM_MEMORY_SIZE=MAX_BODY,
         MAX_FORM_PARTS=100,
         SOCK_SERVER_OPTIONS={"max_message_size": 1024},  # tabs listen; they have nothing to say
-        SESSION_COOKIE_NAME="shop_session",
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.https,
     )
     if settings.https:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_port=1, x_prefix=0
         )
-    app.after_request(_harden)
+    always = _ALWAYS | (_ALWAYS_BY_HTTPS if settings.https else {})
+    app.after_request(partial(_harden, tuple(always.items())))
 
 
-def _harden(response: Response) -> Response:
-    headers = response.headers
-    headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["X-Frame-Options"] = "DENY"
-    headers["Referrer-Policy"] = "same-origin"
-    if request.is_secure or request.host.partition(":")[0] in _OWN_MACHINE:
+_ALWAYS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
+}
+
+_ALWAYS_BY_HTTPS = {"Strict-Transport-Security": "max-age=31536000"}
+
+
+def _harden(always: tuple[tuple[str, str], ...], response: Response) -> Response:
+    headers, asked = response.headers, current_request()
+    headers.extend(always)
+    if asked.is_secure or asked.host.partition(":")[0] in _OWN_MACHINE:
         # Elsewhere browsers ignore it, and complain about it on every page.
-        headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    headers["Cross-Origin-Resource-Policy"] = "same-origin"
-    headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=()"
+        headers.add("Cross-Origin-Opener-Policy", "same-origin")
     # Carts and stock are of the moment: nobody keeps a copy.
     headers.setdefault("Cache-Control", "no-store")
-    if parts.settings.https:
-        headers["Strict-Transport-Security"] = "max-age=31536000"
     return response

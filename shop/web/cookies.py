@@ -1,0 +1,156 @@
+"""The signed HttpOnly cookies by which a browser carries its cart.
+
+A signature says for ever that a text is the shop's own, so what was read or signed once is kept:
+a browser sends the same cookies with each request. What is forged is never kept, as it raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from time import time
+from typing import Any
+
+from flask import Response
+from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
+from werkzeug.http import dump_cookie
+
+from shop.models.cart import EXPORT_MAX_AGE, cart_ref, export_cart, import_cart
+
+#: Cookies with this prefix carry a cart id each.
+CART_COOKIE = "cart-"
+EXPORT_COOKIE = "cart_export"
+
+#: How long a browser keeps its cart, in seconds after its last change: 180 days.
+CART_MAX_AGE = 180 * 24 * 3600
+
+#: More first requests at once than any person makes: what is beyond is not looked at.
+MOST_COOKIES = 40
+
+#: How many cookies are tried, that may be none of the shop's making.
+_MOST_TRIED = 120
+
+#: How many signed texts are kept of each kind, of some 600 bytes each.
+_KEPT = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class CartCookie:
+    """A cart id that this shop gave to this browser, and when, in milliseconds since 1970."""
+
+    cart_id: str
+    #: its public fingerprint
+    ref: str
+    born: int
+    #: fingerprints of the carts that were merged into it
+    merged: tuple[str, ...] = ()
+
+
+class Jar:
+    """A browser's cookies: those that came with a request, and those that its answer gives."""
+
+    def __init__(self, sent: Mapping[str, str], key: str, *, https: bool) -> None:
+        """Take the cookies of a request.
+
+        Args:
+            key: the shop's secret, which signs.
+            https: whether browsers are to send them over HTTPS alone.
+        """
+        self._sent = sent
+        self._key = key
+        self._https = https
+        # Browsers take a __Host- cookie from this very host only: no sibling domain can plant a
+        # cart.
+        self._prefix = f"__Host-{CART_COOKIE}" if https else CART_COOKIE
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names of what may be cart cookies."""
+        return [name for name in self._sent if name.startswith(self._prefix)]
+
+    @cached_property
+    def carts(self) -> list[CartCookie]:
+        """The valid cart cookies, oldest first."""
+        tried = (self._read(self._sent[name]) for name in self.names[:_MOST_TRIED])
+        good = [cookie for cookie in tried if cookie is not None]
+        good.sort(key=lambda cookie: (cookie.born, cookie.cart_id))
+        return good[:MOST_COOKIES]
+
+    def _read(self, text: str) -> CartCookie | None:
+        try:
+            return _read_cart(self._key, text)
+        except (BadData, TypeError, ValueError):
+            return None
+
+    def copy_of(self, cart_id: str) -> list[str]:
+        """Return the skus in the browser's own copy of a cart, which outlives the database."""
+        if EXPORT_COOKIE not in self._sent:
+            return []
+        return import_cart(_export_signer(self._key), cart_id, self._sent[EXPORT_COOKIE])
+
+    def holds(self, ref: str) -> bool:
+        """Tell whether a cart has its cookie, by the cart's fingerprint."""
+        return self._name(ref) in self.names
+
+    def give(self, response: Response, cart: CartCookie) -> None:
+        """Have the browser carry a cart."""
+        self._set(response, *self.cart_cookie(cart), CART_MAX_AGE)
+
+    def give_copy(self, response: Response, cart_id: str, skus: Iterable[str]) -> None:
+        """Have the browser keep a copy of what is in its cart."""
+        self._set(response, *self.copy_cookie(cart_id, skus), EXPORT_MAX_AGE)
+
+    def keep_only(self, response: Response, ref: str) -> None:
+        """Have the browser let go of the cookies of other carts than this one."""
+        # No more at a time than clients take headers (100 in Python's own, for one).
+        for name in sorted({*self.names} - {self._name(ref)})[:MOST_COOKIES]:
+            response.delete_cookie(name, httponly=True, samesite="Lax", secure=self._https)
+
+    def cart_cookie(self, cart: CartCookie) -> tuple[str, str]:
+        """Return name and value of the cookie by which a browser is known to have a cart."""
+        return self._name(cart.ref), _sign_cart(self._key, cart)
+
+    def copy_cookie(self, cart_id: str, skus: Iterable[str]) -> tuple[str, str]:
+        """Return name and value of the cookie that holds a copy of a cart."""
+        return EXPORT_COOKIE, export_cart(_export_signer(self._key), cart_id, skus)
+
+    def _name(self, ref: str) -> str:
+        return self._prefix + ref[:8]
+
+    def _set(self, response: Response, name: str, value: str, max_age: int) -> None:
+        manners = _manners(max_age, self._https, int(time()))
+        response.headers.add("Set-Cookie", f"{name}={value}{manners}")
+
+
+@lru_cache(maxsize=8)
+def _manners(max_age: int, https: bool, now: int) -> str:
+    """Return what follows a cookie's value; werkzeug works out the date of its end anew each time.
+
+    Args:
+        now: seconds since 1970, on which that date depends.
+    """
+    cookie = dump_cookie("-", max_age=max_age, httponly=True, samesite="Lax", secure=https)
+    return cookie.removeprefix("-=")
+
+
+@lru_cache(maxsize=_KEPT)
+def _read_cart(key: str, text: str) -> CartCookie:
+    cart_id, born, *merged = _cart_signer(key).loads(text)
+    return CartCookie(cart_id, cart_ref(cart_id), born, tuple(merged))
+
+
+@lru_cache(maxsize=_KEPT)
+def _sign_cart(key: str, cart: CartCookie) -> str:
+    signed: Any = _cart_signer(key).dumps([cart.cart_id, cart.born, *cart.merged])
+    return str(signed)
+
+
+@lru_cache
+def _cart_signer(key: str) -> URLSafeSerializer:
+    return URLSafeSerializer(key, salt="cart")
+
+
+@lru_cache
+def _export_signer(key: str) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(key, salt="cart-export")
