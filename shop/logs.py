@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
+from typing import TextIO
 
 from gevent.hub import Hub
 
@@ -50,7 +51,7 @@ def configure_logging(settings: Settings) -> None:
     """
     terminal = sys.stderr.isatty()
     level = settings.log_level or ("WARNING" if terminal else "INFO")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Lines(sys.stderr)
     handler.setFormatter(Readable() if terminal else Json())
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(max(logging.WARNING, getattr(logging, level)))
@@ -72,6 +73,13 @@ def _log_uncaught() -> None:
     threading.excepthook = lambda told: failed("a thread", told.exc_value)
     sys.unraisablehook = lambda told: failed("a tidying up", told.exc_value)
     Hub.print_exception = lambda _hub, _context, _kind, error, _: failed("a greenlet", error)
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Writes lines to a stream that sends each on its way by itself, as stderr does."""
+
+    def flush(self) -> None:
+        """Do nothing: there is nothing to be sent on."""
 
 
 class Json(logging.Formatter):

@@ -21,10 +21,11 @@ from urllib.parse import quote
 
 from sqlalchemy import Executable, create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
-from shop.db import prepared
 from shop.db.base import Database, DatabaseBusy, Done, now_ms
+from shop.db.commits import DataVersion
+from shop.db.driver import Lent, OnDriver, execute
 from shop.db.transaction import Transaction, Values
 
 #: How long a reader waits in place, in milliseconds; nearly never needed.
@@ -33,6 +34,7 @@ READ_WAIT = 100
 #: A reader is refused only for the moments in which another process opens the database after a
 #: crash: that is worth waiting for in place. A writer's wait is `_begin`'s.
 _PATIENT = f"PRAGMA busy_timeout={READ_WAIT}"
+_IMPATIENT = "PRAGMA busy_timeout=0"
 
 #: Where SQLite's locks lie in a file, for programs of all kinds to see. See
 #: https://www.sqlite.org/lockingv3.html and `SHARED_FIRST` in SQLite's source, src/os.h.
@@ -50,15 +52,16 @@ class SQLite(Database):
     def __init__(self, url: URL, *, read_only: bool = False) -> None:
         super().__init__(url, writers=1)
         self.engine = _reading_engine(url) if read_only else _engine(url)
+        self._readers = Lent(self.engine, _PATIENT)
+        self._writer = Lent(self.engine, _IMPATIENT)
         self._read_only = read_only
         self._file = Path(str(url.database))
         self._inode: int | None = None
 
     def rows(self, question: Executable, values: Values | None = None) -> Sequence[Any]:
         """Ask one question; see `Database.rows`."""
-        with self._driver() as connection:  # one question sees one state, without a transaction
-            connection.execute(_PATIENT)
-            return prepared.execute(connection, question, values)
+        with self._readers.lent() as connection:  # one question sees one state, by itself
+            return execute(connection, question, values)
 
     def _write_by(
         self, deadline: float, work: Callable[[Connection], Done[T]], durable: bool
@@ -78,33 +81,15 @@ class SQLite(Database):
         self, deadline: float, work: Callable[[Transaction], T], durable: bool
     ) -> Done[T]:
         """Work in one transaction past SQLAlchemy's connection; see `_write_by`."""
-        with self._driver() as connection:
+        with self._writer.lent() as connection:
             _begin(partial(_begin_writing, connection, _mode(durable)), deadline)
-            transaction = prepared.OnDriver(connection)
+            transaction = OnDriver(connection)
             result = work(transaction)
             connection.execute("COMMIT")
             return result, frozenset(transaction.noted)
 
-    @contextmanager
-    def _driver(self) -> Iterator[sqlite3.Connection]:
-        """Give one of the pool's connections as the driver knows it, and its errors as ours.
-
-        What is not committed when it is given back is rolled back, by the pool.
-        """
-        try:
-            pooled = self.engine.raw_connection()
-            try:
-                connection = pooled.driver_connection
-                if connection is None:
-                    raise RuntimeError("a connection is closed that was just opened")
-                yield connection
-            finally:
-                pooled.close()
-        except sqlite3.Error as error:
-            raise _told(error) from error
-
     def watch(self) -> DataVersion:
-        return DataVersion(self)
+        return DataVersion(self, READ_WAIT)
 
     def ping(self) -> None:
         self.check_in_place()
@@ -124,7 +109,7 @@ class SQLite(Database):
         except OSError as error:
             raise OperationalError("opening the database", None, error) from error
         if self._inode not in (None, inode):
-            self.engine.dispose()
+            self._let_go()
             self.opened = now_ms()
         self._inode = inode
 
@@ -140,8 +125,15 @@ class SQLite(Database):
 
     def close(self) -> None:
         """Put everything into the one file, as far as nobody else uses it, and let it go."""
+        self._readers.let_go()
+        self._writer.let_go()
         if not self._read_only:
             self._put_into_one_file()
+        self.engine.dispose()
+
+    def _let_go(self) -> None:
+        self._readers.let_go()
+        self._writer.let_go()
         self.engine.dispose()
 
     def _put_into_one_file(self) -> None:
@@ -160,11 +152,6 @@ def is_busy(error: sqlite3.Error) -> bool:
     """Tell whether SQLite refused for now, as another connection holds a lock."""
     code = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def _told(error: sqlite3.Error) -> BaseException:
-    """Return an error of the driver as one of SQLAlchemy's, which all others here are."""
-    return DBAPIError.instance(None, None, error, sqlite3.Error, hide_parameters=True)
 
 
 def _mode(durable: bool) -> str:
@@ -240,6 +227,7 @@ def _emit_begin(connection: Connection) -> None:
     if sqlite is None:
         raise RuntimeError("a transaction begins on a connection that is closed")
     if synchronous:
+        sqlite.execute(_IMPATIENT)
         _begin_writing(sqlite, synchronous)
     else:
         sqlite.execute(_PATIENT)
@@ -247,60 +235,5 @@ def _emit_begin(connection: Connection) -> None:
 
 
 def _begin_writing(connection: sqlite3.Connection, synchronous: str) -> None:
-    connection.execute("PRAGMA busy_timeout=0")
     connection.execute(f"PRAGMA synchronous={synchronous}")
     connection.execute("BEGIN IMMEDIATE")
-
-
-class DataVersion:
-    """Notices that anybody, in this process or another, committed something.
-
-    `PRAGMA data_version` costs microseconds and changes when another connection commits;
-    so this watch keeps a connection of its own, on which nothing is ever written.
-    See https://www.sqlite.org/pragma.html#pragma_data_version
-    """
-
-    def __init__(self, database: SQLite) -> None:
-        self._database = database
-        self._connection: sqlite3.Connection | None = None
-        self._seen: int | None = None
-        self._opened = database.opened
-
-    def happened(self) -> bool:
-        """Tell whether there was a commit; see `CommitWatch`."""
-        try:
-            self._database.check_in_place()
-            if self._opened != self._database.opened:  # another file stands there now
-                self.close()
-                self._opened = self._database.opened
-            version = self._read()
-        except OperationalError:
-            self.close()
-            raise
-        except sqlite3.Error as error:
-            self.close()
-            raise OperationalError("PRAGMA data_version", None, error) from error
-        happened, self._seen = version != self._seen, version
-        return happened
-
-    def mark(self) -> None:
-        """Nothing: every commit is seen."""
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = self._seen = None
-
-    def _read(self) -> int:
-        if self._connection is None:
-            # mode=rw: a database that was taken away must not come back as an empty file.
-            name = f"file:{quote(str(self._database.url.database))}?mode=rw"
-            self._connection = sqlite3.connect(
-                name,
-                uri=True,
-                timeout=READ_WAIT / 1000,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-        version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        return version

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Request
-from werkzeug.datastructures import ImmutableMultiDict
+from flask import Flask, Request, Response
+from werkzeug.datastructures import Headers, ImmutableMultiDict
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.utils import cached_property
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 
 class Asked(Request):
@@ -21,10 +24,25 @@ class Asked(Request):
         return parse_cookie(sent, cls=self.dict_storage_class)  # type: ignore[return-value]
 
 
+class Answer(Response):
+    """An answer."""
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        """Return the headers as they are to be sent; of a page, that is as they are.
+
+        Werkzeug copies them first, and looks at each. A body that is given as a whole has brought
+        its length with it.
+        """
+        if self.status_code == 200 and "Content-Length" in self.headers:
+            return self.headers
+        return super().get_wsgi_headers(environ)
+
+
 class ShopApp(Flask):
     """An app whose functions are all plain ones."""
 
     request_class = Asked
+    response_class = Answer
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function: none here is asynchronous, and each is asked for in each request."""

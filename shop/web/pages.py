@@ -10,11 +10,9 @@ from urllib.parse import urlencode
 
 from flask import (
     Flask,
-    Response,
     current_app,
     flash,
     get_flashed_messages,
-    make_response,
     redirect,
     render_template,
     request,
@@ -26,6 +24,7 @@ from shop.carts import CartView
 from shop.db import DatabaseBusy
 from shop.inventory import Catalog, ProductView
 from shop.parts import parts
+from shop.web.app import Answer
 from shop.web.csrf import issue_token
 from shop.web.kept import KeptPages, Own, key_of
 from shop.web.visitor import visitor
@@ -95,7 +94,7 @@ def show_page(
     notices: tuple[Notice, ...] = (),
     status: int = 200,
     **values: Any,
-) -> Response:
+) -> Answer:
     """Render a page around the visitor's cart.
 
     Args:
@@ -103,12 +102,12 @@ def show_page(
         notices: what to say besides what was flashed.
     """
     own = _own(visitor.cart if cart is None else cart, notices)
-    return Response(_render(template, own, **values), status)
+    return Answer(_render(template, own, **values), status)
 
 
 def show_products(
     template: str, products: tuple[ProductView, ...], seen: Sight, **values: Any
-) -> Response:
+) -> Answer:
     """Answer with a page that shows these products, and follows their changes.
 
     Args:
@@ -123,7 +122,7 @@ def show_products(
 
     kept: KeptPages = current_app.extensions[_KEPT]
     key = key_of(template, request.path, products)
-    return Response(kept.page(key, render, _own(seen.cart, seen.notices)))
+    return Answer(kept.page(key, render, _own(seen.cart, seen.notices)))
 
 
 def _own(cart: CartView, notices: Iterable[Notice]) -> Own:
@@ -139,15 +138,15 @@ def _render(template: str, own: Own, **values: Any) -> str:
     )
 
 
-def show_cart(status: int = 200, notice: Notice | None = None) -> Response:
+def show_cart(status: int = 200, notice: Notice | None = None) -> Answer:
     """Answer HTMX with the visitor's cart, and with a notice or with those before taken away."""
     notices = parts.fragments.notices_message([notice] if notice else [])
-    return make_response(parts.fragments.cart_message(visitor.cart).text + notices, status)
+    return Answer(parts.fragments.cart_message(visitor.cart).text + notices, status)
 
 
-def show_notice(status: int, notice: Notice) -> Response:
+def show_notice(status: int, notice: Notice) -> Answer:
     """Answer HTMX with a notice alone, for when there is nothing to be said of the cart."""
-    return make_response(parts.fragments.notices_message([notice]), status)
+    return Answer(parts.fragments.notices_message([notice]), status)
 
 
 def back_with(notice: Notice | None, to: str) -> BaseResponse:

@@ -1,7 +1,8 @@
-"""Statements as SQLite's own driver takes them, each compiled once.
+"""SQLite's own driver, for what shoppers do: statements compiled once, connections kept at hand.
 
-To execute one by SQLAlchemy's connection takes ten times as long as SQLite needs for it, and a
-shopper's action executes half a dozen. SQLAlchemy still writes the SQL and reads the rows' types.
+To execute a statement by SQLAlchemy's connection takes ten times as long as SQLite needs for it,
+and a shopper's action executes half a dozen. SQLAlchemy still writes the SQL, says what types the
+rows are of, and opens the connections.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import ClauseElement, Executable
+from sqlalchemy import ClauseElement, Executable, PoolProxiedConnection
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError
 
 from shop.db.transaction import Transaction, Values
 
@@ -132,3 +136,60 @@ class OnDriver(Transaction):
         """Execute a statement with each of these values; see `Transaction`."""
         for values in rows:
             execute(self._connection, statement, values)
+
+
+class Lent:
+    """The engine's connections as the driver knows them, kept at hand for the next who needs one.
+
+    To have the engine's pool hand one out, and take it back, takes longer than most questions.
+    """
+
+    def __init__(self, engine: Engine, prepare: str) -> None:
+        """Take an engine, and what is to be executed on a connection before it is lent."""
+        self._engine = engine
+        self._prepare = prepare
+        self._idle: list[PoolProxiedConnection] = []
+        #: counts how often all were let go; one that is lent meanwhile does not come back
+        self._round = 0
+
+    @contextmanager
+    def lent(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection. What isn't committed is rolled back; its errors are SQLAlchemy's."""
+        began = self._round
+        try:
+            pooled = self._taken()
+            connection = cast(sqlite3.Connection, pooled.driver_connection)
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.rollback()
+                if began == self._round:
+                    self._idle.append(pooled)
+                else:
+                    pooled.close()
+        except sqlite3.Error as error:
+            raise _told(error) from error
+
+    def _taken(self) -> PoolProxiedConnection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._opened()
+
+    def _opened(self) -> PoolProxiedConnection:
+        pooled = self._engine.raw_connection()
+        cast(sqlite3.Connection, pooled.driver_connection).execute(self._prepare)
+        return pooled
+
+    def let_go(self) -> None:
+        """Give back all that are idle; those that are lent follow."""
+        self._round += 1
+        idle, self._idle = self._idle, []
+        for pooled in idle:
+            pooled.close()
+
+
+def _told(error: sqlite3.Error) -> BaseException:
+    """Return an error of the driver as one of SQLAlchemy's, which all others here are."""
+    return DBAPIError.instance(None, None, error, sqlite3.Error, hide_parameters=True)
