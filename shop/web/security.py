@@ -64,10 +64,10 @@ _ALWAYS_BY_HTTPS = {"Strict-Transport-Security": "max-age=31536000"}
 
 def _harden(always: tuple[tuple[str, str], ...], response: Response) -> Response:
     headers, asked = response.headers, current_request()
+    # Carts and stock are of the moment: nobody keeps a copy.
+    headers.setdefault("Cache-Control", "no-store")
     headers.extend(always)
     if asked.is_secure or asked.host.partition(":")[0] in _OWN_MACHINE:
         # Elsewhere browsers ignore it, and complain about it on every page.
         headers.add("Cross-Origin-Opener-Policy", "same-origin")
-    # Carts and stock are of the moment: nobody keeps a copy.
-    headers.setdefault("Cache-Control", "no-store")
     return response

@@ -111,8 +111,11 @@ class Visitor:
         return state
 
     def _restored(self, state: CartState) -> CartState:
+        copied = self._jar.copy_of(state.cart_id)
+        if not copied:
+            return state
         items = self._parts.inventory.current().item_ids
-        there = [sku for sku in self._jar.copy_of(state.cart_id) if sku in items]
+        there = [sku for sku in copied if sku in items]
         with suppress(DatabaseBusy):  # a later request restores it
             return self._parts.carts.restore(state.cart_id, lambda: there) if there else state
         return state
@@ -138,7 +141,8 @@ def current_visitor() -> Visitor:
     own = g._get_current_object()  # once: it is looked up
     found: Visitor | None = own.get("visitor")
     if found is None:
-        found = own.visitor = Visitor(_jar(), current_parts())
+        parts = current_parts()
+        found = own.visitor = Visitor(_jar(parts), parts)
     return found
 
 
@@ -167,11 +171,11 @@ def ref_of_cookies() -> str | None:
     return cookies[0].ref if cookies else None
 
 
-def _jar() -> Jar:
+def _jar(parts: Parts | None = None) -> Jar:
     own = g._get_current_object()  # once: it is looked up
     found: Jar | None = own.get("jar")
     if found is None:
-        settings = current_parts().settings
+        settings = (parts or current_parts()).settings
         found = own.jar = Jar(request.cookies, settings.secret_key, https=settings.https)
     return found
 
