@@ -25,7 +25,7 @@ class Asked(Request):
 
 
 class Answer(Response):
-    """An answer."""
+    """A page, or what HTMX puts into one: given as a whole."""
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         """Return the headers as they are to be sent; of a page, that is as they are.
@@ -42,7 +42,6 @@ class ShopApp(Flask):
     """An app whose functions are all plain ones."""
 
     request_class = Asked
-    response_class = Answer
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function: none here is asynchronous, and each is asked for in each request."""
