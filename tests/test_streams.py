@@ -203,7 +203,8 @@ def test_versions_only_grow_whatever_happens(open_drop: RunningShop, shopper: Sh
             shopper.add(1, hx=True) if step % 2 == 0 else shopper.remove(1, hx=True)
             set_stock(open_drop, 1, [0, 10, 200, 900][step % 4] or 900)
             shopper.add(2, hx=True) if step % 3 == 0 else shopper.remove(2, hx=True)
-        tab.until_shown("cart", element(shopper.get("/").text, "cart"))
+            if step % 2:  # what is done in between may reach it together
+                tab.until_shown("cart", element(shopper.get("/").text, "cart"))
         messages = [dict(partials_in(event.data)) for event in tab.events]
     versions = [version_in(message["cart"]) for message in messages if "cart" in message]
     assert len(versions) > 3
