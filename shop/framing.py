@@ -99,7 +99,7 @@ class Joined(Message):
 class Stencil:
     """A text with gaps, encoded once."""
 
-    __slots__ = ("_sse", "_text")
+    __slots__ = ("_encoded", "_sse", "_text")
 
     def __init__(self, text: str, gaps: Mapping[str, str]) -> None:
         """Take a text in which marks stand for what is to be filled in.
@@ -111,6 +111,7 @@ class Stencil:
         for name, mark in gaps.items():
             text = text.replace(mark, f"%({name})s")
         self._text = text
+        self._encoded: bytes | None = None
         self._sse: bytes | None = None
 
     def fill(self, **gaps: str) -> Message:
@@ -121,11 +122,21 @@ class Stencil:
         """Return what `fill` gives as a text alone."""
         return self._text % gaps
 
+    def encoded(self, gaps: Mapping[str, str]) -> bytes:
+        """Return what `text` does, in UTF-8: of a long text, at a fraction of the time."""
+        if self._encoded is None:
+            self._encoded = self._text.encode()
+        return self._encoded % _in_bytes(gaps)
+
     def sse(self, gaps: Mapping[str, str]) -> bytes:
         """Return what `fill` gives as an event alone."""
         if self._sse is None:
             self._sse = sse_event(self._text)
-        return self._sse % {name.encode(): text.encode() for name, text in gaps.items()}
+        return self._sse % _in_bytes(gaps)
+
+
+def _in_bytes(gaps: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {name.encode(): text.encode() for name, text in gaps.items()}
 
 
 class _Filled(Message):

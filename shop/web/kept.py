@@ -55,15 +55,15 @@ class KeptPages:
     def __init__(self) -> None:
         self._pages: OrderedDict[Key, Stencil] = OrderedDict()
 
-    def page(self, key: Key, render: Render, own: Own) -> str:
-        """Return a page for one visitor, rendered only if it isn't kept."""
+    def page(self, key: Key, render: Render, own: Own) -> bytes:
+        """Return a page for one visitor, in UTF-8, rendered only if it isn't kept."""
         stencil = self._pages.get(key)
         if stencil is None:
             stencil = self._pages[key] = Stencil(render(_gaps()), _GAPS)
             while len(self._pages) > _MOST:
                 self._pages.popitem(last=False)
         cart = own.cart._asdict()
-        return stencil.text({"token": own.token, "told": own.told, **cart})
+        return stencil.encoded({"token": own.token, "told": own.told, **cart})
 
 
 def _gaps() -> Own:
