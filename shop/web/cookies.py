@@ -13,10 +13,11 @@ from time import time
 from typing import Any
 
 from flask import Response
-from itsdangerous import BadData, URLSafeSerializer, URLSafeTimedSerializer
+from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.http import dump_cookie
 
 from shop.models.cart import EXPORT_MAX_AGE, cart_ref, export_cart, import_cart
+from shop.web.signing import BriefSerializer
 
 #: Cookies with this prefix carry a cart id each.
 CART_COOKIE = "cart-"
@@ -147,8 +148,8 @@ def _sign_cart(key: str, cart: CartCookie) -> str:
 
 
 @lru_cache
-def _cart_signer(key: str) -> URLSafeSerializer:
-    return URLSafeSerializer(key, salt="cart")
+def _cart_signer(key: str) -> BriefSerializer:
+    return BriefSerializer(key, salt="cart")
 
 
 @lru_cache

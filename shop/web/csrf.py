@@ -12,11 +12,12 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from flask import Flask, Request
-from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous import BadData
 from werkzeug.exceptions import BadRequest
 
 from shop.parts import current_parts, parts
 from shop.web.requests import current_request
+from shop.web.signing import BriefSerializer
 from shop.web.visitor import visitor
 
 FIELD = "csrf_token"
@@ -98,5 +99,5 @@ def _read(key: str, token: str) -> object:
 
 
 @lru_cache
-def _signer(key: str) -> URLSafeSerializer:
-    return URLSafeSerializer(key, salt="csrf")
+def _signer(key: str) -> BriefSerializer:
+    return BriefSerializer(key, salt="csrf")
