@@ -160,6 +160,25 @@ def test_a_file_that_takes_the_place_of_another_is_the_one_that_is_read_and_writ
     assert closed_drop.sql("SELECT DISTINCT size FROM items") == [("the new one's",)]
 
 
+def test_a_connection_that_was_in_use_when_the_file_was_replaced_is_not_used_again(
+    closed_drop: RunningShop, database: Database
+) -> None:
+    copy = closed_drop.database.with_name("copy")
+    shutil.copy(closed_drop.database, copy)
+
+    def work(transaction: Transaction) -> None:
+        transaction.execute(update(Item).values(size="lost with its file"))
+        for leftover in closed_drop.database.parent.glob("*-[ws][ah][lm]"):
+            leftover.unlink()
+        copy.replace(closed_drop.database)
+        database.check_in_place()
+
+    database.rows(select(Item.size))
+    database.transact(work)
+    database.transact(lambda tx: tx.execute(update(Item).values(size="kept")))
+    assert closed_drop.sql("SELECT DISTINCT size FROM items") == [("kept",)]
+
+
 def test_threads_have_a_connection_each_and_all_of_them_are_closed_in_the_end(
     closed_drop: RunningShop,
 ) -> None:
