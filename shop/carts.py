@@ -90,8 +90,9 @@ class CartLook:
     Lines are in the order of item ids.
     """
 
-    def __init__(self, purchases: int, lines: tuple[Line, ...], version: int) -> None:
-        self.purchases = purchases
+    def __init__(self, bought: bool, lines: tuple[Line, ...], version: int) -> None:
+        #: whether anything was ever bought from it
+        self.bought = bought
         self.lines = lines
         #: the newest version of what it shows
         self.version = version
@@ -99,23 +100,23 @@ class CartLook:
         self.rendered: Any = None
 
     @classmethod
-    def of(cls, item_ids: frozenset[int], purchases: int, catalog: Catalog) -> CartLook:
+    def of(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartLook:
         """Return how carts that hold this look, made once for each catalogue."""
-        look: CartLook | None = catalog.looks.get((item_ids, purchases))
+        look: CartLook | None = catalog.looks.get((item_ids, bought))
         if look is None:
-            look = cls._made(item_ids, purchases, catalog)
+            look = cls._made(item_ids, bought, catalog)
             if len(catalog.looks) >= _MOST_LOOKS:
                 catalog.looks.clear()
-            catalog.looks[item_ids, purchases] = look
+            catalog.looks[item_ids, bought] = look
         return look
 
     @classmethod
-    def _made(cls, item_ids: frozenset[int], purchases: int, catalog: Catalog) -> CartLook:
+    def _made(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartLook:
         items = [catalog.items[i] for i in sorted(item_ids) if i in catalog.items]
         lines = tuple(_line(item, item_ids, catalog) for item in items)
         # A product's version is the newest of its own and of all its sizes'.
         newest = max([catalog.opened, *(line.product.version for line in lines)])
-        return cls(purchases, lines, newest)
+        return cls(bought, lines, newest)
 
     @cached_property
     def total(self) -> int:
@@ -140,7 +141,7 @@ class CartLook:
     def key(self) -> tuple[object, ...]:
         """What the look follows from: of two with the same key nothing differs."""
         versions = ((i.item.id, i.item.version, i.product.version) for i in self.lines)
-        return (self.purchases, *versions)
+        return (self.bought, *versions)
 
     @cached_property
     def shown(self) -> frozenset[str]:
@@ -155,13 +156,15 @@ class CartView(NamedTuple):
     ref: str
     #: grows with whatever changes what the visitor sees
     version: int
+    #: how many were made from it: names the next one
+    purchases: int
     look: CartLook
 
     @classmethod
     def of(cls, state: CartState, catalog: Catalog) -> CartView:
         """Put together what a cart holds and what is true of that."""
-        look = CartLook.of(state.item_ids, state.purchases, catalog)
-        return cls(cart_ref(state.cart_id), max(state.version, look.version), look)
+        look = CartLook.of(state.item_ids, state.purchases > 0, catalog)
+        return cls(cart_ref(state.cart_id), max(state.version, look.version), state.purchases, look)
 
 
 def _line(item: ItemView, held: frozenset[int], catalog: Catalog) -> Line:

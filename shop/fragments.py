@@ -31,9 +31,9 @@ def format_money(amount: int, currency: str) -> str:
     return format_currency(amount / 10**digits, currency, locale="en_US")
 
 
-#: What stands in a rendered cart where it says whose it is and how new: a noncharacter (Unicode,
-#: section 23.7), which is in no text that means anything.
-_GAP = {"stamp": Markup("\ufdd0")}
+#: What stands in a rendered cart where its own belongs (see `_own`): noncharacters (Unicode,
+#: section 23.7), which are in no text that means anything.
+_GAPS = {"stamp": Markup("\ufdd0"), "purchase": "\ufdd1"}
 
 
 class CartHtml(NamedTuple):
@@ -91,8 +91,8 @@ class Fragments:
 
     def cart(self, cart: CartView) -> CartHtml:
         """Render a cart for a page."""
-        gap, stencils = {"stamp": _stamp(cart)}, self._cart_stencils(cart.look)
-        return CartHtml(*(Markup(part.text(gap)) for part in stencils.parts))  # noqa: S704
+        own, stencils = _own(cart), self._cart_stencils(cart.look)
+        return CartHtml(*(Markup(part.text(own)) for part in stencils.parts))  # noqa: S704
 
     def stock_message(self, product: ProductView) -> Message:
         """Render what tells a tab of a product."""
@@ -103,7 +103,7 @@ class Fragments:
 
     def cart_message(self, cart: CartView) -> Message:
         """Render what tells a tab of its cart: everything on a page that shows a part of it."""
-        return self._cart_stencils(cart.look).message.fill(stamp=_stamp(cart))
+        return self._cart_stencils(cart.look).message.fill(**_own(cart))
 
     def _cart_stencils(self, look: CartLook) -> CartStencils:
         """Render all that is shown of a cart, whosever it is."""
@@ -114,7 +114,7 @@ class Fragments:
         return stencils
 
     def _render_cart(self, look: CartLook) -> CartStencils:
-        known = {"cart": look, **_GAP}
+        known = {"cart": look, **_GAPS}
         parts = CartHtml(
             root=self._render("_cart.html", lines_html=map(self.line, look.lines), **known),
             notices=self._render("_notices_cart.html", **known),
@@ -122,7 +122,7 @@ class Fragments:
             purchase=self._render("_purchase.html", **known),
         )
         message = "".join(map(_partial, _CART_TARGETS, parts))
-        return CartStencils(tuple(Stencil(part, _GAP) for part in parts), Stencil(message, _GAP))
+        return CartStencils(tuple(Stencil(part, _GAPS) for part in parts), Stencil(message, _GAPS))
 
     def notices(self, notices: Sequence[Any]) -> Markup:
         """Render what the acting tab, or the next page, says of an action; mostly nothing."""
@@ -151,6 +151,10 @@ def _partial(target: str, html: Markup) -> str:
     return f'<hx-partial hx-target="{target}" hx-swap="outerMorph">{html}</hx-partial>'
 
 
-def _stamp(cart: CartView) -> str:
-    """Return the attributes that say of an element whose cart it shows, and how new."""
-    return f'data-version="{cart.version}" data-cart-ref="{cart.ref}"'
+def _own(cart: CartView) -> dict[str, str]:
+    """Return what is a cart's own, of all that look like it.
+
+    The stamp says of an element whose cart it shows, and how new.
+    """
+    stamp = f'data-version="{cart.version}" data-cart-ref="{cart.ref}"'
+    return {"stamp": stamp, "purchase": str(cart.purchases)}

@@ -88,10 +88,10 @@ class OpenCarts:
         if cart is None:
             return None
         state = cart.state
-        look = CartLook.of(state.item_ids, state.purchases, catalog)
+        look = CartLook.of(state.item_ids, state.purchases > 0, catalog)
         if look is not cart.look:
             self._show(cart_id, cart, look)
-        return CartView(cart.ref, max(state.version, look.version), look)
+        return CartView(cart.ref, max(state.version, look.version), state.purchases, look)
 
     def tell(self, cart_id: str, version: int) -> None:
         """Note that all tabs of a cart are told this version."""
