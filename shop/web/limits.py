@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from ipaddress import ip_address
 from typing import cast
@@ -110,15 +110,18 @@ def address_key() -> str | None:
 
     A home or a phone is given a whole /64 of IPv6, and may choose any address in it.
     """
-    text = request.remote_addr or ""
+    return _key_of(request.remote_addr or "", parts.settings.secret_key)
+
+
+@lru_cache(maxsize=1024)
+def _key_of(text: str, secret: str) -> str | None:
     try:
         address = ip_address(text)
     except ValueError:
         return None  # a socket file's peer has none: nothing to tell visitors apart by
     if address.version == 6:
         text = str(address.ipv4_mapped or int(address) >> 64)
-    key = parts.settings.secret_key.encode()[:64]
-    return blake2b(text.encode(), digest_size=8, key=key).hexdigest()
+    return blake2b(text.encode(), digest_size=8, key=secret.encode()[:64]).hexdigest()
 
 
 class Refusals:
