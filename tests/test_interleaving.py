@@ -9,11 +9,13 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from tests.databases import Clusters, shop_in
 from tests.running import NeverHappened, RunningShop
 from tests.shopper import (
     DeafSocketTab,
@@ -48,9 +50,7 @@ def act(shop: RunningShop, shopper: Shopper, chance: random.Random) -> object:
 
 def change(shop: RunningShop, table: str, how: str, value: int, row: int) -> None:
     """Change a row as the models do: its version grows."""
-    with closing(shop.connect()) as connection:
-        statement = f"UPDATE {table} SET {how}, version = version + 1 WHERE id = ?"
-        connection.execute(statement, (value, row))
+    shop.sql(f"UPDATE {table} SET {how}, version = version + 1 WHERE id = ?", value, row)
 
 
 class Listener(threading.Thread):
@@ -90,7 +90,20 @@ def versions_told(tab: Tab) -> dict[str, list[int]]:
 def test_what_tabs_are_told_never_goes_back_and_ends_with_what_is(
     each_server: RunningShop, seed: int
 ) -> None:
-    shop, shoppers = each_server, [Shopper(each_server) for _ in range(3)]
+    act_and_listen(each_server, seed)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nor_do_they_where_readings_of_the_database_overtake_one_another(
+    on_postgresql: Clusters, tmp_path: Path, seed: int
+) -> None:
+    with shop_in(on_postgresql, tmp_path / "instance", "released") as shop:
+        act_and_listen(shop.start(), seed)
+
+
+def act_and_listen(shop: RunningShop, seed: int) -> None:
+    """Have some shoppers act with both hands, and check what each of their tabs was told."""
+    shoppers = [Shopper(shop) for _ in range(3)]
     for shopper in shoppers:
         for item_id in range(1, 20):  # what takes kilobytes to tell of waits now and then
             shopper.add(item_id)
