@@ -28,9 +28,12 @@ from shop.turns import Turns
 #: A tab hears something at least this often, in seconds, so that proxies keep its stream open.
 HEARTBEAT = 4.0
 
-#: How long a tab may leave written bytes unread, or its kernel unacknowledged, in seconds, before
-#: it is dropped.
+#: How long a tab may leave written bytes unread, in seconds, before it is dropped.
 STALLED = 30.0
+
+#: How many times as long the kernel waits until a tab's has acknowledged something, or has room for
+#: more: who doesn't read is to be noticed, and counted, by the hub.
+GONE = 1.5
 
 #: How many bytes of messages may wait for a tab to read, before it is dropped. What it is
 #: told first comes on top: that is as long as its page.
@@ -280,7 +283,7 @@ def limit_unread(descriptor: int) -> None:
         try:
             connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, SEND_BUFFER)
             if connection.family != _socket.AF_UNIX:
-                milliseconds = int(STALLED * 1000)
+                milliseconds = int(STALLED * GONE * 1000)
                 connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_USER_TIMEOUT, milliseconds)
         finally:
             connection.detach()
