@@ -10,6 +10,7 @@ import click
 from bench.cluster import cluster
 from bench.herd import herd
 from bench.pages import pages
+from bench.parts import parts
 from bench.sellout import sellout
 from bench.streams import streams
 
@@ -45,6 +46,8 @@ def main() -> None:
       bin/bench herd                                 5,000 tabs come back to a new server
       bin/bench pages --seconds 3 --json pages.json
       bin/bench cluster                              2 servers, 4,000 tabs, 100 purchases/s
+      bin/bench parts                                nginx, Redis, PostgreSQL, each alone
+      bin/bench capacity                             reckons for a million shoppers from all of it
     """
     # An ordinary exit, so that processes and folders go with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -55,6 +58,7 @@ main.add_command(sellout)
 main.add_command(herd)
 main.add_command(pages)
 main.add_command(cluster)
+main.add_command(parts)
 
 if __name__ == "__main__":
     main(prog_name="bin/bench")

@@ -88,12 +88,17 @@ def open_nchan(streams: int) -> Iterator[Server]:
     nginx = Nginx(_CONFIGURATION, module=module(), files=files)
     try:
         with nginx:
-            yield Server(nginx.port, _worker(nginx.pid))
+            yield Server(nginx.port, worker_of(nginx.pid))
     except NotThere as error:
         raise click.ClickException(str(error)) from None
 
 
-def _worker(master: int) -> psutil.Process:
+def worker_of(master: int) -> psutil.Process:
+    """Return the worker of an nginx that has one, by its master's pid.
+
+    Raises:
+        ClickException: there is none.
+    """
     deadline = time.monotonic() + START
     while time.monotonic() < deadline:
         if workers := psutil.Process(master).children():

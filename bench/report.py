@@ -39,6 +39,8 @@ class Report:
         tables: as they are printed, and stand in the document.
         charts: by name, as SVG; the main one has the name of the benchmark.
         note: in a sentence or more, how it was measured; below the tables.
+        document: which one, beside the folder, has the tables; if not given, that of the folder.
+        passages: what else stands in it, by name, as Markdown: `NAME` there is `REPORT: NAME`.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Report:
     tables: Sequence[Table]
     charts: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    document: str = ""
+    passages: Mapping[str, str] = field(default_factory=dict)
 
     def show(self) -> None:
         """Print the tables, and what they were measured on."""
@@ -60,13 +64,14 @@ class Report:
 
         The document of a folder `docs/benchmarks` is `docs/benchmarks.md`. What stands between
         its lines `<!-- NAME -->` and `<!-- /NAME -->` is replaced; without them it is left alone.
+        So it is with passages, between `<!-- NAME: PASSAGE -->` and `<!-- /NAME: PASSAGE -->`.
 
         Raises:
             ClickException: a file can't be written.
         """
         files = {into / f"{self.name}.json": self.as_json()}
         files |= {into / f"{name}.svg": svg for name, svg in self.charts.items()}
-        document = into.with_name(into.name + ".md")
+        document = into.with_name(f"{self.document or into.name}.md")
         if document.exists():
             files |= {document: self._put_into(document.read_text(), into.name)}
         for file, text in files.items():
@@ -89,10 +94,11 @@ class Report:
         )
 
     def _put_into(self, text: str, folder: str) -> str:
-        between = re.compile(
-            rf"(?<=^<!-- {self.name} -->\n).*?(?=^<!-- /{self.name} -->$)", re.S | re.M
-        )
-        return between.sub(lambda _: self._markdown(folder), text)
+        blocks = {f"{self.name}: {name}": f"\n{words}\n\n" for name, words in self.passages.items()}
+        for name, block in {self.name: self._markdown(folder), **blocks}.items():
+            between = re.compile(rf"(?<=^<!-- {name} -->\n).*?(?=^<!-- /{name} -->$)", re.S | re.M)
+            text = between.sub(lambda _, block=block: block, text)  # type: ignore[misc]
+        return text
 
     def _markdown(self, folder: str) -> str:
         pictures = [f"![{_title(svg)}]({folder}/{name}.svg)" for name, svg in self.charts.items()]

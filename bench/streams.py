@@ -103,7 +103,7 @@ def streams(
     machine = Machine.here()
     say_what_is_missing()
     results = Results(counts[-1], [other.label for other in missing()], versions())
-    messages = [Message(SMALL, small_text()), Message(FRAGMENT, _fragment())]
+    messages = [Message(SMALL, small_text()), Message(FRAGMENT, product_fragment())]
     for run in range(runs):
         results.begin_run()
         for trial, measure in _trials(messages, counts, deliveries, turned=run % 2 == 1):
@@ -188,7 +188,7 @@ def small_text(size: int = 300) -> str:
     return text.format("n" * (size - len(sse_event(text.format("")))))
 
 
-def _fragment() -> str:
+def product_fragment() -> str:
     """Return the text that the shop sends of a product, for the other servers to send as well."""
     with open_shop() as shop:
         connection = HTTPConnection("127.0.0.1", shop.server.port, timeout=PATIENCE)

@@ -1,0 +1,74 @@
+"""What PostgreSQL takes to sell: all the same item, and each another one; and for a look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+
+from bench.processes import cpu_of
+from bench.shops import Cluster
+
+#: Buyers at the same time.
+_BUYERS = 8
+
+#: What is locked last in a purchase, until its commit; see `shop.models.take`.
+_TAKE = "UPDATE items SET available = available - 1 WHERE id = %s AND available > 0"
+
+#: The catalogue, as `shop.inventory` reads it: each product with its items.
+_SHELF = (
+    "SELECT products.*, items.* FROM products LEFT JOIN items ON items.product_id = products.id "
+    "ORDER BY products.position, items.id"
+)
+
+Work = Callable[["psycopg.Connection[tuple[object, ...]]", int], None]
+
+
+def measure_postgresql(cluster: Cluster, seconds: float) -> dict[str, float]:
+    """Return for how long a purchase holds a row, and the CPU time of a look at the shelf.
+
+    Times in seconds; how many are sold a second as well.
+    """
+    url = cluster.url.replace("+psycopg", "")
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE items SET available = 1000000")
+        items = [int(str(row[0])) for row in connection.execute("SELECT id FROM items ORDER BY id")]
+
+    def take_same(connection: psycopg.Connection[tuple[object, ...]], _: int) -> None:
+        with connection.transaction():
+            connection.execute(_TAKE, [items[0]])
+
+    def take_own(connection: psycopg.Connection[tuple[object, ...]], buyer: int) -> None:
+        with connection.transaction():
+            connection.execute(_TAKE, [items[1 + buyer]])
+
+    def look(connection: psycopg.Connection[tuple[object, ...]], _: int) -> None:
+        connection.execute(_SHELF).fetchall()
+
+    hot = _repeat(url, seconds, take_same)
+    apart = _repeat(url, seconds, take_own)
+    before = cpu_of(cluster.postgresql.pid)
+    looks = _repeat(url, seconds, look) * seconds
+    return {
+        "hot_row": 1 / hot,
+        "hot_per_second": hot,
+        "apart_per_second": apart,
+        "shelf_read": (cpu_of(cluster.postgresql.pid) - before) / looks,
+    }
+
+
+def _repeat(url: str, seconds: float, work: Work) -> float:
+    """Return how often a second something is done by all buyers together."""
+
+    def buy(buyer: int) -> int:
+        with psycopg.connect(url, autocommit=True) as connection:
+            until, done = time.monotonic() + seconds, 0
+            while time.monotonic() < until:
+                work(connection, buyer)
+                done += 1
+            return done
+
+    with ThreadPoolExecutor(_BUYERS) as buyers:
+        return sum(buyers.map(buy, range(_BUYERS))) / seconds
