@@ -10,9 +10,8 @@ from typing import Any
 
 import click
 
-from bench.pages import CHANGE, CHECKOUT, PAGE
 from bench.trials import CARTS, FRAGMENT
-from bench.visits import OPEN, Round, Slice
+from bench.visits import CHANGE, CHECKOUT, OPEN, PAGE, Round, Slice
 
 #: Which command makes which file; the last two write where they are told to.
 COMMANDS = {
@@ -23,6 +22,9 @@ COMMANDS = {
     "parts": "bin/bench parts",
     "cluster": "bin/bench cluster --part drop --json docs/benchmarks/cluster.json",
 }
+
+#: Messages that a purchase makes: of the add, and of the order.
+_MESSAGES = 2
 
 Figures = dict[str, Any]
 
@@ -62,6 +64,14 @@ class Costs:
     proxied_memory: float
     proxied_opening: float
     proxied_delivery: float
+    #: how many processes served when `purchase` was measured
+    servers: int = 2
+
+    @property
+    def requests(self) -> float:
+        """What a purchase's three requests take, without what other servers hear of them."""
+        heard = _MESSAGES * (self.servers - 1) * self.hearing_message
+        return max(self.purchase / 2, self.purchase - heard)
 
 
 @dataclass(frozen=True)
@@ -130,4 +140,5 @@ class Benchmarks:
             proxied_memory=parts["nginx"]["memory"],
             proxied_opening=parts["nginx"]["opening"],
             proxied_delivery=parts["nginx"]["delivery"],
+            servers=drop["load"]["servers"],
         )

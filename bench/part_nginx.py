@@ -96,8 +96,14 @@ def _open(hub: Server, files: int) -> Nginx:
 
 def _make_certificate(folder: Path) -> None:
     words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1"
-    files = ["-subj", "/CN=localhost", "-keyout", folder / "own.key", "-out", folder / "own.pem"]
-    command = [program("openssl", "openssl"), *words.split(), *files]
+    files = ["-subj", "/CN=localhost", "-keyout", str(folder / "own.key")]
+    command = [
+        program("openssl", "openssl"),
+        *words.split(),
+        *files,
+        "-out",
+        str(folder / "own.pem"),
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=30)
 
 

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import click
 import redis
@@ -53,7 +54,7 @@ def measure_hearing(cluster: Cluster, messages: int) -> dict[str, float]:
     with cluster.redis.client() as client, _stream(server.port):
         channel = _channel(client)
         few, many = (
-            _cpu(server.cpu, messages, lambda n=n: client.publish(channel, _changes(n)))
+            _cpu(server.cpu, messages, partial(client.publish, channel, _changes(n)))
             for n in (FEW_NAMES, MANY_NAMES)
         )
     name = max(0.0, many - few) / (MANY_NAMES - FEW_NAMES)

@@ -11,6 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from math import inf
 
@@ -72,7 +73,7 @@ class Station:
         while self._free and self._waiting:
             seconds, then = self._waiting.popleft()
             self._free -= 1
-            self._simulation.after(seconds, lambda s=seconds, t=then: self._end(s, t))
+            self._simulation.after(seconds, partial(self._end, seconds, then))
 
     def _end(self, seconds: float, then: Do) -> None:
         self._free += 1
