@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from bench.capacity import capacity
 from bench.cluster import cluster
 from bench.herd import herd
 from bench.pages import pages
@@ -59,6 +60,7 @@ main.add_command(herd)
 main.add_command(pages)
 main.add_command(cluster)
 main.add_command(parts)
+main.add_command(capacity)
 
 if __name__ == "__main__":
     main(prog_name="bin/bench")

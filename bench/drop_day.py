@@ -6,7 +6,7 @@ All of it is decided by what is given and by the seed: the same is played the sa
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -52,6 +52,8 @@ class Told:
     """How a message reached tabs: moments since the change in seconds, and how many had it then."""
 
     moments: list[tuple[float, int]] = field(default_factory=list)
+    #: how long others' actions took meanwhile
+    actions: list[float] = field(default_factory=list)
 
     @property
     def tabs(self) -> int:
@@ -75,11 +77,12 @@ class Told:
         return 0.0
 
 
-def tell(costs: Costs, setup: SetUp, each: float) -> Told:
+def tell(costs: Costs, setup: SetUp, each: float, rate: float = 0.0, seed: int = 1) -> Told:
     """Have an operator release a product: it is heard of, read, rendered and sent to every tab.
 
     Args:
         each: seconds for a tab.
+        rate: others' adds and removes a second, at all processes together.
     """
     simulation, told = Simulation(), Told()
     database = Station(simulation, max(1, setup.database_processors))
@@ -98,12 +101,40 @@ def tell(costs: Costs, setup: SetUp, each: float) -> Told:
         for loop, tabs in zip(loops, setup.shares, strict=True):
             loop.act(costs.hearing_message, partial(begin, loop, tabs))
 
+    def missing() -> bool:
+        return told.tabs < setup.tabs
+
+    _act_meanwhile(
+        simulation, loops, costs.change, rate, random.Random(seed), missing, told.actions
+    )
     if setup.database_processors:
         redis.use(costs.redis_message + setup.processes * costs.redis_subscriber, hear)
     else:
         simulation.after(LOOK / 2, hear)
     simulation.run()
     return told
+
+
+def _act_meanwhile(
+    simulation: Simulation,
+    loops: Sequence[Loop],
+    each: float,
+    rate: float,
+    chance: random.Random,
+    goes_on: Callable[[], bool],
+    took: list[float],
+) -> None:
+    """Have visitors act at random moments and processes, and note how long each action took."""
+
+    def act() -> None:
+        if not goes_on():
+            return
+        due = simulation.now
+        chance.choice(loops).act(each, lambda: took.append(simulation.now - due))
+        simulation.after(chance.expovariate(rate), act)
+
+    if rate:
+        simulation.after(0.0, act)
 
 
 def attempts(
@@ -155,23 +186,17 @@ def come_back(
     """
     simulation, chance, herd = Simulation(), random.Random(seed), Herd()
     loops = [Loop(simulation, setup.speed) for _ in range(setup.processes)]
-    first = max(0.0, min(arrivals))
 
     def opened() -> None:
         herd.current.append(simulation.now)
 
-    def act() -> None:
-        if len(herd.current) == len(arrivals):
-            return
-        due = simulation.now
-        chance.choice(loops).act(costs.change, lambda: herd.actions.append(simulation.now - due))
-        simulation.after(chance.expovariate(rate), act)
+    def missing() -> bool:
+        return len(herd.current) < len(arrivals)
 
+    _act_meanwhile(simulation, loops, costs.change, rate, chance, missing, herd.actions)
     for number, at in enumerate(arrivals):
         loop = loops[number % len(loops)]
         simulation.after(max(0.0, at), partial(loop.open, costs.opening, opened))
-    if rate:
-        simulation.after(first, act)
     simulation.run()
     return herd
 

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 
-from bench.processes import cpu_of
+from bench.processes import cpu_clock
 from bench.shops import Cluster
 
-#: Buyers at the same time.
-_BUYERS = 8
+#: Buyers at the same time; and looks at the shelf, one after another.
+_BUYERS, _LOOKS = 8, 2000
 
 #: What is locked last in a purchase, until its commit; see `shop.models.take`.
 _TAKE = "UPDATE items SET available = available - 1 WHERE id = %s AND available > 0"
@@ -44,19 +44,24 @@ def measure_postgresql(cluster: Cluster, seconds: float) -> dict[str, float]:
         with connection.transaction():
             connection.execute(_TAKE, [items[1 + buyer]])
 
-    def look(connection: psycopg.Connection[tuple[object, ...]], _: int) -> None:
-        connection.execute(_SHELF).fetchall()
-
     hot = _repeat(url, seconds, take_same)
-    apart = _repeat(url, seconds, take_own)
-    before = cpu_of(cluster.postgresql.pid)
-    looks = _repeat(url, seconds, look) * seconds
     return {
         "hot_row": 1 / hot,
         "hot_per_second": hot,
-        "apart_per_second": apart,
-        "shelf_read": (cpu_of(cluster.postgresql.pid) - before) / looks,
+        "apart_per_second": _repeat(url, seconds, take_own),
+        "shelf_read": _look(url),
     }
+
+
+def _look(url: str) -> float:
+    """Return the CPU time of a look at the shelf, of the process that PostgreSQL has for it."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_SHELF).fetchall()
+        pid = connection.info.backend_pid
+        before = cpu_clock(pid)
+        for _ in range(_LOOKS):
+            connection.execute(_SHELF).fetchall()
+        return (cpu_clock(pid) - before) / _LOOKS
 
 
 def _repeat(url: str, seconds: float, work: Work) -> float:

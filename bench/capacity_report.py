@@ -1,0 +1,219 @@
+"""What is told of the model, in tables, a chart and words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+
+from bench.charts import number
+from bench.costs import COMMANDS, Benchmarks, Costs
+from bench.large_cases import (
+    BUSY,
+    DATABASE_PROCESSORS,
+    POST_P99,
+    PROCESSES,
+    PROCESSORS,
+    Carried,
+    Large,
+    carried,
+    first_to_break,
+)
+from bench.lines import Line, Lines, line_chart
+from bench.machine import Machine
+from bench.report import Report
+from bench.small_cases import Case, cases_table
+from bench.tables import Table
+from shop.db.postgresql import OVERFLOW, POOL
+
+
+def report(
+    benchmarks: Benchmarks,
+    costs: Costs,
+    cases: Sequence[Case],
+    large: Sequence[Large],
+    machine: Machine,
+) -> Report:
+    """Put together what was reckoned, and from what."""
+    tables = [_costs_table(costs), cases_table(cases), _large_table(costs, large)]
+    return Report(
+        "capacity",
+        machine,
+        {"shoppers": [one.plan.shoppers for one in large]},
+        {"costs": costs, "small": cases, "large": large, "sources": _sources(benchmarks)},
+        tables,
+        {"capacity": _chart(large)},
+        note=_note(benchmarks, cases),
+        document="capacity",
+        passages={
+            "answer": _answer(costs, large[-1]),
+            "costs": tables[0].markdown(),
+            "small": tables[1].markdown(),
+            "large": tables[2].markdown(),
+        },
+    )
+
+
+def _costs_table(costs: Costs) -> Table:
+    micro, kilo = 1e6, 1024
+    rows = [
+        [
+            "an open tab with a cart, at its server",
+            f"{costs.stream_memory / kilo:.1f} KB",
+            _from(0),
+        ],
+        ["… at nginx, with TLS", f"{costs.proxied_memory / kilo:.0f} KB", _from(4)],
+        ["opening it: the server's CPU", f"{costs.opening * 1e3:.2f} ms", _from(0)],
+        ["… nginx's, TLS handshake included", f"{costs.proxied_opening * 1e3:.2f} ms", _from(4)],
+        ["a product's fragment to a tab: the server's", _micro(costs.delivery), _from(0)],
+        ["… nginx's", _micro(costs.proxied_delivery), _from(4)],
+        ["a cart's own fragment to its tab", _micro(costs.own_delivery), _from(1)],
+        ["a page", f"{costs.page * 1e3:.2f} ms", _from(3)],
+        ["an add or a remove, SQLite", f"{costs.change * 1e3:.2f} ms", _from(3)],
+        ["an order, SQLite", f"{costs.checkout * 1e3:.2f} ms", _from(3)],
+        [
+            "a purchase (add, checkout page, order): the servers'",
+            f"{costs.purchase * 1e3:.1f} ms",
+            _from(5),
+        ],
+        ["… PostgreSQL's", f"{costs.purchase_database * 1e3:.1f} ms", _from(5)],
+        ["… Redis's", f"{costs.purchase_redis * 1e3:.2f} ms", _from(5)],
+        ["another server's change heard: each message", _micro(costs.hearing_message), _from(4)],
+        ["… each name in it", _micro(costs.hearing_name), _from(4)],
+        ["Redis: a message", f"{costs.redis_message * micro:.1f} µs", _from(4)],
+        ["… each process that it goes to", f"{costs.redis_subscriber * micro:.1f} µs", _from(4)],
+        ["PostgreSQL: the catalogue, read once", _micro(costs.shelf_read), _from(4)],
+        ["… one item's row, kept by a purchase", f"{costs.hot_row * 1e3:.2f} ms", _from(4)],
+    ]
+    return Table(["measured", "costs", "from"], rows)
+
+
+def _from(place: int) -> str:
+    return f"{list(COMMANDS)[place]}.json"
+
+
+def _micro(seconds: float) -> str:
+    return f"{number(seconds * 1e6)} µs"
+
+
+_Cell = Callable[[Large], str]
+
+
+def _large_table(costs: Costs, large: Sequence[Large]) -> Table:
+    rows: dict[str, _Cell] = {
+        f"servers ({PROCESSORS} processors: {PROCESSES} of the shop's, {PROCESSES} of nginx's), "
+        "one of them to spare": lambda one: f"{one.plan.servers}",
+        "processes of the shop": lambda one: f"{one.plan.processes}",
+        "memory of a server, one lost": lambda one: f"{one.plan.memory(costs) / 2**30:.1f} GB",
+        "a release: half of all tabs have it after": lambda one: _time(one.told.half),
+        "a release: the last tab, from its server": lambda one: _time(one.told.last),
+        "… nginx's work for it, each process": (lambda one: _time(one.plan.nginx_seconds(costs))),
+        "… bytes in all": lambda one: f"{one.plan.release_bytes(costs) / 1e9:.2f} GB",
+        "… a server's line of 10 Gbit/s is busy for": (
+            lambda one: _time(one.plan.line_seconds(costs))
+        ),
+        "a server is lost: its last tab is current after": (
+            lambda one: _time(max(one.one_lost.current))
+        ),
+        "… an action meanwhile, p99": lambda one: _time(one.one_lost.p99),
+        "all tabs come back at once: the last is current after": (
+            lambda one: _time(max(one.all_back.current))
+        ),
+        **_carried_rows("all 26 sizes alike", lambda one: one.spread),
+        **_carried_rows("one size alone", lambda one: one.one_item),
+        "connections to PostgreSQL, kept and at most": (
+            lambda one: (
+                f"{POOL * one.plan.processes:,} / {(POOL + OVERFLOW) * one.plan.processes:,}"
+            )
+        ),
+    }
+    head = ["reckoned", *(f"{one.plan.shoppers:,} shoppers" for one in large)]
+    return Table(head, [[what, *map(cell, large)] for what, cell in rows.items()])
+
+
+def _carried_rows(what: str, tried: Callable[[Large], Sequence[Carried]]) -> dict[str, _Cell]:
+    def busy(part: str) -> _Cell:
+        return lambda one: f"{getattr(carried(tried(one)).drop, part):.0%}"
+
+    return {
+        f"purchases/s, {what}": lambda one: f"{carried(tried(one)).rate:,g}",
+        f"… {what}: an add or order, p99": lambda one: _time(carried(tried(one)).p99),
+        **{f"… {what}: {name} busy": busy(part) for part, name in BUSY.items()},
+        f"… {what}: breaks first": lambda one: first_to_break(tried(one)),
+    }
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:,.0f} ms" if seconds < 1 else f"{seconds:,.1f} s"
+
+
+def _answer(costs: Costs, one: Large) -> str:
+    plan, spread, single = one.plan, carried(one.spread), carried(one.one_item)
+    return (
+        f"**For {plan.shoppers:,} waiting shoppers: {plan.servers - 1} servers and one to spare**, "
+        f"each with {PROCESSORS} processors, {_even(plan.memory(costs) / 2**30)} GB of memory and "
+        f"a line of 10 Gbit/s, running {PROCESSES} processes of the shop, and nginx beside them; "
+        f"one PostgreSQL with {DATABASE_PROCESSORS} processors and a disk that keeps a commit "
+        "within a millisecond; one Redis.\n\n"
+        f"A release is with the last tab after {_time(plan.release_seconds(costs, one.told))}; "
+        f"{plan.release_bytes(costs) / 1e9:.1f} GB go over the lines for it. When a server is "
+        f"lost, its tabs are current at the others after {_time(max(one.one_lost.current))}. The "
+        f"set-up sells {spread.rate:,g} pairs a second while shoppers want all sizes alike, and "
+        f"{single.rate:,g} a second while they all want the same one, with 99 of 100 adds and "
+        f"orders answered within {_time(POST_P99)}. What breaks first when more want to buy: "
+        f"{first_to_break(one.spread)}; when all want one size: {first_to_break(one.one_item)}."
+    )
+
+
+def _even(gigabytes: float) -> int:
+    """Return how much memory one buys for what is needed, with a third left."""
+    size = 8
+    while size < gigabytes * 1.5:
+        size *= 2
+    return size
+
+
+def _chart(large: Sequence[Large]) -> str:
+    told = [Line(_shoppers(one), _told(one)) for one in large]
+    waits = [
+        Line(f"{_shoppers(one)}, {what}", [(t.rate, t.p99 * 1e3) for t in tried])
+        for one in large
+        for what, tried in (("26 sizes", one.spread), ("one", one.one_item))
+        if len(tried) > 1
+    ]
+    panels = [
+        Lines("Tabs that a release has reached", "ms since the release", "%", told),
+        Lines("An add or order, p99", "purchases offered a second", "ms", waits, POST_P99 * 1e3),
+    ]
+    return line_chart("A hundred thousand tabs, and a million, on a model", "Reckoned.", panels)
+
+
+def _told(one: Large) -> list[tuple[float, float]]:
+    shares = [part / 20 for part in range(1, 21)]
+    return [(one.told.after(share) * 1e3, share * 100) for share in shares]
+
+
+def _shoppers(one: Large) -> str:
+    return f"{one.plan.shoppers:,}"
+
+
+def _sources(benchmarks: Benchmarks) -> dict[str, dict[str, object]]:
+    kept = ("measured_at", "command", "commit", "machine")
+    return {
+        name: {key: figures.get(key) for key in kept} for name, figures in benchmarks.files.items()
+    }
+
+
+def _note(benchmarks: Benchmarks, cases: Sequence[Case]) -> str:
+    ratios = [case.ratio for case in cases if case.ratio]
+    sources = "; ".join(_source(benchmarks))
+    return (
+        f"The model's figures of small loads are {median(ratios):.2f} × the measured ones "
+        f"(median; {min(ratios):.2f}–{max(ratios):.2f}). Nothing here is measured by the command "
+        f"that wrote it; it read: {sources}."
+    )
+
+
+def _source(benchmarks: Benchmarks) -> Iterator[str]:
+    for name, figures in benchmarks.files.items():
+        load = figures["machine"]["load_before"]
+        yield f"{name} of {figures['measured_at'][:10]} (load before it {load:.1f})"
