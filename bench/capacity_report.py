@@ -149,8 +149,8 @@ def _time(seconds: float) -> str:
 def _answer(costs: Costs, one: Large) -> str:
     plan, spread, single = one.plan, carried(one.spread), carried(one.one_item)
     return (
-        f"**For {plan.shoppers:,} waiting shoppers: {plan.servers - 1} servers and one to spare**, "
-        f"each with {PROCESSORS} processors, {_even(plan.memory(costs) / 2**30)} GB of memory and "
+        f"**For {plan.shoppers:,} waiting shoppers: {_servers(plan.servers - 1)} and one to "
+        f"spare**, each with {PROCESSORS} processors, {_even(plan.memory(costs) / 2**30)} GB of memory and "
         f"a line of 10 Gbit/s, running {PROCESSES} processes of the shop, and nginx beside them; "
         f"one PostgreSQL with {DATABASE_PROCESSORS} processors and a disk that keeps a commit "
         "within a millisecond; one Redis.\n\n"
@@ -162,6 +162,10 @@ def _answer(costs: Costs, one: Large) -> str:
         f"orders answered within {_time(POST_P99)}. What breaks first when more want to buy: "
         f"{first_to_break(one.spread)}; when all want one size: {first_to_break(one.one_item)}."
     )
+
+
+def _servers(count: int) -> str:
+    return f"{count} server{'s' if count > 1 else ''}"
 
 
 def _even(gigabytes: float) -> int:

@@ -87,8 +87,9 @@ def _speed_of_others(benchmarks: Benchmarks, own: dict[str, Any]) -> float:
     """Return which share of a processor other servers had that sent this to as many tabs."""
     trials = benchmarks["streams"]["trials"]
     alike = [t for t in trials if (t["message"], t["streams"]) == (FRAGMENT, own["streams"])]
-    others = [trial for trial in alike if trial is not own] or [own]
-    return _share(median(trial["median"]["server_busy"] for trial in others))
+    others = [trial["median"] for trial in alike if trial is not own] or [own["median"]]
+    work = (one["cpu_per_delivery"] * own["streams"] / one["first_to_last"] for one in others)
+    return _share(median(work))
 
 
 def _sellouts(benchmarks: Benchmarks, costs: Costs) -> Iterator[Case]:
@@ -98,7 +99,7 @@ def _sellouts(benchmarks: Benchmarks, costs: Costs) -> Iterator[Case]:
     for what, each in (("carts", costs.own_delivery), ("shared", costs.delivery)):
         rounds = benchmarks.told(what)
         other = benchmarks.told("shared" if what == "carts" else "carts") or rounds
-        speed = _share(median(told["cpu"] / told["last"] for told in other))
+        speed = _share(median(told["cpu"] / (told["last"] - told["first"]) for told in other))
         told = tell(costs, SetUp(1, options["tabs"], 0, speed), each, options["rate"])
         title = f"sellout: {names[what]} to {options['tabs']:,} tabs, the last"
         yield Case(title, told.last, median(told["last"] for told in rounds), speed)
