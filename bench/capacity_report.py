@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
 from bench.charts import number
-from bench.costs import COMMANDS, Benchmarks, Costs
+from bench.costs import COMMANDS, MESSAGES, Benchmarks, Costs
 from bench.large_cases import (
     BUSY,
     DATABASE_PROCESSORS,
@@ -24,6 +24,7 @@ from bench.report import Report
 from bench.small_cases import Case, cases_table
 from bench.tables import Table
 from shop.db.postgresql import OVERFLOW, POOL
+from shop.live import TICK
 
 
 def report(
@@ -34,7 +35,12 @@ def report(
     machine: Machine,
 ) -> Report:
     """Put together what was reckoned, and from what."""
-    tables = [_costs_table(costs), cases_table(cases), _large_table(costs, large)]
+    tables = [
+        _costs_table(costs),
+        cases_table(cases),
+        _large_table(costs, large),
+        _limits_table(costs, large),
+    ]
     return Report(
         "capacity",
         machine,
@@ -44,12 +50,7 @@ def report(
         {"capacity": _chart(large)},
         note=_note(benchmarks, cases),
         document="capacity",
-        passages={
-            "answer": _answer(costs, large[-1]),
-            "costs": tables[0].markdown(),
-            "small": tables[1].markdown(),
-            "large": tables[2].markdown(),
-        },
+        passages={"answer": _answer(costs, large[-1])},
     )
 
 
@@ -84,7 +85,7 @@ def _costs_table(costs: Costs) -> Table:
         ["PostgreSQL: the catalogue, read once", _micro(costs.shelf_read), _from(4)],
         ["… one item's row, kept by a purchase", f"{costs.hot_row * 1e3:.2f} ms", _from(4)],
     ]
-    return Table(["measured", "costs", "from"], rows)
+    return Table(["measured", "costs", "from"], rows, "What things cost, CPU time of one processor")
 
 
 def _from(place: int) -> str:
@@ -127,7 +128,45 @@ def _large_table(costs: Costs, large: Sequence[Large]) -> Table:
         ),
     }
     head = ["reckoned", *(f"{one.plan.shoppers:,} shoppers" for one in large)]
-    return Table(head, [[what, *map(cell, large)] for what, cell in rows.items()])
+    cells = [[what, *map(cell, large)] for what, cell in rows.items()]
+    return Table(head, cells, "Large loads, on the model")
+
+
+def _limits_table(costs: Costs, large: Sequence[Large]) -> Table:
+    """Reckon what each part bears if it is the only one with work: no model, one division each."""
+    rows: dict[str, _Cell] = {
+        "purchases/s: the servers' processors": (
+            lambda one: f"{one.plan.processes / costs.requests:,.0f}"
+        ),
+        "purchases/s: a server process that does nothing but hear of them": (
+            lambda one: f"{1 / (MESSAGES * costs.hearing_message):,.0f}"
+        ),
+        "purchases/s: Redis, to all processes": (
+            lambda one: f"{1 / _redis_seconds(costs, one.plan.processes):,.0f}"
+        ),
+        "purchases/s: PostgreSQL's processors": (
+            lambda one: f"{DATABASE_PROCESSORS / costs.purchase_database:,.0f}"
+        ),
+        "purchases/s of one size: its row in PostgreSQL": lambda one: f"{1 / costs.hot_row:,.0f}",
+        "PostgreSQL's processors, busy with looks at the shelf, 50/s by each process": (
+            lambda one: f"{one.plan.processes / TICK * costs.shelf_read / DATABASE_PROCESSORS:.0%}"
+        ),
+        "streams opened a second: the servers": (
+            lambda one: f"{one.plan.processes / costs.opening:,.0f}"
+        ),
+        "streams opened a second: nginx, TLS handshakes included": (
+            lambda one: f"{one.plan.processes / costs.proxied_opening:,.0f}"
+        ),
+        "pages a second: the servers": lambda one: f"{one.plan.processes / costs.page:,.0f}",
+    }
+    head = ["at most", *(f"{one.plan.shoppers:,} shoppers" for one in large)]
+    cells = [[what, *map(cell, large)] for what, cell in rows.items()]
+    return Table(head, cells, "Each part, if it had nothing else to do")
+
+
+def _redis_seconds(costs: Costs, processes: int) -> float:
+    carried = costs.redis_message + (processes - 1) * costs.redis_subscriber
+    return costs.purchase_redis + MESSAGES * carried
 
 
 def _carried_rows(what: str, tried: Callable[[Large], Sequence[Carried]]) -> dict[str, _Cell]:
@@ -150,8 +189,8 @@ def _answer(costs: Costs, one: Large) -> str:
     plan, spread, single = one.plan, carried(one.spread), carried(one.one_item)
     return (
         f"**For {plan.shoppers:,} waiting shoppers: {_servers(plan.servers - 1)} and one to "
-        f"spare**, each with {PROCESSORS} processors, {_even(plan.memory(costs) / 2**30)} GB of memory and "
-        f"a line of 10 Gbit/s, running {PROCESSES} processes of the shop, and nginx beside them; "
+        f"spare**, each with {PROCESSORS} processors, {_even(plan.memory(costs) / 2**30)} GB of "
+        f"memory and a line of 10 Gbit/s, running {PROCESSES} processes of the shop, and nginx beside them; "
         f"one PostgreSQL with {DATABASE_PROCESSORS} processors and a disk that keeps a commit "
         "within a millisecond; one Redis.\n\n"
         f"A release is with the last tab after {_time(plan.release_seconds(costs, one.told))}; "

@@ -24,7 +24,7 @@ COMMANDS = {
 }
 
 #: Messages that a purchase makes: of the add, and of the order.
-_MESSAGES = 2
+MESSAGES = 2
 
 Figures = dict[str, Any]
 
@@ -70,7 +70,7 @@ class Costs:
     @property
     def requests(self) -> float:
         """What a purchase's three requests take, without what other servers hear of them."""
-        heard = _MESSAGES * (self.servers - 1) * self.hearing_message
+        heard = MESSAGES * (self.servers - 1) * self.hearing_message
         return max(self.purchase / 2, self.purchase - heard)
 
 

@@ -61,7 +61,7 @@ def cases_table(cases: Iterable[Case]) -> Table:
         ]
         for case in cases
     ]
-    return Table(head, rows)
+    return Table(head, rows, "The model beside what was measured")
 
 
 def _write(case: Case, value: float) -> str:

@@ -247,7 +247,7 @@ def test_a_missing_file_is_named_with_the_command_that_makes_it(measured: Path, 
     assert COMMANDS[name] in done.output
 
 
-BLOCKS = ("capacity", "capacity: answer", "capacity: small", "capacity: large")
+BLOCKS = ("capacity", "capacity: answer")
 
 
 def trial(who: str, streams: int) -> dict[str, Any]:
