@@ -190,7 +190,8 @@ def _answer(costs: Costs, one: Large) -> str:
     return (
         f"**For {plan.shoppers:,} waiting shoppers: {_servers(plan.servers - 1)} and one to "
         f"spare**, each with {PROCESSORS} processors, {_even(plan.memory(costs) / 2**30)} GB of "
-        f"memory and a line of 10 Gbit/s, running {PROCESSES} processes of the shop, and nginx beside them; "
+        f"memory and a line of 10 Gbit/s, running {PROCESSES} processes of the shop, and nginx "
+        "beside them; "
         f"one PostgreSQL with {DATABASE_PROCESSORS} processors and a disk that keeps a commit "
         "within a millisecond; one Redis.\n\n"
         f"A release is with the last tab after {_time(plan.release_seconds(costs, one.told))}; "

@@ -228,6 +228,8 @@ class Drop:
     add: list[float] = field(default_factory=list)
     page: list[float] = field(default_factory=list)
     order: list[float] = field(default_factory=list)
+    #: from a change until all other processes had its name from Redis
+    heard: list[float] = field(default_factory=list)
     #: shares of the drop in which each worked, on average
     servers: float = 0.0
     database: float = 0.0
@@ -382,11 +384,13 @@ class Shop:
 
     def _send(self, process: _Process) -> None:
         names, process.names = process.names, 0
+        since = self._simulation.now - GATHERING
         fan_out = (len(self._processes) - 1) * self._costs.redis_subscriber
 
         def carried() -> None:
             self._messages += 1
             self._names += names
+            self._drop.heard.append(self._simulation.now - since)
 
         self._redis.use(self._costs.redis_message + fan_out, carried)
 

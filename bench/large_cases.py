@@ -41,7 +41,7 @@ _LEVELS = SIZES * 3 / 60
 #: What others do while tabs come back, actions a second and process.
 _MEANWHILE = 20.0
 
-#: p99 of adds and orders that shoppers may wait for, in seconds.
+#: p99 that shoppers may wait for adds and orders, and tabs for what others did, in seconds.
 POST_P99 = 0.5
 
 _PLENTY = 1_000_000
@@ -173,7 +173,13 @@ def first_to_break(tried: Sequence[Carried]) -> str:
 
 
 def _holds(one: Carried) -> bool:
-    return one.p99 <= POST_P99 and one.drop.made >= _MADE * one.drop.offered
+    drop = one.drop
+    in_time = max(one.p99, _p99(drop.heard)) <= POST_P99
+    return in_time and drop.made >= _MADE * drop.offered
+
+
+def _p99(took: Sequence[float]) -> float:
+    return quantile(took, 0.99) if took else 0.0
 
 
 def _lose_a_server(costs: Costs, plan: Plan) -> Herd:
@@ -197,7 +203,7 @@ def _try_rates(
     for rate in rates:
         rush = Rush(rate, _SECONDS, stock, _LEVELS)
         drop = Shop(costs, plan.setup, rush).play()
-        tried.append(Carried(rate, quantile(drop.posts, 0.99) if drop.posts else 0.0, drop))
+        tried.append(Carried(rate, _p99(drop.posts), drop))
         if not _holds(tried[-1]):
             break
     return tried

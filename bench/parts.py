@@ -16,9 +16,6 @@ from bench.report import Report, into_option
 from bench.shops import open_cluster, open_shop
 from bench.tables import Table
 
-#: Seconds for which PostgreSQL is asked each kind of thing.
-_SECONDS = 3.0
-
 
 @click.command()
 @click.option(
@@ -35,8 +32,15 @@ _SECONDS = 3.0
     show_default=True,
     help="Through Redis.",
 )
+@click.option(
+    "--seconds",
+    default=3.0,
+    type=click.FloatRange(0.2, 60),
+    show_default=True,
+    help="Of purchases in PostgreSQL, of one item and of several.",
+)
 @into_option
-def parts(streams: int, messages: int, into: Path) -> None:
+def parts(streams: int, messages: int, seconds: float, into: Path) -> None:
     """Measure the parts around the servers: nginx, Redis, PostgreSQL, and hearing of a change.
 
     nginx passes streams on, with TLS. Redis carries names of changes to 10 and to 100 listeners. A
@@ -57,15 +61,16 @@ def parts(streams: int, messages: int, into: Path) -> None:
         _say("a server that hears …")
         figures["hearing"] = measure_hearing(cluster, messages)
         _say("PostgreSQL …")
-        figures["postgresql"] = measure_postgresql(cluster, _SECONDS)
+        figures["postgresql"] = measure_postgresql(cluster, seconds)
     with open_shop() as shop:
         figures["process"] = {"memory": shop.server.memory()}
-    report = _report(machine, figures, {"streams": streams, "messages": messages})
+    options = {"streams": streams, "messages": messages, "seconds": seconds}
+    report = _report(machine, figures, options)
     report.show()
     report.publish(into)
 
 
-def _report(machine: Machine, figures: dict[str, Any], options: dict[str, int]) -> Report:
+def _report(machine: Machine, figures: dict[str, Any], options: dict[str, float]) -> Report:
     return Report(
         "parts",
         machine,
@@ -73,11 +78,11 @@ def _report(machine: Machine, figures: dict[str, Any], options: dict[str, int]) 
         figures,
         [Table(["part", "costs"], [[what, show(figures)] for what, show in _ROWS.items()])],
         note=(
-            f"nginx: {options['streams']:,} streams over TLS 1.3 and HTTP/1.1, USS and CPU time of "
-            f"its one worker. Redis: {options['messages']:,} messages of one name to 10 and to 100 "
-            "listeners; both costs follow from the two. Hearing: as many messages of 1 and of "
+            f"nginx: {options['streams']:,g} streams over TLS 1.3 and HTTP/1.1, USS and CPU time "
+            f"of its one worker. Redis: {options['messages']:,g} messages of one name to 10 and to "
+            "100 listeners; both costs follow from the two. Hearing: as many messages of 1 and of "
             "50 names of carts that no tab has open, 1,000 a second. PostgreSQL: eight connections "
-            f"for {_SECONDS:g} s, all for the same item, and each for its own."
+            f"for {options['seconds']:g} s, all for the same item, and each for its own."
         ),
         document="capacity",
     )

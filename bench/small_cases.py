@@ -131,9 +131,10 @@ def _spread(percentiles: list[float], count: int) -> list[float]:
 def _purchases(benchmarks: Benchmarks, costs: Costs) -> Iterator[Case]:
     """Purchases on several servers that share their processors with all else."""
     drop, machine = benchmarks["cluster"]["drop"], benchmarks["cluster"]["machine"]
-    load, cpu, processors = drop["load"], drop["cpu"], machine["processors"]
-    others = sum(cpu[part] for part in ("load client", "all else on this machine"))
-    speed = _share(1 - others / (drop["lasted"] * processors))
+    load, processors = drop["load"], machine["processors"]
+    # Who wants little of a processor gets it soon, unless more want one than there are.
+    loads = (machine["load_before"], benchmarks["cluster"].get("load_after", 0.0))
+    speed = _share(processors / max(processors, sum(loads) / 2))
     setup = SetUp(load["servers"], load["streams"], processors, speed)
     rush = Rush(load["rate"], load["seconds"], [_PLENTY] * SIZES)
     made = Shop(costs, setup, rush).play()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from bench.restart import AS_HTMX, AT_ONCE
 from bench.simulation import Loop, Simulation, Station
 from bench.small_cases import small_cases
 from shop.turns import LENGTH
+from tests.running import ROOT
 
 #: What costs nothing: whatever a test is not about.
 NOTHING: dict[str, Any] = dict.fromkeys(Costs.__dataclass_fields__, 0) | {"servers": 2}
@@ -236,6 +239,24 @@ def test_small_cases_agree_with_what_made_them(measured: Path) -> None:
     for what, case in cases.items():
         if what.endswith(("the last", "made")):
             assert 0.8 < case.ratio < 1.25, what
+
+
+def test_the_parts_are_measured_on_real_ones(tmp_path: Path) -> None:
+    words = "--streams 50 --messages 200 --seconds 0.3 --into"
+    command = [sys.executable, "-m", "bench", "parts", *words.split(), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "parts.json").read_text())
+    for part, figures in SMALL["parts"].items():
+        assert all(found[part][figure] >= 0 for figure in figures)
+    assert found["postgresql"]["hot_per_second"] > 10
+    assert found["nginx"]["memory"] > 1000
+
+
+def test_what_others_do_is_heard_late_when_redis_has_too_much_to_carry() -> None:
+    slow = replace(ROUND, redis_subscriber=1e-3)
+    assert quantile(drop_on(8, [PLENTY] * 20).heard, 0.99) < 0.1
+    assert quantile(drop_on(8, [PLENTY] * 20, costs=slow).heard, 0.99) > 0.5
 
 
 @pytest.mark.parametrize("name", COMMANDS)
