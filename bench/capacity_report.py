@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from bench.charts import number
+from bench.charts import Bar, Bars, bar_chart, number
 from bench.costs import COMMANDS, MESSAGES, Benchmarks, Costs
 from bench.large_cases import (
     BUSY,
@@ -25,6 +25,8 @@ from bench.small_cases import Case, cases_table
 from bench.tables import Table
 from shop.db.postgresql import OVERFLOW, POOL
 from shop.live import TICK
+
+_RECKONED = "Reckoned from measured costs, not measured."
 
 
 def report(
@@ -47,7 +49,10 @@ def report(
         {"shoppers": [one.plan.shoppers for one in large]},
         {"costs": costs, "small": cases, "large": large, "sources": _sources(benchmarks)},
         tables,
-        {"capacity": _chart(large)},
+        {
+            "capacity": _release_chart(large),
+            "capacity-purchases": _purchases_chart(costs, large[-1]),
+        },
         note=_note(benchmarks, cases),
         document="capacity",
         passages={"answer": _answer(costs, large[-1])},
@@ -83,6 +88,7 @@ def _costs_table(costs: Costs) -> Table:
         ["Redis: a message", f"{costs.redis_message * micro:.1f} µs", _from(4)],
         ["… each process that it goes to", f"{costs.redis_subscriber * micro:.1f} µs", _from(4)],
         ["PostgreSQL: the catalogue, read once", _micro(costs.shelf_read), _from(4)],
+        ["… a cart, read once", _micro(costs.cart_read), _from(4)],
         ["… one item's row, kept by a purchase", f"{costs.hot_row * 1e3:.2f} ms", _from(4)],
     ]
     return Table(["measured", "costs", "from"], rows, "What things cost, CPU time of one processor")
@@ -157,6 +163,9 @@ def _limits_table(costs: Costs, large: Sequence[Large]) -> Table:
         "streams opened a second: nginx, TLS handshakes included": (
             lambda one: f"{one.plan.processes / costs.proxied_opening:,.0f}"
         ),
+        "streams opened a second: PostgreSQL, a cart's reading each": (
+            lambda one: f"{DATABASE_PROCESSORS / costs.cart_read:,.0f}"
+        ),
         "pages a second: the servers": lambda one: f"{one.plan.processes / costs.page:,.0f}",
     }
     head = ["at most", *(f"{one.plan.shoppers:,} shoppers" for one in large)]
@@ -216,19 +225,35 @@ def _even(gigabytes: float) -> int:
     return size
 
 
-def _chart(large: Sequence[Large]) -> str:
+def _release_chart(large: Sequence[Large]) -> str:
     told = [Line(_shoppers(one), _told(one)) for one in large]
-    waits = [
-        Line(f"{_shoppers(one)}, {what}", [(t.rate, t.p99 * 1e3) for t in tried])
-        for one in large
-        for what, tried in (("26 sizes", one.spread), ("one", one.one_item))
-        if len(tried) > 1
-    ]
+    panel = Lines("Tabs that a release has reached", "ms since the release", "%", told)
+    return line_chart("A release, on a model of many servers", _RECKONED, [panel])
+
+
+def _purchases_chart(costs: Costs, one: Large) -> str:
+    """Draw what each part bears alone, and what the model sells."""
+    alone = {
+        "servers' processors": one.plan.processes / costs.requests,
+        "hearing of them": 1 / (MESSAGES * costs.hearing_message),
+        "Redis, to all processes": 1 / _redis_seconds(costs, one.plan.processes),
+        "PostgreSQL's processors": DATABASE_PROCESSORS / costs.purchase_database,
+        "one size: its row": 1 / costs.hot_row,
+    }
+    sold = {
+        "all sizes alike": carried(one.spread).rate,
+        "one size alone": carried(one.one_item).rate,
+    }
     panels = [
-        Lines("Tabs that a release has reached", "ms since the release", "%", told),
-        Lines("An add or order, p99", "purchases offered a second", "ms", waits, POST_P99 * 1e3),
+        Bars("Each part, if it had nothing else to do", "purchases/s", _bars(alone)),
+        Bars("All together, on the model", "purchases/s", _bars(sold, ours=True)),
     ]
-    return line_chart("A hundred thousand tabs, and a million, on a model", "Reckoned.", panels)
+    title = f"What {one.plan.processes} processes for {_shoppers(one)} shoppers sell"
+    return bar_chart(title, _RECKONED, panels)
+
+
+def _bars(values: dict[str, float], ours: bool = False) -> list[Bar]:
+    return [Bar.of(label, [value], ours) for label, value in values.items()]
 
 
 def _told(one: Large) -> list[tuple[float, float]]:

@@ -56,8 +56,9 @@ class Costs:
     #: Redis: for each message, and each process that it goes to
     redis_message: float
     redis_subscriber: float
-    #: the catalogue as PostgreSQL reads it, once
+    #: PostgreSQL: the catalogue, read once, and a cart
     shelf_read: float
+    cart_read: float
     #: for how long a purchase keeps others from the same item
     hot_row: float
     #: nginx with TLS: each stream that is open, its opening, and a fragment to it
@@ -136,6 +137,7 @@ class Benchmarks:
             redis_message=parts["redis"]["message"],
             redis_subscriber=parts["redis"]["subscriber"],
             shelf_read=parts["postgresql"]["shelf_read"],
+            cart_read=parts["postgresql"]["cart_read"],
             hot_row=parts["postgresql"]["hot_row"],
             proxied_memory=parts["nginx"]["memory"],
             proxied_opening=parts["nginx"]["opening"],

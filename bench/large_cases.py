@@ -10,7 +10,8 @@ from typing import Any
 
 from bench.actions import quantile
 from bench.costs import Costs
-from bench.drop_day import Drop, Herd, Rush, SetUp, Shop, Told, attempts, come_back, tell
+from bench.model_drop import Drop, Rush, Shop
+from bench.model_tabs import Herd, SetUp, Told, attempts, come_back, tell
 from bench.restart import AS_HTMX
 from bench.small_cases import SIZES
 

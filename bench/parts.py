@@ -101,6 +101,7 @@ _ROWS: dict[str, Callable[[dict[str, Any]], str]] = {
     "a server: a message heard": _micro("hearing", "message"),
     "a server: … for each name in it": _micro("hearing", "name"),
     "PostgreSQL: the catalogue, read once": _micro("postgresql", "shelf_read"),
+    "PostgreSQL: a cart, read once": _micro("postgresql", "cart_read"),
     "PostgreSQL: one item's row, held by a purchase": (
         lambda f: f"{f['postgresql']['hot_row'] * 1e3:.2f} ms"
     ),

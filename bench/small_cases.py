@@ -10,7 +10,8 @@ from typing import Any
 
 from bench.actions import quantile
 from bench.costs import Benchmarks, Costs
-from bench.drop_day import Rush, SetUp, Shop, attempts, come_back, tell
+from bench.model_drop import Rush, Shop
+from bench.model_tabs import SetUp, attempts, come_back, tell
 from bench.restart import AS_HTMX, AT_ONCE
 from bench.tables import Table
 from bench.trials import CARTS, FRAGMENT, OF_SHOP, SHOP

@@ -17,7 +17,8 @@ from bench.actions import quantile
 from bench.capacity import capacity
 from bench.coming_back import Manner
 from bench.costs import COMMANDS, Benchmarks, Costs
-from bench.drop_day import LOOK, Rush, SetUp, Shop, attempts, come_back, tell
+from bench.model_drop import Rush, Shop
+from bench.model_tabs import LOOK, SetUp, attempts, come_back, tell
 from bench.restart import AS_HTMX, AT_ONCE
 from bench.simulation import Loop, Simulation, Station
 from bench.small_cases import small_cases
@@ -325,7 +326,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "process": {"memory": 70_000_000},
         "hearing": {"message": 50e-6, "name": 1e-6},
         "redis": {"message": 10e-6, "subscriber": 2e-6},
-        "postgresql": {"hot_row": 1e-3, "shelf_read": 0.1e-3},
+        "postgresql": {"hot_row": 1e-3, "shelf_read": 0.1e-3, "cart_read": 0.05e-3},
         "nginx": {"memory": 40_000.0, "opening": 0.8e-3, "delivery": 16e-6},
     },
     "cluster": {
