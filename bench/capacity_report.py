@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from bench.charts import Bar, Bars, bar_chart, number
+from bench.capacity_charts import charts_of
+from bench.charts import number
 from bench.costs import COMMANDS, MESSAGES, Benchmarks, Costs
 from bench.large_cases import (
     BUSY,
@@ -17,16 +18,14 @@ from bench.large_cases import (
     Large,
     carried,
     first_to_break,
+    redis_seconds,
 )
-from bench.lines import Line, Lines, line_chart
 from bench.machine import Machine
 from bench.report import Report
 from bench.small_cases import Case, cases_table
 from bench.tables import Table
 from shop.db.postgresql import OVERFLOW, POOL
 from shop.live import TICK
-
-_RECKONED = "Reckoned from measured costs, not measured."
 
 
 def report(
@@ -49,10 +48,7 @@ def report(
         {"shoppers": [one.plan.shoppers for one in large]},
         {"costs": costs, "small": cases, "large": large, "sources": _sources(benchmarks)},
         tables,
-        {
-            "capacity": _release_chart(large),
-            "capacity-purchases": _purchases_chart(costs, large[-1]),
-        },
+        charts_of(costs, large),
         note=_note(benchmarks, cases),
         document="capacity",
         passages={"answer": _answer(costs, large[-1])},
@@ -148,7 +144,7 @@ def _limits_table(costs: Costs, large: Sequence[Large]) -> Table:
             lambda one: f"{1 / (MESSAGES * costs.hearing_message):,.0f}"
         ),
         "purchases/s: Redis, to all processes": (
-            lambda one: f"{1 / _redis_seconds(costs, one.plan.processes):,.0f}"
+            lambda one: f"{1 / redis_seconds(costs, one.plan.processes):,.0f}"
         ),
         "purchases/s: PostgreSQL's processors": (
             lambda one: f"{DATABASE_PROCESSORS / costs.purchase_database:,.0f}"
@@ -171,11 +167,6 @@ def _limits_table(costs: Costs, large: Sequence[Large]) -> Table:
     head = ["at most", *(f"{one.plan.shoppers:,} shoppers" for one in large)]
     cells = [[what, *map(cell, large)] for what, cell in rows.items()]
     return Table(head, cells, "Each part, if it had nothing else to do")
-
-
-def _redis_seconds(costs: Costs, processes: int) -> float:
-    carried = costs.redis_message + (processes - 1) * costs.redis_subscriber
-    return costs.purchase_redis + MESSAGES * carried
 
 
 def _carried_rows(what: str, tried: Callable[[Large], Sequence[Carried]]) -> dict[str, _Cell]:
@@ -223,46 +214,6 @@ def _even(gigabytes: float) -> int:
     while size < gigabytes * 1.5:
         size *= 2
     return size
-
-
-def _release_chart(large: Sequence[Large]) -> str:
-    told = [Line(_shoppers(one), _told(one)) for one in large]
-    panel = Lines("Tabs that a release has reached", "ms since the release", "%", told)
-    return line_chart("A release, on a model of many servers", _RECKONED, [panel])
-
-
-def _purchases_chart(costs: Costs, one: Large) -> str:
-    """Draw what each part bears alone, and what the model sells."""
-    alone = {
-        "servers' processors": one.plan.processes / costs.requests,
-        "hearing of them": 1 / (MESSAGES * costs.hearing_message),
-        "Redis, to all processes": 1 / _redis_seconds(costs, one.plan.processes),
-        "PostgreSQL's processors": DATABASE_PROCESSORS / costs.purchase_database,
-        "one size: its row": 1 / costs.hot_row,
-    }
-    sold = {
-        "all sizes alike": carried(one.spread).rate,
-        "one size alone": carried(one.one_item).rate,
-    }
-    panels = [
-        Bars("Each part, if it had nothing else to do", "purchases/s", _bars(alone)),
-        Bars("All together, on the model", "purchases/s", _bars(sold, ours=True)),
-    ]
-    title = f"What {one.plan.processes} processes for {_shoppers(one)} shoppers sell"
-    return bar_chart(title, _RECKONED, panels)
-
-
-def _bars(values: dict[str, float], ours: bool = False) -> list[Bar]:
-    return [Bar.of(label, [value], ours) for label, value in values.items()]
-
-
-def _told(one: Large) -> list[tuple[float, float]]:
-    shares = [part / 20 for part in range(1, 21)]
-    return [(one.told.after(share) * 1e3, share * 100) for share in shares]
-
-
-def _shoppers(one: Large) -> str:
-    return f"{one.plan.shoppers:,}"
 
 
 def _sources(benchmarks: Benchmarks) -> dict[str, dict[str, object]]:

@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any
 
 from bench.actions import quantile
-from bench.costs import Costs
+from bench.costs import MESSAGES, Costs
 from bench.model_drop import Drop, Rush, Shop
 from bench.model_tabs import Herd, SetUp, Told, attempts, come_back, tell
 from bench.restart import AS_HTMX
@@ -171,6 +171,12 @@ def first_to_break(tried: Sequence[Carried]) -> str:
     """Name what was busiest when it was too much."""
     drop = tried[-1].drop
     return BUSY[max(BUSY, key=lambda part: float(getattr(drop, part)))]
+
+
+def redis_seconds(costs: Costs, processes: int) -> float:
+    """Return Redis's CPU time for a purchase that so many processes hear of, in seconds."""
+    carried = costs.redis_message + (processes - 1) * costs.redis_subscriber
+    return costs.purchase_redis + MESSAGES * carried
 
 
 def _holds(one: Carried) -> bool:

@@ -157,8 +157,8 @@ def test_nobody_comes_back_before_there_is_a_server() -> None:
 
 
 def test_a_tab_waits_twice_as_long_after_each_attempt_that_failed() -> None:
-    arrivals = attempts([0.0], 2.0, Manner(0.3, 2.5, 0.0), random.Random(1))
-    assert arrivals == [pytest.approx(0.3 + 0.6 + 1.2)]
+    arrivals = attempts([0.0], 5.0, Manner(0.3, 2.5, 0.0), random.Random(1))
+    assert arrivals == [pytest.approx(0.3 + 0.6 + 1.2 + 2.4 + 2.5)]
 
 
 # --- Purchases -------------------------------------------------------------------------------
