@@ -217,7 +217,7 @@ def _even(gigabytes: float) -> int:
 
 
 def _sources(benchmarks: Benchmarks) -> dict[str, dict[str, object]]:
-    kept = ("measured_at", "command", "commit", "machine")
+    kept = ("measured_at", "commit", "machine")
     return {
         name: {key: figures.get(key) for key in kept} for name, figures in benchmarks.files.items()
     }
@@ -230,7 +230,16 @@ def _note(benchmarks: Benchmarks, cases: Sequence[Case]) -> str:
         f"The model's figures of small loads are {median(ratios):.2f} × the measured ones "
         f"(median; {min(ratios):.2f}–{max(ratios):.2f}). Nothing here is measured by the command "
         f"that wrote it; it read: {sources}."
+        f"{_of_different_commits(benchmarks)}"
     )
+
+
+def _of_different_commits(benchmarks: Benchmarks) -> str:
+    commits = {name: figures.get("commit") for name, figures in benchmarks.files.items()}
+    if len(set(commits.values())) == 1:
+        return ""
+    told = ", ".join(f"{name} {commit}" for name, commit in commits.items())
+    return f" **These are of different commits** ({told}): measure all of them anew."
 
 
 def _source(benchmarks: Benchmarks) -> Iterator[str]:

@@ -260,6 +260,14 @@ def test_what_others_do_is_heard_late_when_redis_has_too_much_to_carry() -> None
     assert quantile(drop_on(8, [PLENTY] * 20, costs=slow).heard, 0.99) > 0.5
 
 
+def test_figures_of_different_commits_are_not_passed_off_as_one(measured: Path) -> None:
+    file = measured / "herd.json"
+    words = ("--from", measured, "--shoppers", "1000", "--into", measured / "out")
+    assert "different commits" not in reckon(*words).output
+    file.write_text(file.read_text().replace('"abc"', '"def"'))
+    assert "different commits** (streams abc," in reckon(*words).output
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_missing_file_is_named_with_the_command_that_makes_it(measured: Path, name: str) -> None:
     (measured / f"{name}.json").unlink()
