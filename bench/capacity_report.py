@@ -51,6 +51,7 @@ def report(
         charts_of(costs, large),
         note=_note(benchmarks, cases),
         document="capacity",
+        how="Reckoned",
         passages={"answer": _answer(costs, large[-1])},
     )
 
@@ -209,9 +210,9 @@ def _servers(count: int) -> str:
 
 
 def _even(gigabytes: float) -> int:
-    """Return how much memory one buys for what is needed, with a third left."""
+    """Return how much memory one buys: as much again for buffers and all else, as it is sold."""
     size = 8
-    while size < gigabytes * 1.5:
+    while size < 2 * gigabytes:
         size *= 2
     return size
 

@@ -32,9 +32,10 @@ LINE, ON_THE_WIRE = 10e9, 1.06
 #: How fast nginx gives up on a server that is gone, in seconds; see docs/operations.md.
 GONE = 1.0
 
-#: Purchases a second that are tried, and for how many seconds; what counts as carried.
+#: Purchases a second that are tried, and for how many seconds; what counts as carried: so large a
+#: part of them made, and nothing busier than that, or it would fall behind in time.
 _RATES = (25, 50, 75, 100, 150, 200, 300, 400, 600, 800, 1000, 1500, 2000, 3000)
-_SECONDS, _MADE = 4.0, 0.95
+_SECONDS, _MADE, _LASTING = 4.0, 0.95, 0.95
 
 #: How often a second a size passes a level: three each, in the minute in which they sell out.
 _LEVELS = SIZES * 3 / 60
@@ -182,7 +183,8 @@ def redis_seconds(costs: Costs, processes: int) -> float:
 def _holds(one: Carried) -> bool:
     drop = one.drop
     in_time = max(one.p99, _p99(drop.heard)) <= POST_P99
-    return in_time and drop.made >= _MADE * drop.offered
+    lasting = max(getattr(drop, part) for part in BUSY) <= _LASTING
+    return in_time and lasting and drop.made >= _MADE * drop.offered
 
 
 def _p99(took: Sequence[float]) -> float:

@@ -40,6 +40,7 @@ class Report:
         charts: by name, as SVG; the main one has the name of the benchmark.
         note: in a sentence or more, how it was measured; below the tables.
         document: which one, beside the folder, has the tables; if not given, that of the folder.
+        how: the word for where its figures are from, before the date.
         passages: what else stands in it, by name, as Markdown: `NAME` there is `REPORT: NAME`.
     """
 
@@ -51,6 +52,7 @@ class Report:
     charts: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     document: str = ""
+    how: str = "Measured"
     passages: Mapping[str, str] = field(default_factory=dict)
 
     def show(self) -> None:
@@ -103,7 +105,7 @@ class Report:
     def _markdown(self, folder: str) -> str:
         pictures = [f"![{_title(svg)}]({folder}/{name}.svg)" for name, svg in self.charts.items()]
         tables = [table.markdown() for table in self.tables]
-        measured = f"Measured {_now():%Y-%m-%d} by `{_command()}` on {self.machine}."
+        measured = f"{self.how} {_now():%Y-%m-%d} by `{_command()}` on {self.machine}."
         figures = f"All figures: [{self.name}.json]({folder}/{self.name}.json)."
         parts = [*pictures, *tables, self.note, f"{measured} {figures}"]
         return "\n" + "\n\n".join(filter(None, parts)) + "\n\n"
