@@ -202,11 +202,16 @@ class Live:
         return self._relay is not None and self._relay.up
 
     def hear(self, names: Iterable[str]) -> None:
-        """Note that things changed; their tabs are told at the next tick."""
-        self._heard_at = self._heard_at or time.monotonic()
-        self._heard.update(names)
+        """Note that things changed; their tabs are told at the next tick.
+
+        Carts that nobody has open are let pass: who opens one from now on reads what is true.
+        """
         self.moment += 1
-        self._wake.set()
+        concerned = [n for n in names if cart_id_of(n) is None or self._hub.is_watched(n)]
+        if concerned:
+            self._heard_at = self._heard_at or time.monotonic()
+            self._heard.update(concerned)
+            self._wake.set()
 
     def start(self) -> None:
         """Begin to tell tabs of changes, in a thread (under gevent: a greenlet) of its own."""
