@@ -11,8 +11,10 @@ import json
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -87,7 +89,7 @@ class Json(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "time": _time(record),
+            "time": _time(int(record.created * 1000)),
             "level": record.levelname,
             "logger": record.name,
             "message": _message(record),
@@ -101,6 +103,34 @@ class Json(logging.Formatter):
         return _encode(line)
 
 
+def log_answer(logger: logging.Logger, method: str, route: str, status: int, ms: float) -> None:
+    """Log that a request was answered.
+
+    The line is the one that `logger.info("answered", extra=…)` gives. As there is one for every
+    request, the usual one is written in one piece, past records and formatters: that takes a
+    third of the time.
+    """
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    handler = logging.root.handlers[0] if logging.root.handlers else None
+    if not isinstance(handler, Lines) or not isinstance(handler.formatter, Json):
+        told = {"method": method, "route": route, "status": status, "ms": ms}
+        logger.info("answered", extra=told)
+        return
+    line = (
+        f'{{"time": "{_time(time.time_ns() // 1_000_000)}", "level": "INFO", '
+        f'"logger": "{logger.name}", "message": "answered", "request_id": "{request_id.get()}", '
+        f'"method": "{method}", "route": {_quoted(route)}, "status": {status}, "ms": {ms}}}\n'
+    )
+    with suppress(OSError, ValueError):  # a line that can't be written is no reason for others
+        handler.stream.write(line)
+
+
+@lru_cache
+def _quoted(route: str) -> str:
+    return _encode(route)
+
+
 class Readable(logging.Formatter):
     """Short lines for a terminal."""
 
@@ -108,12 +138,13 @@ class Readable(logging.Formatter):
         current = request_id.get()
         extras = _extras(record) | ({"request_id": current} if current else {})
         told = "".join(f" {name}={value}" for name, value in extras.items())
-        line = f"{_time(record)[11:19]} {record.levelname} {record.name}: {_message(record)}{told}"
+        time_of_day = _time(int(record.created * 1000))[11:19]
+        line = f"{time_of_day} {record.levelname} {record.name}: {_message(record)}{told}"
         return f"{line}\n{tell(record.exc_info[1])}" if record.exc_info else line
 
 
-def _time(record: logging.LogRecord) -> str:
-    seconds, milliseconds = divmod(int(record.created * 1000), 1000)
+def _time(since_1970: int) -> str:
+    seconds, milliseconds = divmod(since_1970, 1000)
     return f"{_second(seconds)}.{milliseconds:03}Z"
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import psycopg
 import pytest
 
 from machines.postgresql import PostgreSQL
-from shop.logs import Json, describe
+from shop.logs import Json, Lines, describe, log_answer, request_id
 from tests.running import ROOT, RunningShop, eventually
 from tests.shopper import BUYER, Shopper, SocketTab, Tab
 
@@ -285,3 +286,23 @@ def test_words_are_told_only_of_exceptions_that_can_not_repeat_what_was_typed() 
 def test_an_exception_among_a_lines_words_is_described_as_well() -> None:
     record = logging.makeLogRecord({"msg": "it failed: %s", "args": (ValueError("kim"),)})
     assert json.loads(Json().format(record))["message"] == "it failed: ValueError"
+
+
+def test_the_line_of_an_answer_is_the_one_that_the_log_itself_would_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = StringIO()
+    handler = Lines(written)
+    handler.setFormatter(Json())
+    monkeypatch.setattr(logging.root, "handlers", [handler])
+    logger = logging.getLogger("shop.test")
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    token = request_id.set("an-id-of-a-request")
+    log_answer(logger, "GET", "/products/<sku>", 200, 1.25)
+    extra = {"method": "GET", "route": "/products/<sku>", "status": 200, "ms": 1.25}
+    logger.info("answered", extra=extra)
+    request_id.reset(token)
+    ours, its = (json.loads(line) for line in written.getvalue().splitlines())
+    assert list(ours) == list(its)
+    del ours["time"], its["time"]
+    assert ours == its
