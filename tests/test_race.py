@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import URL, update
 from sqlalchemy.orm import object_session
 
+from shop.carts import Carts
 from shop.db import open_database
 from shop.models import Item, OutOfStock
+from shop.models.cart import new_cart_id
 from tests.running import ROOT, RunningShop
 from tests.shopper import Answer, Shopper, notices_in
 
@@ -128,3 +130,27 @@ def test_a_sale_that_trusts_its_object_sells_too_many(
     monkeypatch.setattr(Item, "sell", naive_sell)
     assert sell_by_stale_objects(last_ten.database_url, 25) == {"sold": 25}
     assert last_ten.sql("SELECT available FROM items WHERE id = ?", ITEM) == [(PAIRS - 1,)]
+
+
+# --- One visitor, several tabs ----------------------------------------------------------------
+
+
+def test_the_first_sizes_that_two_tabs_pick_at_once_are_both_in_the_cart(
+    last_ten: RunningShop,
+) -> None:
+    database, picked = open_database(last_ten.database_url), (ITEM, ITEM + 1, ITEM + 2)
+    carts = Carts(database)
+
+    def pick(cart_id: str, item_id: int, at_once: threading.Barrier) -> None:
+        at_once.wait()
+        carts.add(cart_id, item_id)
+
+    try:
+        with ThreadPoolExecutor(len(picked)) as tabs:
+            for _ in range(20):
+                cart_id, at_once = new_cart_id(), threading.Barrier(len(picked), timeout=30)
+                for done in [tabs.submit(pick, cart_id, item, at_once) for item in picked]:
+                    done.result()
+                assert carts.state(cart_id).item_ids == {*picked}
+    finally:
+        database.close()

@@ -113,9 +113,10 @@ class OpenCart:
         """Lock the cart's row, making it first if need be; return what it was merged into."""
         rows = self._transaction.execute(_LOCK, {"of_cart": self.id})
         if not rows:
-            # Another tab of the visitor may be just as far: one of the two makes it.
-            self._transaction.execute(_MAKE, {"id": self.id, "version": now_ms()})
-            self.is_new = True
+            # Another tab of the visitor may be just as far: one of the two makes it, and the other
+            # one finds in it what that one put there.
+            made = self._transaction.execute(_MAKE, {"id": self.id, "version": now_ms()})
+            self.is_new = bool(made)
             rows = self._transaction.execute(_LOCK, {"of_cart": self.id})
         merged_into: str | None
         ((self.version, self.purchases, merged_into),) = rows
@@ -136,7 +137,8 @@ _LOCK = (
     .with_for_update()
 )
 _MAKE = text(
-    "INSERT INTO carts (id, version, purchases) VALUES (:id, :version, 0) ON CONFLICT DO NOTHING"
+    "INSERT INTO carts (id, version, purchases) VALUES (:id, :version, 0)"
+    " ON CONFLICT DO NOTHING RETURNING id"
 )
 _KEEP = (
     update(CartRecord)
