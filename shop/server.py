@@ -90,6 +90,8 @@ class Handler(WSGIHandler):
     def __init__(self, sock: Any, address: Any, server: Any) -> None:
         super().__init__(sock, address, server)
         self._deadline: Any = None
+        #: whether what is asked now is the last on this connection, however it is answered
+        self._is_last = False
         if sock.family != socket.AF_UNIX:
             # Left on, Nagle's algorithm holds every keep-alive answer back for some 40 ms.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -100,6 +102,8 @@ class Handler(WSGIHandler):
         if not self._request_begins():
             return None
         if self._opens_stream():
+            # Who is answered otherwise, as there is no place, must not keep the place in the lane.
+            self._is_last = True
             with self.server.lane:
                 answer = self._handle_request()
                 pass_on()
@@ -146,7 +150,8 @@ class Handler(WSGIHandler):
         return environ
 
     def start_response(self, status: Any, headers: Any, exc_info: Any = None) -> Any:
-        if self.server.closing and not self.close_connection:  # type: ignore[has-type]
+        last = self._is_last or self.server.closing
+        if last and not self.close_connection:  # type: ignore[has-type]
             self.close_connection = True
             headers = [*headers, ("Connection", "close")]
         return super().start_response(status, headers, exc_info)
@@ -267,8 +272,14 @@ def _check_head(lines: list[str]) -> None:
 
 
 def opens_stream(came: bytes) -> bool:
-    """Tell whether a request for a stream is there, whole: nobody waits for who is slow."""
-    return came.startswith(OPENS_STREAM) and b"\r\n\r\n" in came
+    """Tell whether a request for a stream is there, whole: nobody waits for who is slow.
+
+    One that speaks of a body, which may never come, is none.
+    """
+    if not came.startswith(OPENS_STREAM) or b"\r\n\r\n" not in came:
+        return False
+    head = came.lower()
+    return b"content-length" not in head and b"transfer-encoding" not in head
 
 
 class Server(WSGIServer):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from shop.server import LANE
 from tests.running import ROOT, RunningShop, eventually
 from tests.shopper import Shopper, SocketTab, Tab
 
@@ -376,3 +377,27 @@ def test_a_head_that_a_proxy_could_read_otherwise_is_refused(
         head = f"POST /cart/items HTTP/1.1\r\nHost: x\r\n{lines}\r\n\r\n"
         connection.sendall(head.encode("latin-1"))
         assert read_to_the_end(connection).startswith(b"HTTP/1.1 400 ")
+
+
+# --- Streams that open ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        b"GET /streams HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /stream?product=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+        b"GET /stream?product=1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+    ids=["kept alive after it", "a body that does not come", "chunks that do not come"],
+)
+def test_nobody_who_asks_for_a_stream_and_lingers_holds_up_the_others(
+    drop: RunningShop, request_head: bytes
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(4 * LANE):
+            lingering = stack.enter_context(connect(drop))
+            lingering.sendall(request_head)
+        time.sleep(0.2)  # long enough for the shop to have taken them all up
+        with Tab(drop, products=[1]) as tab:
+            assert "size-container" in tab.next(3.0).data
