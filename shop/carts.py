@@ -60,6 +60,11 @@ class CartState:
         """
         return cls(cart_id, now_ms(), known=False)
 
+    def shows_what(self, other: CartState) -> bool:
+        """Tell whether tabs show of this state what they show of another, but for its version."""
+        mine = (self.known, self.purchases, self.item_ids)
+        return mine == (other.known, other.purchases, other.item_ids)
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

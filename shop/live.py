@@ -246,6 +246,8 @@ class Live:
                 state = read.state
             else:
                 state = self._carts.state(cart_id)
+            if state.merged_into is not None:  # since the tab began to open: it is led there next
+                self.hear([cart_name(cart_id)])
             if self._hub.is_watched(cart_name(cart_id)):  # its tab may have left in the meantime
                 self._open.keep(state)
         self._inventory.current()
@@ -333,8 +335,7 @@ class Live:
         self._inventory.refresh()
         known = self._open.states()
         for cart_id, state in self._carts.states(known).items():
-            was = known[cart_id]
-            if (state.known, state.item_ids) != (was.known, was.item_ids):
+            if state.merged_into is not None or not state.shows_what(known[cart_id]):
                 self._heard.add(cart_name(cart_id))
         self._unswept = False
 

@@ -1,0 +1,82 @@
+"""Tabs whose news got lost: they are true again after the next look at everything."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import text
+
+from shop import create_app
+from shop.changes import cart_name
+from shop.models.cart import new_cart_id
+from shop.parts import Parts
+from shop.streams import QueueTab
+
+SIZE = 1
+
+
+@pytest.fixture
+def deaf(released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+    """A shop that is told of every commit, as it believes, and hears of none; told by hand."""
+    instance = shutil.copytree(released, tmp_path / "instance")
+    parts: Parts = create_app({"SHOP_INSTANCE": str(instance)}).extensions["shop"]
+    parts.database.on_commit = lambda names: None
+    monkeypatch.setattr(parts.live, "_relay", SimpleNamespace(up=True))
+    monkeypatch.setattr(parts.live, "start", lambda: None)
+    yield parts
+    parts.database.close()
+
+
+def look_at_everything(parts: Parts) -> None:
+    parts.live._sweep_at = 0.0
+    parts.live._turn()
+
+
+def empty_cart(parts: Parts) -> str:
+    cart_id = new_cart_id()
+    parts.carts.add(cart_id, SIZE)
+    parts.carts.remove(cart_id, SIZE)
+    return cart_id
+
+
+def open_tab(parts: Parts, cart_id: str) -> QueueTab:
+    return QueueTab(parts.hub, (cart_name(cart_id),), threading.Event(), is_event_stream=False)
+
+
+def test_a_tab_of_an_empty_cart_is_led_to_the_one_that_it_was_merged_into(deaf: Parts) -> None:
+    stray, leading = empty_cart(deaf), new_cart_id()
+    deaf.carts.add(leading, SIZE)
+    tab = open_tab(deaf, stray)
+    deaf.live.present_state(tab.topics)
+    deaf.carts.merge(leading, [stray])
+    look_at_everything(deaf)
+    assert tab.topics == (cart_name(leading),)
+    assert f'data-item-id="{SIZE}"' in tab.take(0)[-1].text
+
+
+def test_so_is_one_that_opened_while_it_was_merged(deaf: Parts) -> None:
+    stray, leading = empty_cart(deaf), new_cart_id()
+    deaf.carts.add(leading, SIZE)
+    tab = open_tab(deaf, stray)
+    deaf.carts.merge(leading, [stray])
+    look_at_everything(deaf)  # which knows nothing yet of the tab's cart
+    deaf.live.present_state(tab.topics)
+    deaf.live._turn()
+    assert tab.topics == (cart_name(leading),)
+    assert f'data-item-id="{SIZE}"' in tab.take(0)[-1].text
+
+
+def test_a_tab_names_the_next_purchase_when_the_same_is_in_the_cart_again(deaf: Parts) -> None:
+    cart_id = new_cart_id()
+    deaf.carts.add(cart_id, SIZE)
+    tab = open_tab(deaf, cart_id)
+    assert 'id="seen-purchase-0"' in deaf.live.present_state(tab.topics)
+    bought = text("UPDATE carts SET purchases = 1, version = version + 1")
+    deaf.database.transact(lambda tx: tx.execute(bought))
+    look_at_everything(deaf)
+    assert 'id="seen-purchase-1"' in tab.take(0)[-1].text
