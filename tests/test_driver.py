@@ -7,13 +7,16 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from sqlalchemy import Executable, bindparam, insert, literal, select, text, update
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.pool import QueuePool
 
 from shop.db import Database, DatabaseBusy, Transaction, open_database
+from shop.db.sqlite import SQLite
 from shop.models import CartRecord, Item, Product
 from tests.running import RunningShop
 
@@ -200,3 +203,16 @@ def test_threads_have_a_connection_each_and_all_of_them_are_closed_in_the_end(
     database.close()
     assert not database.in_use()
     assert not list(closed_drop.database.parent.glob("*-wal"))
+
+
+def test_who_reads_by_the_pool_finds_a_connection_after_a_crowd_of_others(
+    database: Database,
+) -> None:
+    assert isinstance(database, SQLite)
+    with ExitStack() as crowd:
+        for _ in range(50):  # as many as the pool ever gives
+            crowd.enter_context(database._readers.lent())
+    assert isinstance(database.engine.pool, QueuePool)
+    assert database.engine.pool.checkedout() < 10
+    with database.reading() as session:
+        assert session.scalar(select(Item.id).where(Item.id == 1)) == 1

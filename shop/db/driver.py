@@ -27,6 +27,9 @@ _KEPT = 256
 
 _DIALECT = sqlite_dialect(paramstyle="named")
 
+#: How many connections are kept at hand; the pool has the others, for those who come by it.
+_MOST_IDLE = 4
+
 #: Where a list of values belongs in what SQLAlchemy compiles.
 _LIST = re.compile(r"__\[POSTCOMPILE_(\w+)\]")
 
@@ -139,7 +142,7 @@ class OnDriver(Transaction):
 
 
 class Lent:
-    """The engine's connections as the driver knows them, kept at hand for the next who needs one.
+    """The engine's connections as the driver knows them, a few kept at hand for who needs one next.
 
     To have the engine's pool hand one out, and take it back, takes longer than most questions.
     """
@@ -164,7 +167,7 @@ class Lent:
             finally:
                 if connection.in_transaction:
                     connection.rollback()
-                if began == self._round:
+                if began == self._round and len(self._idle) < _MOST_IDLE:
                     self._idle.append(pooled)
                 else:
                     pooled.close()

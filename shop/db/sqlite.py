@@ -40,6 +40,9 @@ _IMPATIENT = "PRAGMA busy_timeout=0"
 #: https://www.sqlite.org/lockingv3.html and `SHARED_FIRST` in SQLite's source, src/os.h.
 _SHARED_FIRST, _SHARED_SIZE = 0x4000_0002, 510
 
+#: Made once, as `execute` keeps what it is given.
+_PING = text("SELECT 1 FROM products LIMIT 1")
+
 T = TypeVar("T")
 
 
@@ -93,7 +96,7 @@ class SQLite(Database):
 
     def ping(self) -> None:
         self.check_in_place()
-        self.rows(text("SELECT 1 FROM products LIMIT 1"))
+        self.rows(_PING)
 
     def check_in_place(self) -> None:
         """See to it that the open connections are to the file that stands there now.
