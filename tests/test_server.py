@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import statistics
 import struct
 import threading
@@ -13,13 +14,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
-from http.client import HTTPException
+from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 
 import pytest
 
 from shop.server import LANE
+from tests.front import make_certificate
 from tests.running import ROOT, RunningShop, eventually
+from tests.servers import PlainGunicorn
 from tests.shopper import Shopper, SocketTab, Tab
 
 #: How long the hurried shop waits for anything, in seconds.
@@ -401,3 +404,20 @@ def test_nobody_who_asks_for_a_stream_and_lingers_holds_up_the_others(
         time.sleep(0.2)  # long enough for the shop to have taken them all up
         with Tab(drop, products=[1]) as tab:
             assert "size-container" in tab.next(3.0).data
+
+
+def test_a_stream_of_a_gunicorn_that_speaks_tls_is_as_encrypted_as_the_pages(
+    released: Path, tmp_path: Path
+) -> None:
+    make_certificate(tmp_path)
+    files = ["--certfile", tmp_path / "fullchain.pem", "--keyfile", tmp_path / "privkey.pem"]
+    shop = PlainGunicorn(shutil.copytree(released, tmp_path / "instance"))
+    shop.command += map(str, files)
+    trust = ssl.create_default_context(cafile=str(tmp_path / "fullchain.pem"))
+    with ExitStack() as stack:
+        stack.callback(shop.end)
+        shop.start()
+        client = HTTPSConnection("localhost", shop.port, timeout=10, context=trust)
+        stack.enter_context(closing(client))
+        client.request("GET", "/stream?product=1")
+        assert b"size-container" in client.getresponse().read1()

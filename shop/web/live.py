@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from ssl import SSLSocket
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -202,7 +203,10 @@ class EventStream(Response):
 
 
 def _can_hand_over(environ: dict[str, Any]) -> bool:
-    return "shop.hand_over" in environ or "gunicorn.socket" in environ
+    connection = environ.get("gunicorn.socket")
+    # What is written past a TLS connection is none of its own (gunicorn --certfile).
+    encrypted = isinstance(connection, SSLSocket)
+    return "shop.hand_over" in environ or (connection is not None and not encrypted)
 
 
 def _taken_over(environ: dict[str, Any]) -> int:
