@@ -42,6 +42,9 @@ MOST_PENDING = 256 * 1024
 #: How many bytes the kernel may hold of what a tab hasn't read yet; the kernel takes it twice.
 SEND_BUFFER = 64 * 1024
 
+#: How many bytes a tab may say on an event stream: browsers say nothing.
+MOST_HEARD = 16 * 1024
+
 #: The page of a tab of which nobody said what it shows.
 UNKNOWN_PAGE = "-"
 
@@ -293,7 +296,16 @@ class SocketTab:
     """An event stream on a socket that its request handed over: no greenlet, no buffers."""
 
     __slots__ = (
-        *("__weakref__", "_backlog", "_descriptor", "_hub", "_newer", "_reader", "_stalled_at"),
+        *(
+            "__weakref__",
+            "_backlog",
+            "_descriptor",
+            "_heard",
+            "_hub",
+            "_newer",
+            "_reader",
+            "_stalled_at",
+        ),
         *("_writer", "page", "source", "topics"),
     )
     is_event_stream = True
@@ -320,6 +332,7 @@ class SocketTab:
         self._newer: dict[str, bytes] | None = None
         self._writer: Any = None
         self._stalled_at = 0.0
+        self._heard = 0
         self._reader = get_hub().loop.io(descriptor, _READ)
         self._reader.start(self._on_readable)
         hub.join(self)
@@ -398,9 +411,11 @@ class SocketTab:
             self._write(b"".join(newer.values()))
 
     def _on_readable(self) -> None:
-        """Notice that the tab has left; it has nothing else to say."""
+        """Notice that the tab has left; it has nothing else to say, and is cut off if it does."""
         try:
-            if os.read(self._descriptor, 4096):
+            heard = len(os.read(self._descriptor, 4096))
+            self._heard += heard
+            if heard and self._heard <= MOST_HEARD:
                 return
         except BlockingIOError:
             return

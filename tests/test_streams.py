@@ -621,3 +621,11 @@ def test_a_socket_that_talks_without_end_is_cut_off_and_starves_nobody(
         with pytest.raises(OSError):
             tab.socket.sendall(pongs * 2000)
         assert shopper.get("/healthz").status == 200
+
+
+@pytest.mark.sqlite_only("about streams, whatever they tell of")
+def test_an_event_stream_that_talks_without_end_is_cut_off(open_drop: RunningShop) -> None:
+    with Tab(open_drop, products=[1]) as tab:
+        tab.next()
+        with pytest.raises(OSError):
+            tab.socket.sendall(bytes(64 << 20))
