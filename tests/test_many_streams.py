@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +14,12 @@ import pytest
 import websocket
 
 from shop.db.postgresql import OVERFLOW, POOL
+from shop.server import LANE
 from tests.interior import can_be_looked_into, look_into
 from tests.running import RunningShop, eventually
 from tests.shopper import Shopper, SocketTab, Tab, element
 from tests.test_metrics import scrape, since
+from tests.test_server import connect, read_to_the_end
 from tests.test_streams import looks_like
 
 pytestmark = pytest.mark.both_databases
@@ -124,6 +126,47 @@ def test_streams_that_are_refused_take_nothing(
 def refused_status(shop: RunningShop, shopper: Shopper) -> int:
     with Tab(shop, shopper, [1, 2]) as tab:
         return tab.status
+
+
+@pytest.mark.sqlite_only("about streams, whatever they tell of")
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /streams HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /stream HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe",
+        b"GET /stream HTTP/1.1\r\nHost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhe",
+        b"GET /stream HTTP/1.1\r\nHost: x\r\nX: y\nContent-Length: 5\r\n\r\nhe",
+    ],
+)
+def test_who_opens_no_stream_keeps_nobody_from_opening_one(
+    open_drop: RunningShop, request_: bytes
+) -> None:
+    with ExitStack() as stack:
+        for _ in range(2 * LANE):
+            connection = stack.enter_context(closing(connect(open_drop)))
+            connection.sendall(request_)
+        time.sleep(0.3)
+        with Tab(open_drop, products=[1]) as tab:
+            tab.next(3)
+
+
+@pytest.mark.sqlite_only("about streams, whatever they tell of")
+@pytest.mark.parametrize("setting", ["SHOP_SSE_PER_CART", "SHOP_STREAMS_PER_ADDRESS"])
+def test_a_refused_stream_ends_its_connection(open_shop: OpenShop, setting: str) -> None:
+    shop = open_shop(stage="released", **{setting: "1"})
+    shopper = Shopper(shop)
+    shopper.add(1)
+    request = f"GET /stream HTTP/1.1\r\nHost: x\r\nCookie: {shopper.cookie_header}\r\n\r\n"
+    with Tab(shop, shopper, [1]) as only, ExitStack() as stack:
+        only.next()
+        for _ in range(2 * LANE):  # as many as would keep everybody else waiting
+            connection = stack.enter_context(closing(connect(shop)))
+            connection.sendall(request.encode())
+            answer = read_to_the_end(connection)
+            assert b"\r\nConnection: close\r\n" in answer
+            assert b"event: overflow" in answer or answer.startswith(b"HTTP/1.1 503 ")
+        with TabElsewhere(shop, products=[1]) as other:
+            other.next(3)
 
 
 # --- How they come back -------------------------------------------------------------------------
