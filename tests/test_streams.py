@@ -629,3 +629,15 @@ def test_an_event_stream_that_talks_without_end_is_cut_off(open_drop: RunningSho
         tab.next()
         with pytest.raises(OSError):
             tab.socket.sendall(bytes(64 << 20))
+
+
+@pytest.mark.sqlite_only("about sockets, whatever they tell of")
+def test_a_socket_that_does_not_answer_the_shops_good_bye_is_let_go(
+    open_drop: RunningShop,
+) -> None:
+    with SocketTab(open_drop, products=[1]) as tab:
+        tab.next()
+        tab.socket.sendall(b"\x81\x82\0\0\0\0hi")
+        tab.socket.settimeout(10)
+        heard = b"".join(iter(lambda: tab.socket.recv(65536), b""))
+    assert heard.endswith(b"\x88\x02" + (1008).to_bytes(2, "big")), "its good-bye, and the end"

@@ -49,6 +49,9 @@ _MOST_PRODUCTS = 500
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 
+#: Seconds that a tab is given to answer when the shop closes its WebSocket.
+GOODBYE = 2.0
+
 #: The pages that carry a stream, beside the products'.
 _PAGES = {
     "catalog.index": "/",
@@ -117,6 +120,13 @@ def socket(connection: Server) -> None:
         connection.close(GOING_AWAY)  # the tab comes back, and asks again
     finally:
         tab.close()
+        _part_from(connection)
+
+
+def _part_from(connection: Server) -> None:
+    """Give a tab a moment to answer the shop's good-bye, then let go of it all the same."""
+    connection.thread.join(GOODBYE)
+    connection.sock.cut()
 
 
 @bp.before_request
