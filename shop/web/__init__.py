@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from flask import Flask
-
 from shop.web import (
     cart,
     catalog,
@@ -19,9 +17,10 @@ from shop.web import (
     session,
     visitor,
 )
+from shop.web.app import ShopApp
 
 
-def install_web(app: Flask) -> None:
+def install_web(app: ShopApp) -> None:
     """Register every route, and what goes before and after all of them."""
     requests.install(app)
     security.install(app)

@@ -11,7 +11,9 @@ from werkzeug.sansio.http import parse_cookie
 from werkzeug.utils import cached_property
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+HeaderList = list[tuple[str, str]]
 
 
 class Asked(Request):
@@ -42,6 +44,20 @@ class ShopApp(Flask):
     """An app whose functions are all plain ones."""
 
     request_class = Asked
+
+    #: gives the headers that every answer to a request carries
+    always: Callable[[WSGIEnvironment], HeaderList] = staticmethod(lambda _: [])
+
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        """Answer a request, with the headers that every answer carries.
+
+        They are added here at once: as headers of a response, each would be looked at anew.
+        """
+
+        def start(status: str, headers: HeaderList, *rest: Any) -> Any:
+            return start_response(status, [*headers, *self.always(environ)], *rest)
+
+        return super().wsgi_app(environ, start)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function: none here is asynchronous, and each is asked for in each request."""

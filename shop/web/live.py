@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from ssl import SSLSocket
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from flask import Blueprint, Response, abort, current_app, request, stream_with_context
@@ -32,6 +32,7 @@ from shop.live import Reading
 from shop.parts import parts
 from shop.streams import HEARTBEAT, UNKNOWN_PAGE, QueueTab, SocketTab, limit_unread
 from shop.web import requests
+from shop.web.app import ShopApp
 from shop.web.csrf import comes_from_here
 from shop.web.limits import address_key
 from shop.web.sockets import WholeFrames
@@ -171,17 +172,17 @@ class EventStream(Response):
         elif (tab := _seated(self.wish, partial(self._join, environ))) is None:
             self.response = [_OVERFLOW]
         else:
-            self._open(tab)
+            self._open(tab, self._head(environ))
             return _handed_over(environ)
         return super().__call__(environ, start_response)
 
     def _join(self, environ: dict[str, Any], wish: Wish) -> SocketTab:
         return SocketTab(parts.hub, _taken_over(environ), wish.topics, wish.page, wish.source)
 
-    def _open(self, tab: SocketTab) -> None:
+    def _open(self, tab: SocketTab, head: bytes) -> None:
         # What fails here is beyond the app's own answers to errors.
         try:
-            tab.open(self._head() + sse_event(self.wish.present()))
+            tab.open(head + sse_event(self.wish.present()))
         except (DBAPIError, DatabaseBusy):
             tab.open(_AWAY)
             tab.close()
@@ -189,8 +190,9 @@ class EventStream(Response):
             tab.close()
             raise
 
-    def _head(self) -> bytes:
-        lines = [f"HTTP/1.1 {self.status}", *(f"{k}: {v}" for k, v in self.headers)]
+    def _head(self, environ: dict[str, Any]) -> bytes:
+        headers = [*self.headers, *cast(ShopApp, current_app).always(environ)]
+        lines = [f"HTTP/1.1 {self.status}", *(f"{k}: {v}" for k, v in headers)]
         # The end of the connection ends the stream: no chunks, no length (RFC 9112, section 6.3).
         lines = [line for line in lines if not line.lower().startswith("content-length:")]
         return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from flask import Flask, Response
+from flask import Response
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shop.config import MAX_BODY
 from shop.parts import Parts
-from shop.web.requests import current_request
+from shop.web.app import HeaderList, ShopApp
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 #: Everything from this origin, nothing inline, nothing framed.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -32,7 +35,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 _OWN_MACHINE = ("localhost", "127.0.0.1")
 
 
-def install(app: Flask) -> None:
+def install(app: ShopApp) -> None:
     """Set limits, cookies' manners and headers."""
     settings = cast(Parts, app.extensions["shop"]).settings
     app.secret_key = settings.secret_key
@@ -47,7 +50,8 @@ def install(app: Flask) -> None:
             app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_port=1, x_prefix=0
         )
     always = _ALWAYS | (_ALWAYS_BY_HTTPS if settings.https else {})
-    app.after_request(partial(_harden, tuple(always.items())))
+    app.always = partial(_headers_of, [*always.items()])
+    app.after_request(_forbid_copies)
 
 
 _ALWAYS = {
@@ -61,13 +65,17 @@ _ALWAYS = {
 
 _ALWAYS_BY_HTTPS = {"Strict-Transport-Security": "max-age=31536000"}
 
+_BY_A_HOST_THAT_IS_TRUSTED = ("Cross-Origin-Opener-Policy", "same-origin")
 
-def _harden(always: tuple[tuple[str, str], ...], response: Response) -> Response:
-    headers, asked = response.headers, current_request()
+
+def _headers_of(always: HeaderList, environ: WSGIEnvironment) -> HeaderList:
+    host = environ.get("HTTP_HOST", "").partition(":")[0]
+    if environ["wsgi.url_scheme"] == "https" or host in _OWN_MACHINE:
+        return [*always, _BY_A_HOST_THAT_IS_TRUSTED]
+    return always  # browsers would ignore it, and complain about it on every page
+
+
+def _forbid_copies(response: Response) -> Response:
     # Carts and stock are of the moment: nobody keeps a copy.
-    headers.setdefault("Cache-Control", "no-store")
-    headers.extend(always)
-    if asked.is_secure or asked.host.partition(":")[0] in _OWN_MACHINE:
-        # Elsewhere browsers ignore it, and complain about it on every page.
-        headers.add("Cross-Origin-Opener-Policy", "same-origin")
+    response.headers.setdefault("Cache-Control", "no-store")
     return response
