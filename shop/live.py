@@ -54,17 +54,25 @@ class Reading:
 class _OpenCart:
     """A cart that tabs have open."""
 
-    __slots__ = ("look", "ref", "since", "state", "told")
+    __slots__ = ("bought", "look", "ref", "since", "state", "told", "version")
 
     def __init__(self, state: CartState) -> None:
         self.state = state
         self.ref = cart_ref(state.cart_id)
-        #: as it was last rendered
+        #: as it was last rendered: its look, how many purchases were made from it, its version
         self.look: CartLook | None = None
+        self.bought = 0
+        self.version = 0
         #: when the first of its tabs opened, in seconds since 1970
         self.since = int(time.time())
         #: the version that all its tabs were told of together, or have seen since
         self.told = 0
+
+    def looked(self, look: CartLook, bought: int) -> bool:
+        """Tell whether it was seen like this when it was last rendered."""
+        if self.look is None or bought != self.bought:
+            return False
+        return look is self.look or look.key == self.look.key
 
 
 class OpenCarts:
@@ -83,15 +91,24 @@ class OpenCarts:
             cart.state = state
 
     def view(self, cart_id: str, catalog: Catalog) -> CartView | None:
-        """Put together how a cart is seen, and remember what it shows; None: nobody has it open."""
+        """Put together how a cart is seen, and remember what it shows; None: nobody has it open.
+
+        What is seen differently has a version above the last one. The database's don't always: a
+        cart that was bought while its item sold out to another may be heard of after that, and
+        is older than what its tabs have seen of the item.
+        """
         cart = self._carts.get(cart_id)
         if cart is None:
             return None
         state = cart.state
         look = CartLook.of(state.item_ids, state.purchases > 0, catalog)
+        version = max(state.version, look.version, cart.version)
+        if version == cart.version and not cart.looked(look, state.purchases):
+            version += 1
         if look is not cart.look:
             self._show(cart_id, cart, look)
-        return CartView(cart.ref, max(state.version, look.version), state.purchases, look)
+        cart.bought, cart.version = state.purchases, version
+        return CartView(cart.ref, version, state.purchases, look)
 
     def tell(self, cart_id: str, version: int) -> None:
         """Note that all tabs of a cart are told this version."""
@@ -118,8 +135,10 @@ class OpenCarts:
         self.keep(to)
         leading = self._carts[to.cart_id]
         leading.told = 0
-        if cart_id in self._carts:
-            leading.since = min(leading.since, self._carts[cart_id].since)
+        stray = self._carts.get(cart_id)
+        if stray is not None:
+            leading.version = max(leading.version, stray.version + 1)
+            leading.since = min(leading.since, stray.since)
 
     def since(self, cart_id: str) -> int | None:
         """Return when the first of a cart's tabs opened, in seconds since 1970."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -80,3 +81,32 @@ def test_a_tab_names_the_next_purchase_when_the_same_is_in_the_cart_again(deaf: 
     deaf.database.transact(lambda tx: tx.execute(bought))
     look_at_everything(deaf)
     assert 'id="seen-purchase-1"' in tab.take(0)[-1].text
+
+
+def test_what_a_tab_sees_differently_is_newer_for_it_whatever_the_database_says(
+    deaf: Parts,
+) -> None:
+    # As when a cart was bought, and its item then sold out to another, of which was heard first.
+    cart_id = new_cart_id()
+    deaf.carts.add(cart_id, SIZE)
+    tab = open_tab(deaf, cart_id)
+    deaf.live.present_state(tab.topics)
+    change(deaf, "UPDATE items SET available = 0, version = version + 60000 WHERE id = 1")
+    look_at_everything(deaf)
+    sold_out = tab.take(0)[-1].text
+    deaf.carts.remove(cart_id, SIZE)
+    change(deaf, "UPDATE carts SET version = version - 60000")
+    look_at_everything(deaf)
+    emptied = tab.take(0)[-1].text
+    assert "sold out" in sold_out and "sold out" not in emptied
+    assert version_of(emptied) > version_of(sold_out)
+
+
+def change(parts: Parts, statement: str) -> None:
+    parts.database.write(lambda session: session.execute(text(statement)))
+
+
+def version_of(message: str) -> int:
+    found = re.search(r'id="cart"[^>]* data-version="(\d+)"', message)
+    assert found is not None
+    return int(found[1])
