@@ -68,7 +68,17 @@ class _OpenCart:
         #: the version that all its tabs were told of together, or have seen since
         self.told = 0
 
-    def looked(self, look: CartLook, bought: int) -> bool:
+    def version_of(self, version: int, look: CartLook, bought: int) -> int:
+        """Return the version to show it under: what is seen differently has one above the last.
+
+        The database's don't always: a cart that was bought while its item sold out to another may
+        be heard of after that, and is older than what its tabs have seen of the item.
+        """
+        if version > self.version or self._looked(look, bought):
+            return max(version, self.version)
+        return self.version + 1
+
+    def _looked(self, look: CartLook, bought: int) -> bool:
         """Tell whether it was seen like this when it was last rendered."""
         if self.look is None or bought != self.bought:
             return False
@@ -91,24 +101,25 @@ class OpenCarts:
             cart.state = state
 
     def view(self, cart_id: str, catalog: Catalog) -> CartView | None:
-        """Put together how a cart is seen, and remember what it shows; None: nobody has it open.
-
-        What is seen differently has a version above the last one. The database's don't always: a
-        cart that was bought while its item sold out to another may be heard of after that, and
-        is older than what its tabs have seen of the item.
-        """
+        """Put together how a cart is seen, and remember what it shows; None: nobody has it open."""
         cart = self._carts.get(cart_id)
         if cart is None:
             return None
         state = cart.state
         look = CartLook.of(state.item_ids, state.purchases > 0, catalog)
-        version = max(state.version, look.version, cart.version)
-        if version == cart.version and not cart.looked(look, state.purchases):
-            version += 1
+        newest = max(state.version, look.version)
+        version = cart.version_of(newest, look, state.purchases)
         if look is not cart.look:
             self._show(cart_id, cart, look)
         cart.bought, cart.version = state.purchases, version
         return CartView(cart.ref, version, state.purchases, look)
+
+    def as_tabs_see(self, view: CartView, cart_id: str) -> CartView:
+        """Return a page's view of a cart under the version that tabs here see it under."""
+        cart = self._carts.get(cart_id)
+        if cart is None:
+            return view
+        return view._replace(version=cart.version_of(view.version, view.look, view.purchases))
 
     def tell(self, cart_id: str, version: int) -> None:
         """Note that all tabs of a cart are told this version."""

@@ -71,9 +71,9 @@ def sight() -> Sight:
     """
     inventory = parts.inventory
     try:
-        state = visitor.state
+        visitor.state  # noqa: B018  (read first: what is on the shelves must not be older)
         catalog = inventory.current()
-        return Sight(catalog, CartView.of(state, catalog))
+        return Sight(catalog, visitor.cart_beside(catalog))
     except (DBAPIError, DatabaseBusy):
         catalog = inventory.last_known
         if not catalog.products:

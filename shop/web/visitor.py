@@ -18,6 +18,7 @@ from werkzeug.local import LocalProxy
 
 from shop.carts import CartState, CartView
 from shop.db import DatabaseBusy, now_ms
+from shop.inventory import Catalog
 from shop.models.cart import cart_ref, new_cart_id
 from shop.parts import Parts, current_parts
 from shop.web.cookies import MOST_COOKIES, CartCookie, Jar
@@ -67,7 +68,12 @@ class Visitor:
     @property
     def cart(self) -> CartView:
         """The visitor's cart as it is to be shown."""
-        return CartView.of(self.state, self._parts.inventory.current())
+        return self.cart_beside(self._parts.inventory.current())
+
+    def cart_beside(self, catalog: Catalog) -> CartView:
+        """Return the visitor's cart as it is to be shown beside a catalogue."""
+        view = CartView.of(self.state, catalog)
+        return self._parts.live.open_carts.as_tabs_see(view, self.state.cart_id)
 
     @property
     def ref(self) -> str:
