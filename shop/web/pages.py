@@ -69,13 +69,10 @@ def sight() -> Sight:
     Raises:
         DBAPIError, DatabaseBusy: it is away, and has never answered.
     """
-    inventory = parts.inventory
     try:
-        visitor.state  # noqa: B018  (read first: what is on the shelves must not be older)
-        catalog = inventory.current()
-        return Sight(catalog, visitor.cart_beside(catalog))
+        return Sight(*visitor.look())
     except (DBAPIError, DatabaseBusy):
-        catalog = inventory.last_known
+        catalog = parts.inventory.last_known
         if not catalog.products:
             raise
         return Sight(catalog, visitor.recalled_cart(), (Notice(_AWAY, PROBLEM),))

@@ -68,12 +68,14 @@ class Visitor:
     @property
     def cart(self) -> CartView:
         """The visitor's cart as it is to be shown."""
-        return self.cart_beside(self._parts.inventory.current())
+        return self.look()[1]
 
-    def cart_beside(self, catalog: Catalog) -> CartView:
-        """Return the visitor's cart as it is to be shown beside a catalogue."""
-        view = CartView.of(self.state, catalog)
-        return self._parts.live.open_carts.as_tabs_see(view, self.state.cart_id)
+    def look(self) -> tuple[Catalog, CartView]:
+        """Return the catalogue, and the visitor's cart as it is to be shown beside it."""
+        state = self.state  # read first: what is on the shelves must not be older
+        catalog = self._parts.inventory.current()
+        view = CartView.of(state, catalog)
+        return catalog, self._parts.live.open_carts.as_tabs_see(view, state.cart_id)
 
     @property
     def ref(self) -> str:
