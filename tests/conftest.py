@@ -159,3 +159,14 @@ def open_drop(dbms: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", metavar="FOLDER", help="keep the screenshots in this folder")
+    parser.addoption("--drills", action="store_true", help="run the drills too, which take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the drills out unless they are asked for."""
+    if config.getoption("--drills"):
+        return
+    drills = [item for item in items if item.get_closest_marker("drill")]
+    if drills:
+        config.hook.pytest_deselected(items=drills)
+        items[:] = [item for item in items if item not in drills]

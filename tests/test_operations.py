@@ -22,6 +22,8 @@ from tests.debian import Debian
 from tests.front import ShopperInFront, TabInFront
 from tests.running import ROOT, eventually
 
+pytestmark = pytest.mark.drill  # releases are installed, and a shop is upgraded under load
+
 DOCUMENT = (ROOT / "docs" / "operations.md").read_text()
 
 #: Two more bytes of style: a release with other static files.
