@@ -83,6 +83,15 @@ class PriceChanged(Exception):
         self.items = items
 
 
+class BoughtBefore(Exception):
+    """This purchase was made before, by a buyer with other details; nothing was bought now."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__()
+        #: the order's; for nobody but those who have it already
+        self.number = number
+
+
 class WrongDetails(Exception):
     """What the buyer typed can't be used; `messages` says why, by field."""
 
@@ -141,17 +150,21 @@ def buy(
 ) -> Purchase:
     """Buy everything in a cart, and empty the cart.
 
-    The same offer taken twice, from whichever tab, is one purchase: the second time gives the
-    order of the first.
+    The same offer taken twice by the same buyer, from whichever tab, is one purchase: the second
+    time gives the order of the first.
 
     Raises:
-        EmptyCart, CartClosed, CartChanged, PriceChanged: the transaction must be rolled back.
+        EmptyCart, CartClosed, CartChanged, PriceChanged, BoughtBefore: the transaction must be
+            rolled back.
     """
     cart = OpenCart(transaction, cart_id)
     if offer.purchase < cart.purchases:
         made = order_of_cart(transaction, cart.id, offer.purchase)
         if made is not None:
-            return Purchase(made, 0, cart)
+            # Who shares a cart, or took its cookie, doesn't share what was bought from it.
+            if (made.email, made.name, made.address) != (buyer.email, buyer.name, buyer.address):
+                raise BoughtBefore(made.number)
+            return Purchase(made.number, 0, cart)
     wares = _wares(transaction, cart.before)
     _check(wares, offer)
     number = _place_order(transaction, cart, wares, buyer, currency)

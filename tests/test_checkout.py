@@ -209,6 +209,42 @@ def test_tabs_that_buy_at_the_same_moment_buy_once(
     assert len({receipt(shopper) for _ in range(3)}) == 1
 
 
+@pytest.mark.parametrize("changed", BUYER)
+def test_whoever_holds_a_carts_cookie_is_not_shown_the_receipt(
+    open_drop: RunningShop, shopper: Shopper, changed: str
+) -> None:
+    shopper.add(1)
+    form = shopper.checkout_form()
+    shopper.buy(form)
+    number, made = number_in(receipt(shopper)), orders(open_drop)
+    other = Shopper(open_drop)
+    other.cookies = {name: c for name, c in shopper.cookies.items() if "cart" in name}
+
+    typed = {changed: "somebody.else@example.com"}
+    answer = other.buy(form, typed, hx=True)
+
+    assert answer.status == 409
+    assert "Nothing was bought now." in notices_in(answer.text)[0]
+    assert number not in answer.text
+    page = other.follow(other.follow(other.buy(form, typed)))
+    assert "Nothing was bought now." in notices_in(page.text)[0]
+    assert other.get("/checkout/complete").location == "/"
+    assert orders(open_drop) == made
+    assert other.buy(form).location == "/checkout/complete", "with the buyer's own details"
+    assert number_in(receipt(other)) == number
+
+
+def test_who_bought_is_shown_the_receipt_whatever_is_typed_the_second_time(
+    shopper: Shopper,
+) -> None:
+    shopper.add(1)
+    form = shopper.checkout_form()
+    shopper.buy(form)
+    first = receipt(shopper)
+    assert shopper.buy(form, {"name": "Kim V."}).location == "/checkout/complete"
+    assert receipt(shopper) == first
+
+
 def test_a_form_from_before_a_purchase_buys_nothing_of_the_next_cart(
     open_drop: RunningShop, shopper: Shopper
 ) -> None:

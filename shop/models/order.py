@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
@@ -88,14 +89,23 @@ class OrderLine(Base):
     order: Mapped[Order] = relationship(back_populates="lines")
 
 
-def order_of_cart(transaction: Transaction, cart_id: str, purchase: int) -> str | None:
-    """Return the number of the order that a cart's purchase made, counted from 0."""
+class MadeOrder(NamedTuple):
+    """An order that was made before: its number, and who bought."""
+
+    number: str
+    email: str
+    name: str
+    address: str
+
+
+def order_of_cart(transaction: Transaction, cart_id: str, purchase: int) -> MadeOrder | None:
+    """Return the order that a cart's purchase made, counted from 0; None: it made none."""
     values = {"of_cart": cart_ref(cart_id), "counted": purchase}
-    numbers = [row.number for row in transaction.execute(_OF_CART, values)]
-    return numbers[0] if numbers else None
+    found = [MadeOrder(*row) for row in transaction.execute(_OF_CART, values)]
+    return found[0] if found else None
 
 
 # Made once: making a statement takes longer than running it.
-_OF_CART = select(Order.number).where(
+_OF_CART = select(Order.number, Order.email, Order.name, Order.address).where(
     Order.cart_ref == bindparam("of_cart"), Order.purchase == bindparam("counted")
 )

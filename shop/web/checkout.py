@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from shop.carts import CartState
 from shop.checkout import (
     LIMITS,
+    BoughtBefore,
     Buyer,
     CartChanged,
     CartClosed,
@@ -63,6 +64,11 @@ def purchase() -> BaseResponse:
     except WrongDetails as error:
         parts.metrics.refused("wrong_details")
         return _wrong_details(typed, error.messages)
+    except BoughtBefore as error:
+        if session.get(_RECEIPT) == error.number:  # by this very browser
+            return back_with(None, "/checkout/complete")
+        parts.metrics.refused("bought_before")
+        return _refused(typed, _BOUGHT_BEFORE)
     except (EmptyCart, CartClosed, CartChanged, PriceChanged) as error:
         parts.metrics.refused(_reason(error))
         return _refused(typed, _why(error))
@@ -123,6 +129,12 @@ def _wrong_details(typed: dict[str, str], messages: dict[str, str]) -> BaseRespo
 
 def _show_form(typed: Mapping[str, str], errors: dict[str, str], status: int = 200) -> Response:
     return show_page("checkout/show.html", status=status, typed=typed, errors=errors, limits=LIMITS)
+
+
+_BOUGHT_BEFORE = (
+    "This was bought before, with other details than these. Nothing was bought now. "
+    "The same details as then lead to the receipt."
+)
 
 
 def _reason(error: EmptyCart | CartClosed | CartChanged | PriceChanged) -> str:
