@@ -12,10 +12,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-from babel.numbers import list_currencies
 from dotenv import dotenv_values
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+from shop.money import MINOR_DIGITS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -227,8 +228,9 @@ def _log_level(text: str) -> str | None:
 
 
 def _currency(code: str) -> str:
-    if code.upper() not in list_currencies():
-        raise SettingError("SHOP_CURRENCY", code, "an ISO 4217 code is allowed, such as USD or EUR")
+    if code.upper() not in MINOR_DIGITS:
+        allowed = "a currency in use with a minor unit by ISO 4217 is allowed, such as USD or EUR"
+        raise SettingError("SHOP_CURRENCY", code, allowed)
     return code.upper()
 
 

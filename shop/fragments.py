@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from babel.numbers import format_currency, get_currency_precision
 from jinja2 import Environment
 from markupsafe import Markup
 
@@ -22,13 +20,6 @@ LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "selling", LOW: "few left", OUT: "sold 
 _KEPT = 4096
 
 Kept = TypeVar("Kept")
-
-
-@lru_cache(maxsize=1024)
-def format_money(amount: int, currency: str) -> str:
-    """Write an amount in minor units of a currency (ISO 4217) as a shopper reads it."""
-    digits = get_currency_precision(currency)
-    return format_currency(amount / 10**digits, currency, locale="en_US")
 
 
 #: What stands in a rendered cart where its own belongs (see `_own`): noncharacters (Unicode,

@@ -8,8 +8,9 @@ from urllib.parse import quote
 from flask import Flask
 
 from shop.config import Settings
-from shop.fragments import LEVEL_WORDS, format_money
+from shop.fragments import LEVEL_WORDS
 from shop.inventory import ProductView
+from shop.money import format_money
 
 #: For a strict policy nothing is evaluated or styled by script, and every open tab is live,
 #: also one in the background. A dismissed notice stays dismissed when it is morphed.

@@ -12,8 +12,8 @@ from datetime import datetime
 import click
 
 from shop.commands.screen import count, cut, warning
-from shop.fragments import format_money
 from shop.inventory import HIGH, LOW, MEDIUM, OUT
+from shop.money import format_money
 from shop.presence import Overview
 from shop.tally import ItemTally, OrdersTally, ProductTally, Tally
 

@@ -8,8 +8,8 @@ import click
 from sqlalchemy import select
 
 from shop.commands import WrongCall, on_database
-from shop.fragments import format_money
 from shop.models import Order, UnknownOrder
+from shop.money import format_money
 from shop.parts import parts
 
 
