@@ -110,6 +110,10 @@
   let streaming = false;
   let failures = 0;
 
+  // Firefox lets a second request for an address wait for the first one's answer, for its cache.
+  live.addEventListener("htmx:before:request", ({ detail }) => {
+    detail.ctx.request.cache = "no-store";
+  });
   live.addEventListener("htmx:sse:before:connection", () => {
     streaming = true;
     failures = 0;
