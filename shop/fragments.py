@@ -26,6 +26,9 @@ Kept = TypeVar("Kept")
 #: section 23.7), which are in no text that means anything.
 _GAPS = {"stamp": Markup("\ufdd0"), "purchase": "\ufdd1"}
 
+#: The same of what is left of a product that was taken out of the shop.
+_GONE_GAPS = {"id": "\ufdd0", "version": "\ufdd1"}
+
 
 class CartHtml(NamedTuple):
     """The parts of a page that show a cart."""
@@ -57,7 +60,7 @@ class Fragments:
     def stock(self, product: ProductView) -> Markup:
         """Render the live part of a product: its price, and its sizes or "coming soon"."""
         return self._once(
-            ("stock", product.id, product.version, product.gone),
+            ("stock", product.id, product.version),
             lambda: self._render("_stock.html", product=product),
         )
 
@@ -88,9 +91,18 @@ class Fragments:
     def stock_message(self, product: ProductView) -> Message:
         """Render what tells a tab of a product."""
         return self._once(
-            ("stock message", product.id, product.version, product.gone),
+            ("stock message", product.id, product.version),
             lambda: Message(_partial(f"#stock-{product.id}", self.stock(product))),
         )
+
+    def gone_message(self, product_id: int, version: int) -> Message:
+        """Render what tells a tab that a product is not in the shop; rendered once for all."""
+        gone: Stencil = self._once(("gone",), self._render_gone)
+        return gone.fill(id=str(product_id), version=str(version))
+
+    def _render_gone(self) -> Stencil:
+        html = self._render("_stock_gone.html", **_GONE_GAPS)
+        return Stencil(_partial(f"#stock-{_GONE_GAPS['id']}", html), _GONE_GAPS)
 
     def cart_message(self, cart: CartView) -> Message:
         """Render what tells a tab of its cart: everything on a page that shows a part of it."""

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from sqlalchemy import literal_column, select
 
 from shop.changes import concerns_stock
-from shop.db import Database, DatabaseBusy, now_ms
+from shop.db import Database, DatabaseBusy
 from shop.models import CATALOG_STAMPS, Item, Product, catalog_stamp
 
 #: How long a page waits for the catalogue to be read, in seconds, until it shows what was known.
@@ -76,22 +76,16 @@ class ProductView:
     position: int
     items: tuple[ItemView, ...]
     version: int
-    gone: bool = False
 
     @cached_property
     def _look(self) -> tuple[object, ...]:
         return (
             *(self.sku, self.brand, self.name, self.color, self.price, self.main_image),
-            *(self.released, self.position, self.gone, self.items),
+            *(self.released, self.position, self.items),
         )
 
     def looks_like(self, other: ProductView) -> bool:
         return self._look == other._look
-
-    @classmethod
-    def gone_now(cls, product_id: int) -> ProductView:
-        """What is left of a product that was taken out of the shop, for who still shows it."""
-        return cls(product_id, "", "", "", "", 0, "", False, 0, (), now_ms(), gone=True)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
@@ -28,11 +28,12 @@ from shop.changes import (
 from shop.db import Database, DatabaseBusy, now_ms
 from shop.fragments import Fragments
 from shop.framing import Message
-from shop.inventory import Catalog, Inventory, ProductView, StockNews
+from shop.inventory import Catalog, Inventory, StockNews
 from shop.metrics import DATABASE, Metrics
 from shop.models.cart import cart_ref
 from shop.relay import Relay
 from shop.streams import HEARTBEAT, Hub
+from shop.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -261,7 +262,7 @@ class Live:
         self._runner.start()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
-    def present_state(self, topics: Iterable[str], read: Reading | None = None) -> str:
+    def present_state(self, topics: Sequence[str], read: Reading | None = None) -> str:
         """Render all that is true now of the topics that a tab watches.
 
         Nothing waits after the last of it was read: what is written at once is of this moment.
@@ -271,6 +272,7 @@ class Live:
                 nothing was heard of anything since.
         """
         self.start()
+        self._prepare(topics)
         for cart_id in filter(None, map(cart_id_of, topics)):
             if read is not None and read.state.cart_id == cart_id and read.moment == self.moment:
                 state = read.state
@@ -283,6 +285,13 @@ class Live:
         self._inventory.current()
         messages = map(self._message, topics)
         return "".join(message.text for message in messages if message is not None)
+
+    def _prepare(self, topics: Sequence[str]) -> None:
+        """Render what isn't kept yet of the products, letting others go on in between."""
+        turns = Turns()
+        for topic in topics:
+            self._stock_message(topic)
+            turns.pass_on()
 
     def last_known(self, cart_id: str) -> CartState | None:
         """Return a cart as it was last read for the tabs that have it open here."""
@@ -421,7 +430,9 @@ class Live:
         if product_id is None:
             return None
         product = self._inventory.last_known.by_id.get(product_id)
-        return self._fragments.stock_message(product or ProductView.gone_now(product_id))
+        if product is None:
+            return self._fragments.gone_message(product_id, now_ms())
+        return self._fragments.stock_message(product)
 
     def _read_carts(self, heard: set[str]) -> set[str]:
         """Read the carts that changed, of those that tabs have open.

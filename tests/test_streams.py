@@ -113,6 +113,18 @@ def test_a_product_that_is_gone_is_said_to_be_and_watched_for_its_return(
         tab.until(lambda tab: "size-container" in tab.shown["stock-2"])
 
 
+def test_a_stream_of_made_up_products_tells_of_a_few_and_of_all_that_there_are(
+    open_drop: RunningShop, shopper: Shopper
+) -> None:
+    made_up = range(10**15, 10**15 + 250)
+    with Tab(open_drop, shopper, [1, *made_up, 2]) as tab:
+        tab.next()
+        shown = [name for name in tab.shown if name.startswith("stock-")]
+        assert {"stock-1", "stock-2"} < {*shown}
+        assert len(shown) <= 2 + 20
+        assert "product-gone" in tab.shown[f"stock-{made_up[0]}"]
+
+
 def test_a_stream_gives_nobody_a_cart(open_drop: RunningShop) -> None:
     with Tab(open_drop, products=[1]) as tab:
         assert "set-cookie" not in tab.headers

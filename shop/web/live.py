@@ -46,6 +46,10 @@ sock = Sock()
 #: More products than any page shows.
 _MOST_PRODUCTS = 500
 
+#: How many products may be named that are not in the shop: an open page may show some that were
+#: taken out of it since.
+_MOST_UNKNOWN = 20
+
 #: WebSocket close code for a server that goes away: browsers come back after it (RFC 6455, 7.4.1).
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
@@ -279,14 +283,20 @@ class Wish:
 
 def _wish() -> Wish:
     """Return what the request may watch: the products it names, its own cookies' cart."""
-    asked = request.args.getlist("product")[:_MOST_PRODUCTS]
-    numbers = {int(text) for text in asked if text.isascii() and text.isdigit() and len(text) < 19}
-    products = [product_name(number) for number in sorted(numbers)]
+    products = [product_name(number) for number in sorted(_asked_products())]
     moment, cart = parts.live.moment, cart_of_cookie()
     if cart is None:
         return Wish((*products,), None, _page(), _source())
     topics = (cart_name(cart.cart_id), *products)
     return Wish(topics, Reading(cart, moment), _page(), _source())
+
+
+def _asked_products() -> set[int]:
+    """Return the products that the request names: those of this shop, and a few unknown ones."""
+    asked = request.args.getlist("product")[:_MOST_PRODUCTS]
+    numbers = {int(text) for text in asked if text.isascii() and text.isdigit() and len(text) < 19}
+    known = numbers & parts.inventory.last_known.by_id.keys()
+    return known.union(sorted(numbers - known)[:_MOST_UNKNOWN])
 
 
 def _page() -> str:
