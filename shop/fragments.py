@@ -14,7 +14,7 @@ from shop.framing import Message, Stencil
 from shop.inventory import HIGH, LOW, MEDIUM, OUT, ProductView
 
 #: What a shopper reads of a level.
-LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "selling", LOW: "few left", OUT: "sold out"}
+LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "going fast", LOW: "few left", OUT: "sold out"}
 
 #: How many renderings are kept of each kind of thing.
 _KEPT = 4096

@@ -282,7 +282,7 @@ def test_a_price_that_changed_buys_nothing_and_is_said(
     with changed(open_drop, "products", 1, price=price):
         page = shopper.follow(shopper.buy(form))
         said = notices_in(page.text)[0]
-        assert said.startswith("The price of Tideline, size 6 is another now.")
+        assert said.startswith("The price of Tideline, size 6 has changed.")
         assert "Nothing was bought." in said
         assert f"${price / 100:,.2f}" in element(page.text, "purchase-area")
         assert (orders(open_drop), available(open_drop, 1)) == (made, before)

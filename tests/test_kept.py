@@ -201,7 +201,7 @@ def test_a_page_is_told_of_while_the_database_is_away_and_not_kept_so(drop: Runn
     database.rename(away)
     told = shopper.get("/")
     assert told.status == 200
-    assert "does not answer" in " ".join(notices_in(told.text))
+    assert "reach our stock" in " ".join(notices_in(told.text))
     away.rename(database)
     eventually(lambda: notices_in(shopper.get("/").text) == [])
     assert notices_in(visit(drop)) == []

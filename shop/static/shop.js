@@ -163,7 +163,7 @@
   });
   document.addEventListener("htmx:error", ({ target, detail }) => {
     if (leaving || target === live || !detail.ctx) return;
-    say("The shop can’t be reached right now. When it is back, your cart here is as it really is.");
+    say("The shop can’t be reached right now. When it is back, your cart will be up to date again.");
   });
 
   // --- A purchase is sent once ----------------------------------------------------------------

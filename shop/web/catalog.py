@@ -20,5 +20,5 @@ def product(sku: str) -> Response:
     seen = sight()
     found = seen.catalog.by_sku.get(sku)
     if found is None:
-        abort(404, "There is no such shoe here. It may have been in another drop.")
+        abort(404, "There is no such product here. It may have been in another drop.")
     return show_products("catalog/product.html", (found,), seen, product=found)

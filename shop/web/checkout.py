@@ -153,7 +153,7 @@ def _why(error: EmptyCart | CartClosed | CartChanged | PriceChanged) -> str:
     if isinstance(error, CartChanged):
         return f"Your cart is not what it was on that page. {nothing} Look again, please."
     if isinstance(error, PriceChanged):
-        return f"The price of {_listed(error.items)} is another now. {nothing} Look again, please."
+        return f"The price of {_listed(error.items)} has changed. {nothing} Look again, please."
     reasons = []
     if error.sold_out:
         reasons.append(f"Sold out: {_listed(error.sold_out)}.")

@@ -20,11 +20,17 @@ log = logging.getLogger(__name__)
 #: Title and text by status, where the one who raised the error says nothing of their own.
 TEXTS = {
     400: ("That did not work", "The request could not be understood. Nothing was changed."),
-    403: ("Not from here", "This can only be done from the shop’s own pages."),
+    403: ("Try again from the shop’s own page", "This can only be done from the shop’s own pages."),
     404: ("Nothing at this address", "The page is not here, or not any more."),
-    405: ("Not this way", "This address does not take that kind of request."),
-    413: ("Too much", "That is more than this shop reads at once. Nothing was changed."),
-    429: ("A short pause", "That was a lot at once. Your cart is as it was."),
+    405: (
+        "Start again from the shop’s front page",
+        "This address can’t be used that way. Nothing was changed.",
+    ),
+    413: (
+        "Shorten it and try again",
+        "That is more than this shop reads at once. Nothing was changed.",
+    ),
+    429: ("Wait a moment, then try again", "That was a lot at once. Your cart is as it was."),
     500: (
         "Our mistake",
         "Something broke on our side. Look at your cart before you try again.",
@@ -36,7 +42,7 @@ TEXTS = {
 }
 
 _BARE_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{{ title }}</title>
-<h1>{{ title }}</h1><p>{{ text }}</p><p><a href="/">Back to the shoes</a></p></html>
+<h1>{{ title }}</h1><p>{{ text }}</p><p><a href="/">Back to the shop</a></p></html>
 """
 
 

@@ -79,8 +79,8 @@ def sight() -> Sight:
 
 
 _AWAY = (
-    "The till does not answer for a moment. Sizes and cart are as we last saw them; "
-    "buying works again as soon as it does."
+    "We can’t reach our stock right now. Sizes and cart are as we last saw them; "
+    "buying works again as soon as we can."
 )
 
 

@@ -280,7 +280,7 @@ def test_a_price_that_changes_on_an_open_checkout_is_not_slipped_under_the_butto
     connection.close()
     expect(line(tab, 1)).to_contain_text("$999.00")
     tab.locator("#purchase").click()
-    expect(tab.locator("#notices")).to_contain_text("The price of Tideline, size 6 is another now")
+    expect(tab.locator("#notices")).to_contain_text("The price of Tideline, size 6 has changed")
     assert drop.orders() == []
     expect(tab.locator("#email")).to_have_value("kim@example.com")
     tab.locator("#purchase").click()
