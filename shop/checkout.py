@@ -9,10 +9,14 @@ from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import bindparam, insert, select
+from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
 from shop.db import Transaction
 from shop.models import Cart, Item, OpenCart, Order, OrderLine, Product, order_of_cart, take
 from shop.models.order import new_order_number
+
+#: How many numbers are drawn for an order at most: of 32^8, which a shop never comes near.
+_DRAWS = 20
 
 #: The most characters that are taken, by field.
 LIMITS = {"email": 254, "name": 200, "address": 1000}
@@ -204,9 +208,7 @@ def _refuse_closed(wares: list[Ware], there: Set[int]) -> None:
 def _place_order(
     transaction: Transaction, cart: OpenCart, wares: list[Ware], buyer: Buyer, currency: str
 ) -> str:
-    number = new_order_number()
     order = {
-        "number": number,
         "cart_ref": cart.ref,
         "purchase": cart.purchases,
         "email": buyer.email,
@@ -216,10 +218,21 @@ def _place_order(
         "total": sum(ware.price for ware in wares),
         "currency": currency,
     }
-    ((order_id,),) = transaction.execute(_PLACE, order)
+    order_id, number = _placed(transaction, order)
     lines = [{"order_id": order_id, **ware.as_line()} for ware in wares]
     transaction.execute_each(_ADD_LINES, lines)
     return number
+
+
+def _placed(transaction: Transaction, order: dict[str, object]) -> tuple[int, str]:
+    """Place an order under a number that no other one has; return its id, and that number."""
+    for _ in range(_DRAWS):
+        number = new_order_number()
+        for (order_id,) in transaction.execute(_PLACE, {**order, "number": number}):
+            return order_id, number
+    raise RuntimeError(
+        f"{_DRAWS} order numbers that were drawn at random had all been drawn before"
+    )
 
 
 # Made once: making a statement takes longer than running it.
@@ -231,7 +244,8 @@ _WARES = (
     .where(Item.id.in_(bindparam("item_ids", expanding=True)))
     .order_by(Item.id)
 )
-_PLACE = insert(Order).returning(Order.id)
+# Written for PostgreSQL, and the same in SQLite. No row: another order has that number.
+_PLACE = insert_or_not(Order).on_conflict_do_nothing(index_elements=["number"]).returning(Order.id)
 _ADD_LINES = insert(OrderLine)
 
 

@@ -6,15 +6,18 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from sqlalchemy import URL, update
 from sqlalchemy.orm import object_session
 
 from shop.carts import Carts
+from shop.checkout import Buyer, Offer, buy
 from shop.db import open_database
 from shop.models import Item, OutOfStock
 from shop.models.cart import new_cart_id
+from shop.models.order import new_order_number
 from tests.running import ROOT, RunningShop
 from tests.shopper import Answer, Shopper, notices_in
 
@@ -154,3 +157,37 @@ def test_the_first_sizes_that_two_tabs_pick_at_once_are_both_in_the_cart(
                 assert carts.state(cart_id).item_ids == {*picked}
     finally:
         database.close()
+
+
+def test_an_order_number_that_is_drawn_twice_is_drawn_again(
+    closed_drop: RunningShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two buyers at once, and a third one later, are all dealt the same number first."""
+    dealt = threading.local()
+
+    def draw() -> str:
+        number, dealt.number = dealt.number, new_order_number()
+        return str(number)
+
+    def purchase(_: object) -> str:
+        dealt.number = "SAME-SAME"
+        with closing(open_database(closed_drop.database_url)) as database:
+            cart_id = new_cart_id()
+            Carts(database).add(cart_id, ITEM)
+            ((price,),) = closed_drop.sql(
+                "SELECT price FROM products JOIN items ON items.product_id = products.id"
+                " WHERE items.id = ?",
+                ITEM,
+            )
+            buyer = Buyer("kim@example.com", "Kim", "1 Main Street, Town")
+            offer = Offer(0, {ITEM: price})
+            done = database.transact(lambda tx: buy(tx, cart_id, buyer, offer, "USD"))
+            return done.number
+
+    monkeypatch.setattr("shop.checkout.new_order_number", draw)
+    closed_drop.sql("UPDATE products SET released = ?", True)
+    with ThreadPoolExecutor(2) as buyers:
+        numbers = [*buyers.map(purchase, range(2)), purchase(None)]
+    assert numbers.count("SAME-SAME") == 1
+    assert len(set(numbers)) == 3
+    assert {order["number"] for order in closed_drop.orders()} == set(numbers)

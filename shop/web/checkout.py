@@ -81,7 +81,7 @@ def complete() -> BaseResponse:
         with parts.database.reading() as reading:
             order = Order.find(reading, session.get(_RECEIPT, ""))
     except UnknownOrder:
-        return back_with(Notice("There is no receipt: nothing was bought yet."), "/")
+        return back_with(Notice(_NO_RECEIPT), "/")
     # Only now: who holds one of the database's connections must not wait for another.
     return show_page("checkout/complete.html", order=order)
 
@@ -130,6 +130,9 @@ def _wrong_details(typed: dict[str, str], messages: dict[str, str]) -> BaseRespo
 def _show_form(typed: Mapping[str, str], errors: dict[str, str], status: int = 200) -> Response:
     return show_page("checkout/show.html", status=status, typed=typed, errors=errors, limits=LIMITS)
 
+
+#: Said to somebody who has bought nothing, and to somebody whose browser lost its session.
+_NO_RECEIPT = "There is no receipt in this browser. If you placed an order, it still stands."
 
 _BOUGHT_BEFORE = (
     "This was bought before, with other details than these. Nothing was bought now. "

@@ -17,7 +17,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.http import dump_cookie
 
 from shop.models.cart import EXPORT_MAX_AGE, cart_ref, export_cart, import_cart
-from shop.web.signing import BriefSerializer
+from shop.web.signing import BriefSerializer, SteadySigner
 
 #: Cookies with this prefix carry a cart id each.
 CART_COOKIE = "cart-"
@@ -154,4 +154,4 @@ def _cart_signer(key: str) -> BriefSerializer:
 
 @lru_cache
 def _export_signer(key: str) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(key, salt="cart-export")
+    return URLSafeTimedSerializer(key, salt="cart-export", signer=SteadySigner)
