@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import time
-import unicodedata
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
-from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
+from shop.buyer import Buyer
 from shop.db import Transaction
 from shop.models import Cart, Item, OpenCart, Order, OrderLine, Product, order_of_cart, take
 from shop.models.order import new_order_number
 
 #: How many numbers are drawn for an order at most: of 32^8, which a shop never comes near.
 _DRAWS = 20
-
-#: The most characters that are taken, by field.
-LIMITS = {"email": 254, "name": 200, "address": 1000}
-
-#: Unicode categories of what is no text: controls, surrogates, private and unassigned ones.
-#: Format characters stay: names in Persian or Sinhala are not spelled right without them.
-_NO_TEXT = frozenset({"Cc", "Cs", "Co", "Cn"})
-
-#: What turns the direction of text around, and with it what others read (Unicode TR 9).
-_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-#: Soft hyphen and byte order mark come along when text is pasted, and mean nothing.
-_UNSEEN = frozenset("\u00ad\ufeff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,37 +80,6 @@ class BoughtBefore(Exception):
         super().__init__()
         #: the order's; for nobody but those who have it already
         self.number = number
-
-
-class WrongDetails(Exception):
-    """What the buyer typed can't be used; `messages` says why, by field."""
-
-    def __init__(self, messages: dict[str, str]) -> None:
-        super().__init__()
-        self.messages = messages
-
-
-@dataclass(frozen=True, slots=True)
-class Buyer:
-    """Who buys, and where to."""
-
-    email: str
-    name: str
-    address: str
-
-    @classmethod
-    def check(cls, typed: Mapping[str, str]) -> Buyer:
-        """Return the buyer from what was typed in `email`, `name` and `address`.
-
-        Raises:
-            WrongDetails: something is missing or can't be right.
-        """
-        details = {field: _tidy(typed.get(field, "")) for field in LIMITS}
-        messages = {field: _wrong(field, text) for field, text in details.items()}
-        messages = {field: message for field, message in messages.items() if message}
-        if messages:
-            raise WrongDetails(messages)
-        return cls(**details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,30 +202,3 @@ _WARES = (
 # Written for PostgreSQL, and the same in SQLite. No row: another order has that number.
 _PLACE = insert_or_not(Order).on_conflict_do_nothing(index_elements=["number"]).returning(Order.id)
 _ADD_LINES = insert(OrderLine)
-
-
-def _tidy(text: str) -> str:
-    shown = "".join(character for character in text if character not in _UNSEEN)
-    lines = (" ".join(line.split()) for line in shown.strip().splitlines())
-    return "\n".join(line for line in lines if line)
-
-
-def _wrong(field: str, text: str) -> str:
-    if len(text) > LIMITS[field]:
-        return f"This {field} is too long: at most {LIMITS[field]} characters, please."
-    if any(unicodedata.category(c) in _NO_TEXT and c != "\n" for c in text) or _TURNING & {*text}:
-        return f"There is a character in this {field} that can’t be printed."
-    if field == "email":
-        return _wrong_email(text)
-    if field == "name":
-        return "" if text and "\n" not in text else "Please give your name, on one line."
-    return "" if len(text) >= 8 else "Please give the whole address: street, town, country."
-
-
-def _wrong_email(text: str) -> str:
-    try:
-        # Whether the domain takes mail is not asked: the shop must sell without a resolver.
-        validate_email(text, check_deliverability=False)
-    except EmailNotValidError:
-        return "Please give an e-mail address, such as kim@example.com."
-    return ""

@@ -66,6 +66,8 @@ class Settings:
     #: actions that write, in a minute: of one cart, and from one address; 0 is no limit
     actions_per_cart: int
     actions_per_address: int
+    #: whether e-mail addresses below .test are taken (RFC 6761), for a shop under test
+    test_emails: bool
     #: over how many seconds a closing server lets its streams go
     drain_seconds: int
     #: the least severe of the log's lines that are written; None: INFO, WARNING on a terminal
@@ -114,6 +116,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         redis_url=_redis_url(source.text("SHOP_REDIS_URL", "")),
         actions_per_cart=source.integer("SHOP_ACTIONS_PER_CART", 1200, 0, 1_000_000),
         actions_per_address=source.integer("SHOP_ACTIONS_PER_ADDRESS", 30_000, 0, 100_000_000),
+        test_emails=source.switch("SHOP_TEST_EMAILS", False),
         drain_seconds=source.integer("SHOP_DRAIN_SECONDS", 5, 0, 300),
         log_level=_log_level(source.text("SHOP_LOG_LEVEL", "")),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -354,7 +354,21 @@ def test_what_was_typed_is_kept_when_the_cart_can_not_be_bought(
         ("name", "   "),
         ("name", "Kim\nVale"),
         ("name", "Kim\x1b[31m"),
-        ("name", "Kim \u202egnp.exe"),
+        ("name", "\u200b"),
+        ("name", "\u3164"),
+        ("name", "\u2800 \u115f\u1160 \uffa0"),
+        ("name", "\u0301"),
+        ("name", "\U000e0041\ufe0f\u200d"),
+        ("name", "Kim\x9b31m"),
+        ("name", "Kim\uffff"),
+        ("name", "Kim\U0001fffe"),
+        ("name", "Kim\ufdd0"),
+        ("email", "\u200b"),
+        ("email", "kim vale@example.com"),
+        ("email", "kim@shop.test"),
+        ("address", "\u200b" * 8),
+        ("address", "\u3164" * 8),
+        ("address", "\u200d\u0301" * 8),
         ("name", "x" * 201),
         ("address", ""),
         ("address", "Here"),
@@ -400,6 +414,98 @@ def test_unusual_details_are_taken(shopper: Shopper, field: str, text: str) -> N
     shopper.add(1)
     assert shopper.buy(typed={field: text}).location == "/checkout/complete"
     assert html.unescape(" ".join(text.split()))[:50] in receipt(shopper)
+
+
+#: What is typed or pasted, and what is stored of it.
+PASTED = [
+    ("name", "\u2068Kim Vale\u2069", "Kim Vale"),
+    ("name", "Kim \u202eelaV", "Kim elaV"),
+    ("name", "\ufeffKim\u200b\xa0\t Vale\u200e\r\n", "Kim Vale"),
+    ("name", "Kim\u2063 \u200d \xadVale\ufffc\U000e0056", "Kim Vale"),
+    ("name", "\u5c71\u7530\u3000\u592a\u90ce", "\u5c71\u7530 \u592a\u90ce"),
+    ("name", "Mu\u0308ller", "M\xfcller"),
+    ("name", "\ufa19\u8fbb\U000e0100", "\ufa19\u8fbb\U000e0100"),
+    ("address", "1 Way, Town\r\n\u202d+1 555 0100\u202c", "1 Way, Town\n+1 555 0100"),
+    ("address", "1\xa0Way\u2028\u200b\u2028Port\u3164 Else\xadwhere", "1 Way\nPort Elsewhere"),
+    ("email", "kim\u200b@example.com\u200e", "kim@example.com"),
+    ("email", "\u202akim@example.com\u202c", "kim@example.com"),
+    ("email", "\u2066Kim.Vale@EXAMPLE.com\u2069\xa0", "Kim.Vale@example.com"),
+    ("email", "kim@\uff45\uff58\uff41\uff4d\uff50\uff4c\uff45.com", "kim@example.com"),
+    ("email", "kim@example\u3002com", "kim@example.com"),
+    ("email", "ku\u0308m@bu\u0308cher.example.com", "k\xfcm@b\xfccher.example.com"),
+    ("email", "kim@xn--bcher-kva.example.com", "kim@b\xfccher.example.com"),
+]
+
+#: Names that are stored as they are: spelled with joiners or variants, or newer than this
+#: Python's Unicode.
+UNCHANGED = [
+    "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627",
+    "\u0dc1\u0dca\u200d\u0dbb\u0dd3",
+    "\u0d2e\u0d4b\u0d39\u0d28\u0d4d\u200d",
+    "Kim \u2764\ufe0f\u200d\U0001f525",
+    "Kim \U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
+    "\U0002ebf0\U00031350",
+    "\U0001fae9",
+    "\ue000\U0010fffd",
+]
+
+
+@pytest.mark.parametrize(
+    ("field", "pasted", "stored"),
+    PASTED + [("name", name, name) for name in UNCHANGED],
+    ids=ascii,
+)
+def test_what_is_pasted_is_stored_without_what_nobody_sees(
+    open_drop: RunningShop, shopper: Shopper, field: str, pasted: str, stored: str
+) -> None:
+    shopper.add(1)
+    assert shopper.buy(typed={field: pasted}).location == "/checkout/complete"
+    found = open_drop.sql(f"SELECT {field} FROM orders ORDER BY id DESC LIMIT 1")
+    assert found == [(stored,)]
+    assert html.escape(" ".join(stored.split())) in receipt(shopper)
+
+
+@pytest.mark.sqlite_only("about what is typed")
+@pytest.mark.parametrize(
+    ("field", "text", "said"),
+    [
+        ("name", "", "Please give your name."),
+        ("name", "\u3164", "This name is blank. Please give your name."),
+        (
+            "name",
+            "Kim\x1b[31m",
+            "There is a character in this name that can’t be printed (U+001B).",
+        ),
+        ("address", "\u200b" * 8, "This address is blank. Please give the whole address"),
+        ("email", "kim vale@example.com", "There is a space before the @."),
+        ("email", "kim@exam ple.com", "There is a space after the @."),
+        ("email", "kim", "An email address must have an @-sign."),
+        ("email", "kim@example", "It should have a period."),
+        ("email", "kim..vale@example.com", "cannot have two periods in a row."),
+        ("email", "kim@shop.test", "special-use or reserved name"),
+    ],
+    ids=ascii,
+)
+def test_a_message_says_which_field_is_wrong_and_why(
+    shopper: Shopper, field: str, text: str, said: str
+) -> None:
+    shopper.add(1)
+    (notice,) = notices_in(shopper.buy(typed={field: text}, hx=True).text)
+    assert said in notice
+    label = {"email": "This e-mail address can’t be used."}.get(field, field)
+    assert label in notice
+
+
+@pytest.mark.sqlite_only("about what is typed")
+def test_a_shop_under_test_takes_addresses_that_can_not_exist(
+    open_shop: Callable[..., RunningShop],
+) -> None:
+    shop = open_shop(stage="released", SHOP_DEMO="off", SHOP_TEST_EMAILS="on")
+    shopper = Shopper(shop)
+    shopper.add(1)
+    assert shopper.buy(typed={"email": "kim@shop.invalid"}).status == 422
+    assert shopper.buy(typed={"email": "kim@Shop.test"}).location == "/checkout/complete"
+    assert shop.sql("SELECT email FROM orders") == [("kim@shop.test",)]
 
 
 def test_missing_fields_are_all_named_at_once(shopper: Shopper) -> None:

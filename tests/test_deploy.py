@@ -76,7 +76,7 @@ def test_the_shop_starts_with_the_example(tmp_path: Path, filled_in: bool) -> No
     file = tmp_path / "shop.env"
     file.write_text(text.replace("/var/lib/shop", str(tmp_path / "shop")))
     settings = settings_in(file)
-    assert len(settings) == (15 if filled_in else 8)
+    assert len(settings) == len(re.findall(r"^SHOP_", text, re.M)) >= 8
     shop = RunningShop(tmp_path / "shop")
     shop.environ.update(settings)
     with ExitStack() as stack:

@@ -27,6 +27,8 @@ def shop_but(*known: str) -> list[str]:
 WALLS = {
     "money": ["shop", "flask", "sqlalchemy"],
     "config": shop_but("money"),
+    "text": ["shop", "flask", "sqlalchemy"],
+    "buyer": ["flask", "sqlalchemy", *shop_but("text")],
     "db": ["shop"],
     "changes": ["shop"],
     "relay": ["flask", "sqlalchemy", "gevent", "shop.db", "shop.models", "shop.live"],

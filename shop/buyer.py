@@ -1,0 +1,110 @@
+"""Who buys: what they typed, cleaned and checked, as it is stored and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from email_validator import EmailNotValidError, validate_email
+
+from shop.text import clean, find_no_text, is_blank
+
+#: The most characters that are taken, by field.
+LIMITS = {"email": 254, "name": 200, "address": 1000}
+
+_LABELS = {"email": "e-mail address", "name": "name", "address": "address"}
+
+#: What is said when a field is empty.
+_MISSING = {
+    "email": "Please give an e-mail address, such as kim@example.com.",
+    "name": "Please give your name.",
+    "address": "Please give the whole address: street, town, country.",
+}
+
+_LEAST_ADDRESS = 8
+
+
+class WrongDetails(Exception):
+    """What the buyer typed can't be used; `messages` says why, by field."""
+
+    def __init__(self, messages: dict[str, str]) -> None:
+        super().__init__()
+        self.messages = messages
+
+
+class _Wrong(Exception):
+    """A field can't be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """Who buys, and where to."""
+
+    email: str
+    name: str
+    address: str
+
+    @classmethod
+    def check(cls, typed: Mapping[str, str], *, test_emails: bool = False) -> Buyer:
+        """Return the buyer from what was typed in `email`, `name` and `address`.
+
+        Args:
+            test_emails: whether addresses below .test are taken, which nobody can have.
+
+        Raises:
+            WrongDetails: something is missing or can't be right.
+        """
+        details, messages = {}, {}
+        for field in LIMITS:
+            try:
+                details[field] = _checked(field, typed.get(field, ""), test_emails)
+            except _Wrong as wrong:
+                messages[field] = str(wrong)
+        if messages:
+            raise WrongDetails(messages)
+        return cls(**details)
+
+
+def _checked(field: str, typed: str, test_emails: bool) -> str:
+    """Return what was typed into a field as it is to be stored."""
+    label = _LABELS[field]
+    if no_text := find_no_text(typed):
+        raise _Wrong(f"There is a character in this {label} that can’t be printed ({no_text}).")
+    text = clean(typed)
+    if len(text) > LIMITS[field]:
+        raise _Wrong(f"This {label} is too long: at most {LIMITS[field]} characters, please.")
+    if is_blank(text):
+        unseen = f"This {label} is blank. " if typed.strip() else ""
+        raise _Wrong(unseen + _MISSING[field])
+    if field == "email":
+        return _checked_email(text, test_emails)
+    if field == "name" and "\n" in text:
+        raise _Wrong("Please give your name on one line.")
+    if field == "address" and len(text) < _LEAST_ADDRESS:
+        raise _Wrong(_MISSING[field])
+    return text
+
+
+def _checked_email(text: str, test_emails: bool) -> str:
+    """Return an e-mail address in the form that all ways of writing it have in common.
+
+    The domain is in small letters, and composed, as is the part before the @.
+    """
+    try:
+        # Whether the domain takes mail is not asked: the shop must sell without a resolver.
+        checked = validate_email(text, check_deliverability=False, test_environment=test_emails)
+    except EmailNotValidError as error:
+        reason = _IN_PLAIN_WORDS.get(str(error), str(error))
+        raise _Wrong(f"This e-mail address can’t be used. {reason}") from None
+    return checked.normalized
+
+
+#: What the library says less plainly than it could, of the slips that are made most.
+_IN_PLAIN_WORDS = {
+    "The email address contains invalid characters before the @-sign: SPACE.": (
+        "There is a space before the @."
+    ),
+    "The part after the @-sign contains invalid characters: SPACE.": (
+        "There is a space after the @."
+    ),
+}

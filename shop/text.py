@@ -1,0 +1,118 @@
+"""What people type and paste: what can't be seen is taken out of it, what is no text is found.
+
+Copying from a page, a chat or a contact list brings invisible characters along: directions of
+writing, places where a line may break, marks of the program. To whom it belongs they mean
+nothing, and two addresses that look the same should be the same. What a spelling needs stays:
+joiners in Persian or Sinhala words and in emoji, variants of ideographs and of emoji.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+
+def clean(text: str) -> str:
+    """Return a text without what nobody sees, in lines without space around or twice.
+
+    It is composed (Unicode's form C), so that what looks the same is mostly the same.
+    """
+    if not text.isascii():
+        text = text.translate(_CLEANED)
+        text = _VARIANTS.sub(r"\1", _TAGS.sub(r"\1", text))
+        text = _compose(_JOINERS.sub(_joiner, text))
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    return "\n".join(line for line in lines if line)
+
+
+def is_blank(text: str) -> bool:
+    """Tell whether there is nothing to be seen in a text that was cleaned."""
+    return not any(unicodedata.category(character) not in _UNSEEN for character in text)
+
+
+def find_no_text(text: str) -> str | None:
+    """Return the first character that is in no text, as U+001B; None: all are.
+
+    That is controls, surrogates and noncharacters. Characters that this Python's Unicode doesn't
+    know yet, and private ones, are in people's names: who typed them sees them.
+    """
+    for character in text:
+        if _is_no_text(character):
+            return f"U+{ord(character):04X}"
+    return None
+
+
+def _is_no_text(character: str) -> bool:
+    if character.isprintable():
+        return False
+    code, category = ord(character), unicodedata.category(character)
+    if category == "Cc":
+        return character not in _LINE_BREAKS and character != "\t"
+    return category == "Cs" or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+
+
+#: Combining marks, spaces and format characters: with nothing else, nobody is named.
+_UNSEEN = frozenset({"Mn", "Mc", "Me", "Zs", "Zl", "Zp", "Cf", "Cc"})
+
+_LINE_BREAKS = "\n\v\f\r\x85\u2028\u2029"
+
+#: What looks like a space: Unicode's other white space, and blanks that are letters or symbols
+#: by name (fillers of Hangul, Braille without a dot, a note without a head).
+_BLANKS = "\t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000\u2800\u3164\uffa0\U0001d159"
+
+#: What isn't seen wherever it stands: Unicode's Default_Ignorable_Code_Point without those that
+#: a spelling may need (see below), interlinear annotations, and what stands for a pasted picture.
+_NOISE = (
+    "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
+    "\ufeff\ufff0-\ufffc\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e001f\U000e0080-\U000e00ff\U000e01f0-\U000e0fff"
+)
+
+
+def _expand(ranges: str) -> Iterable[int]:
+    for first, last in re.findall("(.)(?:-(.))?", ranges, re.DOTALL):
+        yield from range(ord(first), ord(last or first) + 1)
+
+
+_CLEANED: dict[int, str | None] = {
+    **dict.fromkeys(_expand(_NOISE)),
+    **dict.fromkeys(_expand(_BLANKS), " "),
+    **dict.fromkeys(_expand(_LINE_BREAKS), "\n"),
+}
+
+#: Tags spell the flags of parts of a country, after a black flag (Unicode TR 51, ED-14a).
+_TAGS = re.compile("(\U0001f3f4[\U000e0020-\U000e007f]{1,7})|[\U000e0020-\U000e007f]")
+
+#: One variation selector chooses how a character is drawn; no letter of Latin has variants.
+_VARIANT = "[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+_VARIANTS = re.compile(f"((?<=[#*0-9©®\u1800-\U000e00ff]){_VARIANT}){_VARIANT}*|{_VARIANT}+")
+
+#: Joiners (ZWNJ, ZWJ), and what they can follow: letters and marks of scripts that join, from
+#: Hebrew to Vedic, and emoji (Unicode, section 23.2; RFC 5892, appendix A).
+_JOINERS = re.compile("[\u200c\u200d]+")
+_JOINS = re.compile(
+    "[\u0590-\u1cff\ua800-\uabff\ufb1d-\ufdff\ufe0f\ufe70-\ufefc\U00010a00-\U00011fff"
+    "\U0001e900-\U0001e95f\u2190-\u2bff\U0001f000-\U0001ffff]"
+)
+_VIRAMA = 9  # the combining class of signs that take a letter's vowel away
+
+
+def _joiner(found: re.Match[str]) -> str:
+    """Keep the first joiner between two that it may join; after a virama it needs no second."""
+    text, start, end = found.string, found.start(), found.end()
+    before, after = text[start - 1 : start], text[end : end + 1]
+    if not _JOINS.match(before):
+        return ""
+    joined = unicodedata.combining(before) == _VIRAMA or after.strip()
+    return found[0][0] if joined else ""
+
+
+#: Ideographs that composing would replace by others: people write their names with these.
+_COMPATIBILITY_IDEOGRAPHS = re.compile("([\uf900-\ufaff\U0002f800-\U0002fa1f])")
+
+
+def _compose(text: str) -> str:
+    pieces = _COMPATIBILITY_IDEOGRAPHS.split(text)
+    pieces[::2] = [unicodedata.normalize("NFC", piece) for piece in pieces[::2]]
+    return "".join(pieces)
