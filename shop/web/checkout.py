@@ -22,6 +22,7 @@ from shop.checkout import (
 )
 from shop.models import Order, UnknownOrder
 from shop.parts import parts
+from shop.web import draft
 from shop.web.pages import (
     PROBLEM,
     Notice,
@@ -37,26 +38,24 @@ bp = Blueprint("checkout", __name__)
 #: What a count in the database can be; a larger number is not from one of the shop's forms.
 _MOST_PURCHASES = 2**31 - 1
 
-#: Where what was typed waits for the next try, in the visitor's own session.
-_DRAFT = "checkout_draft"
-
 #: Where the number of the last order is: who shares a cart doesn't share what was bought from it.
 _RECEIPT = "receipt"
 
-#: In bytes: a browser drops a cookie of more than 4,096, and what it says with it.
-_LONGEST_DRAFT = 2400
+#: How many items a notice names before it only counts them: it has to fit into a cookie.
+_MOST_NAMED = 5
 
 
 @bp.get("/checkout")
 def show() -> BaseResponse:
     if not visitor.cart.look.lines:
         return back_with(None, "/")
-    return _show_form(session.get(_DRAFT, {}), {})
+    return _show_form(draft.kept(), {})
 
 
 @bp.post("/checkout")
 def purchase() -> BaseResponse:
     typed = {field: request.form.get(field, "") for field in LIMITS}
+    draft.keep(typed)
     try:
         bought = _buy(_offer(), _buyer(typed))
     except WrongDetails as error:
@@ -66,10 +65,10 @@ def purchase() -> BaseResponse:
         if session.get(_RECEIPT) == error.number:  # by this very browser
             return back_with(None, "/checkout/complete")
         parts.metrics.refused("bought_before")
-        return _refused(typed, _BOUGHT_BEFORE)
+        return _refused(_BOUGHT_BEFORE)
     except (EmptyCart, CartClosed, CartChanged, PriceChanged) as error:
         parts.metrics.refused(_reason(error))
-        return _refused(typed, _why(error))
+        return _refused(_why(error))
     return _bought(bought)
 
 
@@ -102,7 +101,6 @@ def _buy(offer: Offer, buyer: Buyer) -> Purchase:
 
 
 def _bought(bought: Purchase) -> BaseResponse:
-    session.pop(_DRAFT, None)
     session[_RECEIPT] = bought.number
     if bought.pieces:
         parts.metrics.sold(bought.pieces)
@@ -110,20 +108,13 @@ def _bought(bought: Purchase) -> BaseResponse:
     return back_with(None, "/checkout/complete")
 
 
-def _refused(typed: dict[str, str], why: str) -> BaseResponse:
+def _refused(why: str) -> BaseResponse:
     """Nothing was bought, by no fault of the form's: back to it, all that was typed kept."""
-    _keep_draft(typed)
     notice = Notice(why, PROBLEM)
     return show_cart(409, notice) if wants_fragments() else back_with(notice, "/checkout")
 
 
-def _keep_draft(typed: dict[str, str]) -> None:
-    if sum(len(text.encode()) for text in typed.values()) <= _LONGEST_DRAFT:
-        session[_DRAFT] = typed
-
-
 def _wrong_details(typed: dict[str, str], messages: dict[str, str]) -> BaseResponse:
-    _keep_draft(typed)
     if wants_fragments():
         return show_cart(422, Notice(" ".join(messages.values()), PROBLEM))
     return _show_form(typed, messages, 422)
@@ -168,7 +159,9 @@ def _why(error: EmptyCart | CartClosed | CartChanged | PriceChanged) -> str:
 
 
 def _listed(items: list[Ware]) -> str:
-    return ", ".join(f"{item.name}, size {item.size}" for item in items)
+    named = ", ".join(f"{item.name}, size {item.size}" for item in items[:_MOST_NAMED])
+    more = len(items) - _MOST_NAMED
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def _offer() -> Offer:

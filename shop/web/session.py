@@ -9,6 +9,7 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, Se
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from shop.parts import Parts
+from shop.web.draft import DRAFT
 
 
 def install(app: Flask) -> None:
@@ -21,6 +22,14 @@ def install(app: Flask) -> None:
         SESSION_COOKIE_SECURE=settings.https,
     )
     app.session_interface = Sessions()
+
+
+#: The most characters of a session's cookie, less than what browsers take (4,096 with its name
+#: and attributes, RFC 6265 6.1). They drop a longer one, and an older one stays in its place.
+MOST_CHARACTERS = 3900
+
+#: What a session can do without, in this order.
+_SPARED = (DRAFT, "_flashes")
 
 
 class Sessions(SecureCookieSessionInterface):
@@ -53,6 +62,16 @@ class Sessions(SecureCookieSessionInterface):
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Write what was changed of a session into its cookie."""
         if session or session.modified:
+            self._shorten(app, session)
             super().save_session(app, session, response)
         elif session.accessed:
             response.headers.add("Vary", "Cookie")
+
+    def _shorten(self, app: Flask, session: SessionMixin) -> None:
+        """Take out of a session what a browser's cookie has no room for."""
+        signer = self.get_signing_serializer(app)
+        if signer is None or not session.modified:
+            return
+        for key in _SPARED:
+            if key in session and len(signer.dumps(dict(session))) > MOST_CHARACTERS:
+                del session[key]

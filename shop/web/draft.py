@@ -1,0 +1,35 @@
+"""What was typed at the checkout, for the next try and the next order, in the visitor's session.
+
+It is the visitor's own: who shares a cart doesn't share what was typed over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import session
+
+#: The session's key for it.
+DRAFT = "checkout_draft"
+
+#: The most that is kept, in bytes of UTF-8: a session is a cookie, and shares it with notices.
+_MOST_BYTES = 2400
+
+
+def keep(typed: Mapping[str, str]) -> None:
+    """Keep what was typed in place of all that was kept before.
+
+    A field for which there is no room is kept empty: the shorter ones stay.
+    """
+    room = _MOST_BYTES
+    kept = {}
+    for field, text in sorted(typed.items(), key=lambda pair: len(pair[1].encode())):
+        room -= len(text.encode())
+        kept[field] = text if room >= 0 else ""
+    session[DRAFT] = kept
+
+
+def kept() -> Mapping[str, str]:
+    """Return what was typed last, by field; nothing if nothing was."""
+    found: Mapping[str, str] = session.get(DRAFT, {})
+    return found
