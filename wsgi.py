@@ -18,11 +18,12 @@ from redis import RedisError  # noqa: E402
 from sqlalchemy.exc import DatabaseError  # noqa: E402
 
 from shop import create_app  # noqa: E402
-from shop.config import ROOT, SettingError, load_settings, without_password  # noqa: E402
+from shop.config import OWN_INSTANCE, ROOT, SettingError, load_settings, without_password  # noqa: E402
 from shop.demo import prepare_database  # noqa: E402
 from shop.listening import Listener, allow_many_files, greet, open_listener  # noqa: E402
 from shop.logs import configure_logging  # noqa: E402
 from shop.parts import Parts  # noqa: E402
+from shop.permissions import close_folder  # noqa: E402
 from shop.server import serve  # noqa: E402
 
 #: Some more than anybody's machine has use for; each has a row in `shop.seats`, or two while the
@@ -52,7 +53,10 @@ def main() -> int:
 )
 def command(workers: int | None) -> None:
     """Serve the shop until Ctrl-C. SHOP_… settings say where and how: see README.md."""
-    configure_logging(load_settings())
+    os.umask(0o077)  # whatever the libraries put into the instance folder is nobody else's
+    settings = load_settings()
+    configure_logging(settings)
+    close_folder(settings.instance, own=settings.instance == OWN_INSTANCE)
     app = create_app()
     parts: Parts = app.extensions["shop"]
     open_database(parts)

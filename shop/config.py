@@ -20,6 +20,9 @@ from shop.money import MINOR_DIGITS
 
 ROOT = Path(__file__).resolve().parent.parent
 
+#: The instance folder if none is set.
+OWN_INSTANCE = ROOT / "instance"
+
 #: Session cookies, cart cookies and CSRF tokens are HMACs keyed by the secret: shorter than the
 #: hash's own output would weaken them (RFC 2104, section 3).
 SECRET_KEY_MIN_LENGTH = 20
@@ -160,9 +163,11 @@ def _check_key_is_shared(source: _Source) -> None:
 
 def _instance(value: str) -> Path:
     # From the shop's own folder, not from where a command happens to be typed.
-    folder = (ROOT / Path(value.strip() or "instance").expanduser()).resolve()
+    folder = (ROOT / Path(value.strip() or OWN_INSTANCE).expanduser()).resolve()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
     except OSError as error:
         allowed = f"a folder that can be written is allowed ({error.strerror})"
         raise SettingError("SHOP_INSTANCE", value, allowed) from None

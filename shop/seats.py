@@ -99,7 +99,7 @@ class Seats:
         return self._row is not None
 
     def _claim(self) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             row = self._prepare_row()

@@ -29,6 +29,7 @@ WALLS = {
     "config": shop_but("money"),
     "text": ["shop", "flask", "sqlalchemy"],
     "buyer": ["flask", "sqlalchemy", *shop_but("text")],
+    "permissions": ["shop", "flask", "sqlalchemy", "gevent"],
     "db": ["shop"],
     "changes": ["shop"],
     "relay": ["flask", "sqlalchemy", "gevent", "shop.db", "shop.models", "shop.live"],

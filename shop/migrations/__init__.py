@@ -11,6 +11,7 @@ import click
 from sqlalchemy import inspect, text
 
 from shop.db import Database
+from shop.permissions import close_database, make_file
 
 _HERE = Path(__file__).parent
 
@@ -84,13 +85,14 @@ def _migrate_file(database: Database, lock_folder: Path) -> bool:
         # What was sold last is in there; beside a new file, SQLite would throw it away.
         raise DatabaseMissing(f"{file} is missing, but its journal {journal.name} is there")
     lock_folder.mkdir(parents=True, exist_ok=True)
-    with open(lock_folder / ".migrate.lock", "w") as lock:
+    turn = lock_folder / ".migrate.lock"
+    make_file(turn)
+    with open(turn, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        created = _migrate(database)
-        if created:
-            # It will hold names and addresses; its journals take over its mode.
-            file.chmod(0o600)
-        return created
+        # Before SQLite opens it: journals are made with the mode that the database has then.
+        make_file(file)
+        close_database(file)
+        return _migrate(database)
 
 
 @contextmanager
