@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import URL, update
 from sqlalchemy.orm import object_session
 
+from shop.buyer import Buyer
 from shop.carts import Carts
-from shop.checkout import Buyer, Offer, buy
+from shop.checkout import Offer, buy
 from shop.db import open_database
 from shop.models import Item, OutOfStock
 from shop.models.cart import new_cart_id
