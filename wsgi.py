@@ -4,7 +4,11 @@ Run, it creates or migrates the database first. A server that only imports the a
 after any `flask` command.
 """
 
-from gevent import monkey
+from shop.output import open_standard_streams
+
+open_standard_streams()
+
+from gevent import monkey  # noqa: E402
 
 monkey.patch_all()
 
@@ -21,7 +25,7 @@ from shop import create_app  # noqa: E402
 from shop.config import OWN_INSTANCE, ROOT, SettingError, load_settings, without_password  # noqa: E402
 from shop.demo import prepare_database  # noqa: E402
 from shop.listening import Listener, allow_many_files, greet, open_listener  # noqa: E402
-from shop.logs import configure_logging  # noqa: E402
+from shop.logs import configure_logging, flush_log  # noqa: E402
 from shop.parts import Parts  # noqa: E402
 from shop.permissions import close_folder  # noqa: E402
 from shop.server import serve  # noqa: E402
@@ -99,6 +103,7 @@ def become_master(workers: int, listener: Listener) -> NoReturn:
     It is a fresh interpreter: to fork, it must not be one that gevent has patched.
     """
     listener.hand_on(os.environ)
+    flush_log()
     os.chdir(ROOT)
     whose = "passed" if listener.passed else "own"
     os.execv(sys.executable, [sys.executable, "-m", "shop.workers", str(workers), whose])  # noqa: S606

@@ -16,9 +16,8 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-import click
-
 from shop.config import SettingError, Settings
+from shop.output import Output
 
 #: How many connections may wait to be accepted; the kernel allows no more than
 #: net.core.somaxconn.
@@ -129,16 +128,15 @@ def allow_many_files() -> None:
 
 def greet(address: str) -> None:
     """Say where the shop is, and what to try next."""
-    click.echo(
+    Output(sys.stdout, lambda _: "").write(
         f"\nThe shop is open at {address}\n\n"
         "  Open it in a few tabs, then try in a second terminal:\n"
         "    bin/flask release 1 2       the drop: sizes appear in every tab\n"
         "    bin/flask stock list        what is left\n"
         "    bin/flask sell-out          watch it sell out\n"
         "    bin/flask --help            everything else\n\n"
-        "  Ctrl-C closes the shop; carts, stock and orders stay.\n",
+        "  Ctrl-C closes the shop; carts, stock and orders stay.\n\n",
     )
-    sys.stdout.flush()
 
 
 def _refused(settings: Settings, error: OSError) -> SettingError:

@@ -14,16 +14,16 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
-from typing import TextIO
+from typing import Any
 
 from gevent.hub import Hub
 
 from shop.config import Settings
+from shop.output import Output
 
 #: The id of the request that is being answered here.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -53,8 +53,9 @@ def configure_logging(settings: Settings) -> None:
     """
     terminal = sys.stderr.isatty()
     level = settings.log_level or ("WARNING" if terminal else "INFO")
-    handler = Lines(sys.stderr)
-    handler.setFormatter(Readable() if terminal else Json())
+    formatter = Readable() if terminal else Json()
+    handler = Lines(Output(sys.stderr, lambda count: _about_dropped(formatter, count)))
+    handler.setFormatter(formatter)
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(max(logging.WARNING, getattr(logging, level)))
     logging.getLogger("shop").setLevel(level)
@@ -77,8 +78,28 @@ def _log_uncaught() -> None:
     Hub.print_exception = lambda _hub, _context, _kind, error, _: failed("a greenlet", error)
 
 
-class Lines(logging.StreamHandler[TextIO]):
-    """Writes lines to a stream that sends each on its way by itself, as stderr does."""
+def dropped_lines() -> int:
+    """Return how many lines of this process's log were dropped: who reads it stood still."""
+    return sum(output.dropped for output in _outputs())
+
+
+def flush_log() -> None:
+    """Wait until the lines so far are written, but not for long."""
+    for output in _outputs():
+        output.flush()
+
+
+def _outputs() -> list[Output]:
+    return [h.stream for h in logging.root.handlers if isinstance(h, Lines)]
+
+
+def _about_dropped(formatter: logging.Formatter, count: int) -> str:
+    told = {"name": log.name, "levelname": "WARNING", "msg": "lines of the log were dropped"}
+    return f"{formatter.format(logging.makeLogRecord({**told, 'count': count}))}\n"
+
+
+class Lines(logging.StreamHandler[Any]):
+    """Writes lines to an `Output`, which sends each on its way by itself."""
 
     def flush(self) -> None:
         """Do nothing: there is nothing to be sent on."""
@@ -122,8 +143,7 @@ def log_answer(logger: logging.Logger, method: str, route: str, status: int, ms:
         f'"logger": "{logger.name}", "message": "answered", "request_id": "{request_id.get()}", '
         f'"method": "{method}", "route": {_quoted(route)}, "status": {status}, "ms": {ms}}}\n'
     )
-    with suppress(OSError, ValueError):  # a line that can't be written is no reason for others
-        handler.stream.write(line)
+    handler.stream.write(line)
 
 
 @lru_cache

@@ -8,6 +8,7 @@ before they are started. Nothing here knows a shop: the rooms above say what hap
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Protocol
 
 from prometheus_client import (
@@ -59,6 +60,8 @@ class Metrics:
         self._times: dict[tuple[str, str], Histogram] = {}
         self._seen_deliveries = self._seen_drops = 0
         self._tally: Tally | None = None
+        self._dropped_lines: Callable[[], int] = lambda: 0
+        self._seen_lines = 0
         self._requests = Counter(
             "shop_http_requests",
             "Requests answered, by method, route and status; streams when they open.",
@@ -119,6 +122,11 @@ class Metrics:
             ["backend"],
             registry=registry,
         )
+        self._lines = Counter(
+            "shop_log_lines_dropped",
+            "Lines of the log that were dropped, as who reads it stood still.",
+            registry=registry,
+        )
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -165,8 +173,14 @@ class Metrics:
         """Take the counts of streams from here, whenever `gather` is called."""
         self._tally = tally
 
+    def follow_log(self, dropped_lines: Callable[[], int]) -> None:
+        """Take the count of lines that the log dropped from here, whenever `gather` is called."""
+        self._dropped_lines = dropped_lines
+
     def gather(self) -> None:
-        """Take over what the hub has counted since the last time."""
+        """Take over what the log and the hub have counted since the last time."""
+        seen, self._seen_lines = self._seen_lines, self._dropped_lines()
+        self._lines.inc(self._seen_lines - seen)
         tally = self._tally
         if tally is None:
             return

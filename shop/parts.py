@@ -16,6 +16,7 @@ from shop.db import Database, open_database
 from shop.fragments import Fragments
 from shop.inventory import Inventory, Levels
 from shop.live import Live
+from shop.logs import dropped_lines
 from shop.metrics import REDIS, Metrics
 from shop.presence import OpenHere, Presence
 from shop.relay import Relay
@@ -88,6 +89,7 @@ def _connect(
 def _count(metrics: Metrics, hub: Hub, inventory: Inventory, relay: Relay | None) -> None:
     """Have what the parts do counted, of those that know nothing of being counted."""
     metrics.follow(hub.tally)
+    metrics.follow_log(dropped_lines)
     inventory.on_refreshed = metrics.refresh.observe
     if relay is not None:
         relay.on_trouble = lambda: metrics.troubled(REDIS)

@@ -37,7 +37,8 @@ WALLS = {
     "framing": ["shop", "flask", "sqlalchemy", "gevent"],
     "streams": ["flask", "sqlalchemy", *shop_but("framing", "turns")],
     "seats": ["shop", "flask", "sqlalchemy", "gevent"],
-    "listening": ["flask", "sqlalchemy", "gevent", *shop_but("config")],
+    "output": ["shop", "flask", "sqlalchemy"],
+    "listening": ["flask", "sqlalchemy", "gevent", *shop_but("config", "output")],
     "server": ["flask", "sqlalchemy", "gunicorn", *shop_but("config", "listening", "turns")],
     "workers": [
         "flask",
