@@ -60,6 +60,8 @@ def command(workers: int | None) -> None:
     os.umask(0o077)  # whatever the libraries put into the instance folder is nobody else's
     settings = load_settings()
     configure_logging(settings)
+    for line in settings.unknown:
+        click.echo(f"Warning: {line}", err=True)
     close_folder(settings.instance, own=settings.instance == OWN_INSTANCE)
     app = create_app()
     parts: Parts = app.extensions["shop"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -12,10 +13,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-from dotenv import dotenv_values
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from shop.environment import Variables, read_environment
 from shop.money import MINOR_DIGITS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,6 +76,8 @@ class Settings:
     drain_seconds: int
     #: the least severe of the log's lines that are written; None: INFO, WARNING on a terminal
     log_level: str | None
+    #: lines about variables that look like settings but are none
+    unknown: tuple[str, ...]
 
     @property
     def redis_prefix(self) -> str:
@@ -90,12 +93,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises:
         SettingError: naming the setting, its value and what is allowed.
     """
-    if environ is None:
-        dotenv = {k: v for k, v in dotenv_values(ROOT / ".env").items() if v is not None}
-        environ = {**dotenv, **{name: value for name, value in os.environ.items() if value}}
-    source = _Source(environ)
+    variables = _variables(environ)
+    source = _Source(variables)
     _check_key_is_shared(source)
-    instance = _instance(environ.get("SHOP_INSTANCE", ""))
+    instance = _make_instance(variables)
     low = source.integer("SHOP_LOW_STOCK", 150, 1, 10_000_000)
     medium = source.integer("SHOP_MEDIUM_STOCK", 500, 1, 10_000_000)
     if medium < low:
@@ -103,8 +104,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise SettingError("SHOP_MEDIUM_STOCK", str(medium), allowed)
     return Settings(
         instance=instance,
-        database_url=_database_url(environ, instance),
-        secret_key=_secret_key(environ, instance),
+        database_url=_database_url(variables, instance),
+        secret_key=_secret_key(variables, instance),
         host=source.text("SHOP_HOST", "127.0.0.1"),
         port=source.integer("SHOP_PORT", 8000, 0, 65535),
         currency=_currency(source.text("SHOP_CURRENCY", "USD")),
@@ -122,7 +123,28 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         test_emails=source.switch("SHOP_TEST_EMAILS", False),
         drain_seconds=source.integer("SHOP_DRAIN_SECONDS", 5, 0, 300),
         log_level=_log_level(source.text("SHOP_LOG_LEVEL", "")),
+        unknown=variables.unknown(),  # the last: all that are read above are known
     )
+
+
+def database_file(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return the file that the settings name as the database, None if they name a server.
+
+    Nothing is made, be there a shop or not.
+    """
+    variables = _variables(environ)
+    url = _database_url(variables, _instance(variables))
+    return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
+
+
+def release_version() -> str:
+    """Return the version of this release, as in "1.0.0"."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
+
+
+def _variables(environ: Mapping[str, str] | None) -> Variables:
+    return Variables(read_environment(ROOT / ".env") if environ is None else environ)
 
 
 class _Source:
@@ -161,16 +183,21 @@ def _check_key_is_shared(source: _Source) -> None:
         raise SettingError("SHOP_SECRET_KEY", "", "must be set when a database or Redis is shared")
 
 
-def _instance(value: str) -> Path:
+def _instance(environ: Mapping[str, str]) -> Path:
     # From the shop's own folder, not from where a command happens to be typed.
-    folder = (ROOT / Path(value.strip() or OWN_INSTANCE).expanduser()).resolve()
+    value = environ.get("SHOP_INSTANCE", "").strip()
+    return (ROOT / Path(value or OWN_INSTANCE).expanduser()).resolve()
+
+
+def _make_instance(environ: Mapping[str, str]) -> Path:
+    folder = _instance(environ)
     try:
         if not folder.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
     except OSError as error:
         allowed = f"a folder that can be written is allowed ({error.strerror})"
-        raise SettingError("SHOP_INSTANCE", value, allowed) from None
+        raise SettingError("SHOP_INSTANCE", str(folder), allowed) from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise SettingError("SHOP_INSTANCE", str(folder), "a folder that can be written is allowed")
     return folder

@@ -37,14 +37,13 @@ class NotEmpty(Exception):
     """The shop has products already."""
 
 
-def prepare_database(database: Database, settings: Settings, *, demo: bool = True) -> None:
+def prepare_database(database: Database, settings: Settings) -> None:
     """Create or migrate the database; one just created starts with the demo catalogue.
 
-    Args:
-        demo: False to leave it empty, as `SHOP_DEMO=off` does.
+    `SHOP_DEMO=off` leaves it empty.
     """
     created = migrate(database, settings.instance)
-    if created and demo and settings.demo:
+    if created and settings.demo:
         database.write(seed)
 
 

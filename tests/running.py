@@ -178,7 +178,7 @@ class RunningShop:
         """Run an operators' command in a process of its own, from the outset."""
         done = subprocess.run(
             self._command(*args),
-            env={**self.environ, "FLASK_SKIP_DOTENV": "1"},
+            env={**self.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             timeout=60,
@@ -191,15 +191,14 @@ class RunningShop:
         """Start an operators' command that runs while the test goes on."""
         return subprocess.Popen(
             self._command(*args),
-            env={**self.environ, "FLASK_SKIP_DOTENV": "1"},
+            env={**self.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
     def _command(self, *args: str) -> list[str]:
-        flask = [sys.executable, "-m", "flask", "--app", str(ROOT / "shop")]
-        return [*self.machine.enter, *flask, *args]
+        return [*self.machine.enter, sys.executable, "-P", "-m", "shop.commands", *args]
 
     def stock(self) -> dict[int, dict[str, Any]]:
         """Return what `stock list` says, by item id."""

@@ -226,11 +226,9 @@ class SocketTabAt(SocketTab):
         super()._connect(shop, self._query, headers)
 
 
-def test_nothing_is_open_where_no_server_runs(tmp_path: Path) -> None:
-    closed = RunningShop(tmp_path / "instance", SHOP_DEMO="off")
-    assert json.loads(closed.flask("carts", "--json").stdout) == []
-    assert closed.flask("carts").stdout == "No server of this shop is running.\n"
-    assert not closed.database.exists(), "the database isn't asked"
+def test_nothing_is_open_where_no_server_runs(closed_drop: RunningShop) -> None:
+    assert json.loads(closed_drop.flask("carts", "--json").stdout) == []
+    assert closed_drop.flask("carts").stdout == "No server of this shop is running.\n"
 
 
 # --- Several servers on one machine -----------------------------------------------------------
@@ -439,9 +437,9 @@ class Terminal:
         pid, self._descriptor = pty.fork()
         if pid == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("4H", lines, 80, 0, 0))
-            words = [sys.executable, "-m", "flask", "--app", str(ROOT / "shop"), *command]
+            words = [sys.executable, "-P", "-m", "shop.commands", *command]
             sized = {"LINES": "", "COLUMNS": ""}  # the terminal's own size counts
-            settings = {"FLASK_SKIP_DOTENV": "1", "TERM": "xterm", **sized, **environ}
+            settings = {"PYTHONPATH": str(ROOT), "TERM": "xterm", **sized, **environ}
             os.execve(words[0], words, {**shop.environ, **settings})
         self._pid = pid
         self.text = ""

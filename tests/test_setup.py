@@ -26,7 +26,8 @@ def shop_but(*known: str) -> list[str]:
 #: What each room, a module or package of the shop, may not know; by the beginnings of names.
 WALLS = {
     "money": ["shop", "flask", "sqlalchemy"],
-    "config": shop_but("money"),
+    "environment": ["shop", "flask", "sqlalchemy"],
+    "config": shop_but("money", "environment"),
     "text": ["shop", "flask", "sqlalchemy"],
     "buyer": ["flask", "sqlalchemy", *shop_but("text")],
     "permissions": ["shop", "flask", "sqlalchemy", "gevent"],

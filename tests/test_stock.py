@@ -221,7 +221,7 @@ def test_a_product_is_found_by_sku_or_id(database: Database) -> None:
     with database.reading() as session:
         assert Product.find(session, "1").sku == "OST-TIDELINE"
         assert Product.find(session, "OST-KILN").id == 2
-        for unknown in ("", "3", "ost-kiln", "9" * 400, "-1", "٢", "OST"):
+        for unknown in ("", "3", "ost", "9" * 400, "-1", "٢", "OST"):
             with pytest.raises(UnknownProduct):
                 Product.find(session, unknown)
         for number in (0, -1, 27, 2**63 - 1, 2**63, 10**400):

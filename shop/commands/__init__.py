@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 from flask import Flask
-from flask.cli import with_appcontext
+from flask.cli import ScriptInfo, with_appcontext
 from sqlalchemy.exc import DBAPIError
 
+from shop.config import database_file
 from shop.db import DatabaseBusy
-from shop.demo import prepare_database
+from shop.migrations import migrate, require_file
 from shop.parts import parts
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def install_commands(app: Flask) -> None:
-    """Register every command, and leave out of the list those that libraries bring along."""
-    from flask_limiter.commands import cli as limiter
+    """Register every command."""
+    for command in all_commands():
+        app.cli.add_command(command)
 
+
+def all_commands() -> list[click.Command]:
+    """Return the commands, each of which may be a group of further ones."""
     from shop.commands import carts, catalog, database, orders, selling, stock, watch
 
-    limiter.hidden = True
-
-    for command in (catalog.seed, catalog.reset, catalog.release, stock.stock, selling.sell,
-                    selling.sell_out, orders.orders,
-                    carts.carts, watch.watch, database.db):  # fmt: skip
-        app.cli.add_command(command)
+    return [catalog.catalog, catalog.seed, catalog.reset, catalog.release, stock.stock,
+            selling.sell, selling.sell_out, orders.orders,
+            carts.carts, watch.watch, database.db]  # fmt: skip
 
 
 class CannotBeDone(click.ClickException):
@@ -44,25 +47,54 @@ class WrongCall(click.ClickException):
     exit_code = 2
 
 
-def on_database(command: F | None = None, *, demo: bool = True) -> Any:
-    """Run a command with the database ready: created or migrated if need be.
+class Group(click.Group):
+    """A group that says the whole first sentence of each of its commands, wrapped and not cut."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        shown = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, c.get_short_help_str(500)) for name, c in shown if c and not c.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+class WholeNumber(click.ParamType[int]):
+    """A whole number from `least` to `most`."""
+
+    name = "number"
+
+    def __init__(self, least: int, most: int) -> None:
+        self.least, self.most = least, most
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if not re.fullmatch("[+-]?[0-9]{1,30}", str(value)):
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        if not self.least <= int(value) <= self.most:
+            self.fail(f"{value} is not from {self.least} to {self.most}", param, ctx)
+        return int(value)
+
+
+def on_database(command: F | None = None, *, makes_shop: bool = False) -> Any:
+    """Run a command on the shop's database, migrated if it comes from an earlier release.
 
     Args:
-        demo: whether a database that is created now starts with the demo catalogue.
+        makes_shop: whether the command makes a shop where there is none, and says so. All others
+            end with status 1 then.
     """
     if command is None:
-        return functools.partial(on_database, demo=demo)
+        return functools.partial(on_database, makes_shop=makes_shop)
 
-    @in_shop
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
-        prepare_database(parts.database, parts.settings, demo=demo)
+        if migrate(parts.database, parts.settings.instance, create=makes_shop):
+            click.echo(f"A new shop was made: {parts.database.shown_url}", err=True)
         return command(*args, **kwargs)
 
-    return run
+    return in_shop(run, makes_shop=makes_shop)
 
 
-def in_shop(command: F) -> Any:
+def in_shop(command: F, *, makes_shop: bool = False) -> Any:
     """Run a command with the shop's parts at hand, and say in a line when a database fails it.
 
     The shop's own database is left alone.
@@ -71,6 +103,8 @@ def in_shop(command: F) -> Any:
     @with_appcontext
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
+        for line in parts.settings.unknown:
+            click.echo(f"Warning: {line}", err=True)
         try:
             return command(*args, **kwargs)
         except DatabaseBusy:
@@ -79,4 +113,25 @@ def in_shop(command: F) -> Any:
             said = " ".join(str(error.orig).split())  # PostgreSQL's advice has lines of its own
             raise CannotBeDone(f"the database does not answer: {said}") from None
 
-    return run
+    @click.pass_context
+    @functools.wraps(command)
+    def find_shop(ctx: click.Context, *args: Any, **kwargs: Any) -> Any:
+        _find_shop(ctx.ensure_object(ScriptInfo), makes_shop)
+        return ctx.invoke(run, *args, **kwargs)
+
+    return find_shop
+
+
+def _find_shop(info: ScriptInfo, makes_shop: bool) -> None:
+    """Say how the app is made; before that, that there is a shop, as making the app makes files.
+
+    A test brings an app along.
+    """
+    from shop import create_app
+
+    if info.create_app is not None:
+        return
+    file = database_file()
+    if file is not None and not makes_shop:
+        require_file(file)
+    info.create_app = create_app

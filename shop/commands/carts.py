@@ -7,9 +7,8 @@ import time
 from datetime import UTC, datetime
 
 import click
-from flask.cli import with_appcontext
 
-from shop.commands import CannotBeDone, screen
+from shop.commands import CannotBeDone, in_shop, screen
 from shop.commands.screen import count
 from shop.parts import parts
 from shop.presence import OpenCart, Overview
@@ -22,7 +21,7 @@ _AROUND = 6
 @click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
 @click.option("--all", "show_all", is_flag=True, help="Every cart, however many there are.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; with --watch a line a look.")
-@with_appcontext
+@in_shop
 def carts(watch: bool, show_all: bool, as_json: bool) -> None:
     """Show which carts are open, over all servers; the ones opened last come first.
 

@@ -1,27 +1,83 @@
-"""Filling the shop, emptying it, and the drop itself."""
+"""The products, filling the shop and emptying it, and the drop itself."""
 
 from __future__ import annotations
 
+import json
+
 import click
-from sqlalchemy import delete, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session
 
 from shop.changes import EVERYTHING
-from shop.commands import CannotBeDone, WrongCall, on_database
+from shop.commands import CannotBeDone, Group, WrongCall, on_database
+from shop.commands.screen import count
+from shop.commands.tables import table
 from shop.db import note
 from shop.demo import NotEmpty
 from shop.demo import seed as seed_demo
 from shop.models import CartItem, CartRecord, Item, Order, OrderLine, Product, UnknownProduct
 from shop.parts import parts
 
+#: What an operator of a shop without products is told.
+EMPTY = "There are no products yet. Next: bin/flask seed fills the shop with the demo catalogue"
+
+
+@click.group(cls=Group)
+def catalog() -> None:
+    """List the products."""
+
+
+@catalog.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@on_database
+def list_products(as_json: bool) -> None:
+    """List every product with its id, sku, state and counts, in the order of the page.
+
+    \b
+    Examples:
+      bin/flask catalog list
+      bin/flask catalog list --json | jq '.[] | select(.state == "coming soon") | .sku'
+    """
+    with parts.database.reading() as session:
+        products = session.scalars(select(Product).order_by(Product.position, Product.id))
+        rows = [_row(product) for product in products]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    elif not rows:
+        click.echo(EMPTY)
+    else:
+        heading = ("ID", "SKU", "NAME", "STATE", "SIZES", "SOLD OUT", "LEFT")
+        names = ("id", "sku", "name", "state", "sizes", "sold_out", "available")
+        lines = [heading, *([row[name] for name in names] for row in rows)]
+        click.echo("\n".join(table(lines, right=(0, 4, 5, 6))))
+
+
+def _row(product: Product) -> dict[str, object]:
+    counts = [item.available for item in product.items]
+    state = "sold out" if not any(counts) else "on sale"
+    return {
+        "id": product.id,
+        "sku": product.sku,
+        "brand": product.brand,
+        "name": product.name,
+        "color": product.color,
+        "price": product.price,
+        "state": state if product.released else "coming soon",
+        "released": product.released,
+        "sizes": len(counts),
+        "sold_out": counts.count(0),
+        "available": sum(counts),
+    }
+
 
 @click.command()
 @click.option("--random-seed", type=int, help="The same number gives the same stock again.")
-@on_database(demo=False)
+@on_database(makes_shop=True)
 def seed(random_seed: int | None) -> None:
     """Fill an empty shop with the demo catalogue.
 
-    Two products, coming soon, with 13 sizes each.
+    Two products, coming soon, with 13 sizes each. Where there is no shop it makes one, and says
+    so.
 
     \b
     Example:
@@ -30,24 +86,44 @@ def seed(random_seed: int | None) -> None:
     try:
         parts.database.write(lambda session: seed_demo(session, random_seed))
     except NotEmpty:
-        raise CannotBeDone("there are products already; 'reset --yes' empties the shop") from None
-    click.echo("Seeded: 2 products, 26 sizes, coming soon. Next: flask release 1 2")
+        raise CannotBeDone(
+            "there are products already; 'bin/flask reset --yes' empties the shop"
+        ) from None
+    click.echo("Seeded: 2 products, 26 sizes, coming soon. Next: bin/flask release 1 2")
 
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Really do it.")
-@on_database(demo=False)
+@on_database
 def reset(yes: bool) -> None:
     """Empty the shop: products, stock, carts and orders. There is no way back.
+
+    Without --yes it says what it would delete, and deletes nothing.
 
     \b
     Example:
       bin/flask reset --yes
     """
+    with parts.database.reading() as session:
+        contents = _contents(session)
     if not yes:
-        raise WrongCall("this deletes all products, carts and orders; say so with --yes")
+        raise WrongCall(f"this deletes {contents} of {_whose()}; say so with --yes")
     parts.database.write(_delete_everything)
-    click.echo("The shop is empty. Next: flask seed")
+    click.echo(f"The shop is empty: {contents} deleted. Next: bin/flask seed")
+
+
+def _contents(session: Session) -> str:
+    kinds = {"product": Product, "size": Item, "cart": CartRecord, "order": Order}
+    counts = {
+        name: session.scalar(select(func.count()).select_from(kind)) or 0
+        for name, kind in kinds.items()
+    }
+    *first, last = [count(number, name) for name, number in counts.items()]
+    return f"{', '.join(first)} and {last}"
+
+
+def _whose() -> str:
+    return parts.database.shown_url
 
 
 def _delete_everything(session: Session) -> None:
@@ -58,8 +134,8 @@ def _delete_everything(session: Session) -> None:
         names = ", ".join(table.__tablename__ for table in tables)
         session.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
     else:
-        for table in tables:
-            session.execute(delete(table))
+        for table_ in tables:
+            session.execute(delete(table_))
     note(session, EVERYTHING)
 
 
@@ -69,7 +145,8 @@ def _delete_everything(session: Session) -> None:
 def release(products: tuple[str, ...]) -> None:
     """Open the sale of products, by id or sku: every open tab shows the sizes at once.
 
-    All of them in one moment; releasing twice changes nothing.
+    All of them in one moment; releasing twice changes nothing. 'bin/flask catalog list' shows
+    their ids and skus.
 
     \b
     Examples:
@@ -79,11 +156,26 @@ def release(products: tuple[str, ...]) -> None:
     try:
         results = parts.database.write(lambda session: _release(session, products))
     except UnknownProduct as error:
-        raise WrongCall(f"there is no product {str(error)!r}; nothing was released") from None
+        raise WrongCall(
+            f"there is no product {str(error)!r}; 'bin/flask catalog list' shows them; "
+            "nothing was released"
+        ) from None
     for product, opened in results:
         click.echo(f"{product.sku} {'is released' if opened else 'was released before'}")
+    _say_who_sees_it()
 
 
 def _release(session: Session, names: tuple[str, ...]) -> list[tuple[Product, bool]]:
     found = [Product.find(session, name) for name in names]
     return [(product, product.release()) for product in dict.fromkeys(found)]
+
+
+def _say_who_sees_it() -> None:
+    overview = parts.presence.overview(brief=True)
+    for trouble in overview.troubles:
+        click.echo(f"Warning: {trouble}", err=True)
+    if overview.servers:
+        where = count(len(overview.servers), "server")
+        click.echo(f"{count(overview.tabs, 'open tab')} on {where} saw it")
+    elif not overview.troubles:
+        click.echo(f"No server of this shop is running ({_whose()}): no open tab saw it")

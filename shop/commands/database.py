@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 
 from shop import copying
-from shop.commands import CannotBeDone, WrongCall, in_shop
+from shop.commands import CannotBeDone, Group, WrongCall, in_shop
 from shop.config import read_database_url
 from shop.db import Database, open_database
 from shop.migrations import check, migrate
@@ -32,7 +32,7 @@ class _Address(click.ParamType[URL]):
         return value if isinstance(value, URL) else read_database_url(name, value.strip())
 
 
-@click.group()
+@click.group(cls=Group)
 def db() -> None:
     """Move the shop from one database to another."""
 

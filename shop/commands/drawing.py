@@ -71,7 +71,7 @@ def picture(look: Look, width: int, rows: int | None) -> list[str]:
     if look.tally is None:
         return head[:-1]
     if not look.tally.products:
-        return [*head, "There are no products. Next: flask seed"]
+        return [*head, "There are no products. Next: bin/flask seed"]
     grids = [*_grids(look, look.tally, width), _LEGEND]
     if rows is None or len(head) + len(grids) <= rows:
         return head + grids

@@ -7,13 +7,14 @@ import json
 import click
 from sqlalchemy import select
 
-from shop.commands import WrongCall, on_database
+from shop.commands import Group, WrongCall, on_database
+from shop.commands.tables import table
 from shop.models import Order, UnknownOrder
 from shop.money import format_money
 from shop.parts import parts
 
 
-@click.group()
+@click.group(cls=Group)
 def orders() -> None:
     """List and show orders."""
 
@@ -73,16 +74,22 @@ def show_order(number: str, as_json: bool) -> None:
         try:
             order = Order.find(session, number)
         except UnknownOrder:
-            raise WrongCall(f"there is no order {number!r}; 'orders list' shows them") from None
+            raise WrongCall(
+                f"there is no order {number!r}; 'bin/flask orders list' shows them"
+            ) from None
         if as_json:
             row = _row(order) | {"name": order.name, "address": order.address}
             click.echo(json.dumps(row, indent=1))
             return
         click.echo(f"Order {order.number}, placed {_time(order)}")
-        for line in order.lines:
-            price = format_money(line.price, order.currency)
-            what = f"{line.brand} {line.product}, size {line.size}"
-            click.echo(f"  {line.sku:<20} {what:<36} {price:>12}")
-        click.echo(f"  {'Total':<57} {format_money(order.total, order.currency):>12}")
+        rows = [
+            (line.sku, f"{line.brand} {line.product}, size {line.size}", line.price)
+            for line in order.lines
+        ]
+        shown = [
+            (f"  {sku}", what, format_money(price, order.currency))
+            for sku, what, price in [*rows, ("Total", "", order.total)]
+        ]
+        click.echo("\n".join(table(shown, right=(2,))))
         click.echo(f"To: {order.name}, {', '.join(order.address.splitlines())}")
         click.echo(f"E-mail: {order.email}")

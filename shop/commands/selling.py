@@ -10,9 +10,9 @@ import click
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from shop.commands import CannotBeDone, on_database
+from shop.commands import CannotBeDone, WholeNumber, on_database
 from shop.commands.stock import MOST_PIECES, find_item
-from shop.models import Item, NotReleased, OutOfStock, Product
+from shop.models import Item, NotReleased, Order, OutOfStock, Product
 from shop.parts import parts
 
 
@@ -20,7 +20,7 @@ from shop.parts import parts
 @click.argument("sku")
 @click.option(
     "--count",
-    type=click.IntRange(1, MOST_PIECES),
+    type=WholeNumber(1, MOST_PIECES),
     default=1,
     show_default=True,
     help="How many pieces.",
@@ -34,30 +34,33 @@ def sell(sku: str, count: int) -> None:
       bin/flask sell OST-KILN-095 --count 3
     """
 
-    def work(session: Session) -> int:
+    def work(session: Session) -> tuple[str, int]:
         item = find_item(session, sku)
         item.sell(count)
         session.refresh(item)
-        return item.available
+        return item.sku, item.available
 
     try:
-        left = parts.database.write(work)
+        sold, left = parts.database.write(work)
     except OutOfStock:
         raise CannotBeDone(f"{sku}: fewer than {count} left; nothing was sold") from None
     except NotReleased:
         raise CannotBeDone(f"{sku} is not released yet; nothing was sold") from None
-    click.echo(f"{sku}: sold {count}, {left} left")
+    click.echo(f"{sold}: sold {count}, {left} left")
 
 
 @click.command("sell-out")
-@click.option("--per-tick", type=click.IntRange(1, 100_000), default=200, show_default=True,
+@click.option("--per-tick", type=WholeNumber(1, 100_000), default=200, show_default=True,
               help="Pieces sold at a time.")  # fmt: skip
-@click.option("--tick-ms", type=click.IntRange(0, 60_000), default=250, show_default=True,
+@click.option("--tick-ms", type=WholeNumber(0, 60_000), default=250, show_default=True,
               help="Milliseconds from one time to the next.")  # fmt: skip
 @click.option("--random-seed", type=int, help="The same number sells in the same order again.")
+@click.option("--yes", is_flag=True, help="Also when the shop has orders.")
 @on_database
-def sell_out(per_tick: int, tick_ms: int, random_seed: int | None) -> None:
-    """Sell random items that are for sale until nothing is left.
+def sell_out(per_tick: int, tick_ms: int, random_seed: int | None, yes: bool) -> None:
+    """Sell random items that are for sale until nothing is left, to see a drop before it comes.
+
+    A shop that has orders is somebody's: there it refuses, unless --yes says that it is meant.
 
     \b
     Example:
@@ -67,11 +70,17 @@ def sell_out(per_tick: int, tick_ms: int, random_seed: int | None) -> None:
     with parts.database.reading() as session:
         left = sum(_for_sale(session).values())
         released = session.scalar(select(func.count()).where(Product.released))
+        orders = session.scalar(select(func.count()).select_from(Order))
     if not left:
         if not released:
             raise CannotBeDone("nothing is released yet, so nothing can be sold")
         click.echo("Nothing is left to sell.")
         return
+    if orders and not yes:
+        raise CannotBeDone(
+            f"this shop has orders ({orders:,}), and {left:,} pieces would be sold of "
+            f"{parts.database.shown_url}; say so with --yes"
+        )
     total = 0
     with click.progressbar(length=left, label="Selling out") as bar:
         while left:
@@ -81,7 +90,7 @@ def sell_out(per_tick: int, tick_ms: int, random_seed: int | None) -> None:
             bar.update(sold)
             if left:
                 time.sleep(max(0.0, started + tick_ms / 1000 - time.monotonic()))
-    click.echo(f"Sold out: {total} pieces sold.")
+    click.echo(f"Sold out: {total:,} pieces sold.")
 
 
 def _for_sale(session: Session) -> dict[int, int]:

@@ -9,7 +9,9 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from shop.commands import WrongCall, on_database
+from shop.commands import Group, WholeNumber, WrongCall, on_database
+from shop.commands.catalog import EMPTY
+from shop.commands.tables import table
 from shop.inventory import Levels
 from shop.models import Item, UnknownItem
 from shop.parts import parts
@@ -17,13 +19,13 @@ from shop.parts import parts
 #: What fits into a shelf of any database: PostgreSQL's integers end at 2,147,483,647.
 MOST_PIECES = 1_000_000_000
 
-PIECES = click.IntRange(0, MOST_PIECES)
+PIECES = WholeNumber(0, MOST_PIECES)
 
 #: So that "-1" is taken for a wrong number and not for an unknown option.
 _NUMBERS = {"ignore_unknown_options": True}
 
 
-@click.group()
+@click.group(cls=Group)
 def stock() -> None:
     """List and change what is on the shelf."""
 
@@ -32,7 +34,9 @@ def stock() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @on_database
 def list_stock(as_json: bool) -> None:
-    """List every item with its count and level.
+    """List every item with its product, its count and its level.
+
+    What is said of items takes their sku or their number (ITEM); 'release' takes a product's.
 
     \b
     Examples:
@@ -42,16 +46,17 @@ def list_stock(as_json: bool) -> None:
     with parts.database.reading() as session:
         items = session.scalars(select(Item).order_by(Item.id)).all()
         rows = [_row(item) for item in items]
+        lines = [(row["id"], row["sku"], i.product_id, row["product"], row["size"],
+                  row["available"], row["level"])
+                 for row, i in zip(rows, items, strict=True)]  # fmt: skip
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
     if not rows:
-        click.echo("There are no items. Next: flask seed")
+        click.echo(EMPTY)
         return
-    click.echo(f"{'ID':>4}  {'SKU':<20} {'SIZE':<6} {'LEFT':>7}  LEVEL")
-    for row in rows:
-        text = f"{row['sku']:<20} {row['size']:<6} {row['available']:>7}  {row['level']}"
-        click.echo(f"{row['id']:>4}  {text}")
+    heading = ("ITEM", "SKU", "", "PRODUCT", "SIZE", "LEFT", "LEVEL")
+    click.echo("\n".join(table([heading, *lines], right=(0, 2, 5))))
 
 
 def _row(item: Item) -> dict[str, object]:
@@ -82,7 +87,7 @@ def set_stock(sku: str, count: int) -> None:
 
 @stock.command("add", context_settings=_NUMBERS)
 @click.argument("sku")
-@click.argument("count", metavar="N", type=click.IntRange(1, MOST_PIECES))
+@click.argument("count", metavar="N", type=WholeNumber(1, MOST_PIECES))
 @on_database
 def add_stock(sku: str, count: int) -> None:
     """Put N more pieces of an item on the shelf.
@@ -95,22 +100,22 @@ def add_stock(sku: str, count: int) -> None:
 
 
 def _change(sku: str, change: Callable[[Item], None]) -> None:
-    def work(session: Session) -> tuple[int, int]:
+    def work(session: Session) -> tuple[str, int, int]:
         item = find_item(session, sku)
         before = item.available
         change(item)
         if item.available > MOST_PIECES:
             raise WrongCall(f"no shelf holds more than {MOST_PIECES} pieces; nothing changed")
-        return before, item.available
+        return item.sku, before, item.available
 
-    before, after = parts.database.write(work)
-    click.echo(f"{sku}: {before} -> {after}")
+    found, before, after = parts.database.write(work)
+    click.echo(f"{found}: {before} -> {after}")
 
 
-def find_item(session: Session, sku: str) -> Item:
-    """Return an item by its sku, or end the command: the call is wrong."""
+def find_item(session: Session, sku_or_id: str) -> Item:
+    """Return an item by its sku, in whatever case, or its id, or end the command."""
     try:
-        return Item.find_sku(session, sku)
+        return Item.find_named(session, sku_or_id)
     except UnknownItem:
-        message = f"there is no item {sku!r}; 'stock list' shows them; nothing changed"
-        raise WrongCall(message) from None
+        message = f"there is no item {sku_or_id!r}; 'bin/flask stock list' shows them"
+        raise WrongCall(f"{message}; nothing changed") from None

@@ -35,11 +35,15 @@ class NoShop(click.ClickException):
     """The database is no shop's."""
 
 
-def migrate(database: Database, lock_folder: Path) -> bool:
+def migrate(database: Database, lock_folder: Path, *, create: bool = True) -> bool:
     """Bring the database to this release's tables, creating them if they aren't there.
 
     Of several processes that start at once, on whichever machine, one does it and the others
     wait.
+
+    Args:
+        lock_folder: where the processes of a machine take turns.
+        create: False to refuse a database without tables, or a file that isn't there.
 
     Returns:
         Whether the tables were created.
@@ -47,13 +51,28 @@ def migrate(database: Database, lock_folder: Path) -> bool:
     Raises:
         DatabaseTooNew: it comes from a newer release. Nothing was changed.
         DatabaseMissing: its file was taken away. None was put in its place.
+        NoShop: there is no shop, and none is to be made.
     """
     if database.engine.name == "sqlite":
-        return _migrate_file(database, lock_folder)
+        return _migrate_file(database, lock_folder, create)
     if _revision(database) == _newest():
         return False
     with _turn(database):
-        return _migrate(database)
+        return _migrate(database, create)
+
+
+def require_file(file: Path) -> None:
+    """See to it that there is a file for a shop's database. Nothing is opened or made.
+
+    Raises:
+        NoShop, DatabaseMissing: there is none.
+    """
+    _check_journal(file)
+    if not file.exists():
+        raise NoShop(
+            f"there is no shop in {file.parent}: no {file.name} there. bin/serve makes one; "
+            "SHOP_INSTANCE names the folder of another"
+        )
 
 
 def check(database: Database) -> None:
@@ -78,12 +97,12 @@ def check(database: Database) -> None:
     )
 
 
-def _migrate_file(database: Database, lock_folder: Path) -> bool:
+def _migrate_file(database: Database, lock_folder: Path, create: bool) -> bool:
     file = Path(str(database.url.database))
-    journal = file.with_name(f"{file.name}-wal")
-    if not file.exists() and journal.exists() and journal.stat().st_size:
-        # What was sold last is in there; beside a new file, SQLite would throw it away.
-        raise DatabaseMissing(f"{file} is missing, but its journal {journal.name} is there")
+    if create:
+        _check_journal(file)
+    else:
+        require_file(file)
     lock_folder.mkdir(parents=True, exist_ok=True)
     turn = lock_folder / ".migrate.lock"
     make_file(turn)
@@ -92,7 +111,14 @@ def _migrate_file(database: Database, lock_folder: Path) -> bool:
         # Before SQLite opens it: journals are made with the mode that the database has then.
         make_file(file)
         close_database(file)
-        return _migrate(database)
+        return _migrate(database, create)
+
+
+def _check_journal(file: Path) -> None:
+    journal = file.with_name(f"{file.name}-wal")
+    if not file.exists() and journal.exists() and journal.stat().st_size:
+        # What was sold last is in there; beside a new file, SQLite would throw it away.
+        raise DatabaseMissing(f"{file} is missing, but its journal {journal.name} is there")
 
 
 @contextmanager
@@ -107,8 +133,10 @@ def _turn(database: Database) -> Iterator[None]:
             connection.execute(text("RESET statement_timeout"))
 
 
-def _migrate(database: Database) -> bool:
+def _migrate(database: Database, create: bool) -> bool:
     before = _revision(database)
+    if before is None and not create:
+        raise NoShop(f"{database.shown_url} holds no shop; bin/serve makes one there")
     if before != _newest():
         if before not in (None, *_known()):
             raise DatabaseTooNew(

@@ -6,8 +6,9 @@ milliseconds: so it grows as well over a database that was emptied and filled an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     bindparam,
     case,
+    func,
     select,
     text,
     update,
@@ -82,15 +84,12 @@ class Product(Base):
 
     @classmethod
     def find(cls, session: Session, id_or_sku: str) -> Product:
-        """Return the product with this sku or, if it is a number, this id.
+        """Return the product with this sku, in whatever case, or this id.
 
         Raises:
             UnknownProduct: there is none.
         """
-        product = session.scalar(select(cls).where(cls.sku == id_or_sku))
-        if product is None and id_or_sku.isascii() and id_or_sku.isdigit():
-            number = int(id_or_sku[:18])
-            product = session.get(cls, number) if number <= LARGEST_ID else None
+        product = _named(session, cls, id_or_sku)
         if product is None:
             raise UnknownProduct(id_or_sku)
         return product
@@ -136,15 +135,15 @@ class Item(Base):
         return item
 
     @classmethod
-    def find_sku(cls, session: Session, sku: str) -> Item:
-        """Return the item with this sku.
+    def find_named(cls, session: Session, sku_or_id: str) -> Item:
+        """Return the item with this sku, in whatever case, or this id.
 
         Raises:
             UnknownItem: there is none.
         """
-        item = session.scalar(select(cls).where(cls.sku == sku))
+        item = _named(session, cls, sku_or_id)
         if item is None:
-            raise UnknownItem(sku)
+            raise UnknownItem(sku_or_id)
         return item
 
     def sell(self, count: int = 1) -> None:
@@ -234,12 +233,29 @@ CATALOG_STAMPS = {
 _STAMPS = {dialect: text(stamp) for dialect, stamp in CATALOG_STAMPS.items()}
 
 
+def _named(session: Session, kind: type[Named], name: str) -> Named | None:
+    """Return what an operator calls by its sku, in whatever case, or by its id.
+
+    A sku as it is written goes before all others; one in another case must be the only one.
+    """
+    exact = session.scalar(select(kind).where(kind.sku == name))
+    if exact is not None:
+        return exact
+    alike = session.scalars(select(kind).where(func.lower(kind.sku) == name.lower())).all()
+    if len(alike) == 1:
+        return alike[0]
+    number = int(name) if re.fullmatch("[0-9]{1,10}", name) else 0
+    return session.get(kind, number) if 0 < number <= LARGEST_ID else None
+
+
 def _session_of(instance: Base) -> Session:
     session = object_session(instance)
     if session is None:
         raise RuntimeError(f"{instance!r} is in no session")
     return session
 
+
+Named = TypeVar("Named", Product, Item)
 
 # Made once: making a statement takes longer than running it. The inner condition picks and locks
 # (FOR NO KEY UPDATE: who puts the item into a cart needn't wait; SQLite has no need of locks),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -58,12 +59,13 @@ class Order(Base):
 
     @classmethod
     def find(cls, session: Session, number: str) -> Order:
-        """Return the order with this number.
+        """Return the order with this number, as people write it: in any case, without its hyphen.
 
         Raises:
             UnknownOrder: there is none.
         """
-        order = session.scalar(select(cls).where(cls.number == number.strip().upper()))
+        signs = re.sub(r"[\s\u2010-\u2015_-]+", "", number).upper()  # spaces, hyphens and dashes
+        order = session.scalar(select(cls).where(cls.number == f"{signs[:4]}-{signs[4:]}"))
         if order is None:
             raise UnknownOrder(number)
         return order

@@ -1,0 +1,34 @@
+"""What `bin/flask` runs: the operators' commands, and nothing of Flask's own."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from shop.commands import Group, all_commands
+from shop.config import release_version
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or a file may not know all characters that names are written in.
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    commands.main(prog_name="bin/flask")
+
+
+@click.version_option(release_version(), prog_name="drop-shop")
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+def commands() -> None:
+    """Operate the shop, beside its server: every open tab follows.
+
+    SHOP_… settings, in the environment or in the file .env, say which shop: see README.md.
+    """
+
+
+for command in all_commands():
+    commands.add_command(command)
+
+if __name__ == "__main__":
+    main()

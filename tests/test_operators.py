@@ -1,0 +1,311 @@
+"""What operators stumbled over: shops that aren't there, names, numbers, settings, help."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+
+from shop import create_app
+from shop.commands.__main__ import commands
+from shop.config import load_settings
+from shop.environment import UnreadableFile, read_environment
+from shop.models import Item, Order, Product, UnknownItem, UnknownOrder
+from tests.running import ROOT, RunningShop
+from tests.shopper import Shopper, Tab
+
+Operate = Callable[..., Result]
+
+KILN = "OST-KILN-095"
+
+
+@pytest.fixture
+def app(closed_drop: RunningShop) -> Iterator[Flask]:
+    app = create_app(closed_drop.environ)
+    yield app
+    app.extensions["shop"].database.close()
+
+
+@pytest.fixture
+def operate(app: Flask) -> Operate:
+    """Give a function that runs a command on the closed shop, sparing the start of a process."""
+    runner = app.test_cli_runner()
+    return lambda *args: runner.invoke(args=[str(arg) for arg in args])
+
+
+# --- Where no shop is -----------------------------------------------------------------------
+
+NEED_A_SHOP = (
+    *("release 1", "stock list", "stock set X 1", "sell X", "sell-out", "reset --yes"),
+    *("orders list", "orders show X", "catalog list", "carts", "watch --once"),
+)
+
+
+@pytest.mark.parametrize("call", NEED_A_SHOP)
+def test_no_command_makes_a_shop_where_none_is(tmp_path: Path, call: str) -> None:
+    for folder in (tmp_path / "no folder", tmp_path):
+        environ = {"SHOP_INSTANCE": str(folder), "SHOP_DATABASE_URL": ""}
+        done = CliRunner().invoke(commands, call.split(), env=environ)
+        assert done.exit_code == 1, done.output
+        (line,) = done.stderr.splitlines()
+        assert f"there is no shop in {folder}" in line
+        assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_seed_says_that_it_made_a_shop(tmp_path: Path) -> None:
+    shop = RunningShop(tmp_path / "new")
+    done = shop.flask("seed")
+    assert f"A new shop was made: sqlite:///{shop.database}" in done.stderr
+    assert "Next: bin/flask release 1 2" in done.stdout
+    assert json.loads(shop.flask("catalog", "list", "--json").stdout)[0]["state"] == "coming soon"
+
+
+def test_a_file_without_tables_is_no_shop(tmp_path: Path) -> None:
+    shop = RunningShop(tmp_path)
+    shop.database.touch()
+    done = shop.flask("release", "1", check=False)
+    assert (done.returncode, "holds no shop" in done.stderr) == (1, True), done
+
+
+def test_a_server_still_makes_a_shop_and_its_operators_then_find_it(
+    open_shop: Callable[..., RunningShop],
+) -> None:
+    shop = open_shop()
+    assert "OST-KILN is released" in shop.flask("release", "2").stdout
+
+
+# --- What is said ---------------------------------------------------------------------------
+
+
+def test_release_says_how_many_open_tabs_saw_it(shop: RunningShop) -> None:
+    with Tab(shop, Shopper(shop), [1, 2]) as tab, Tab(shop, Shopper(shop), [1]) as other:
+        tab.next()
+        other.next()
+        done = shop.flask("release", "OST-KILN")
+        assert done.stdout.splitlines() == [
+            "OST-KILN is released",
+            "2 open tabs on 1 server saw it",
+        ]
+    shop.stop()
+    said = shop.flask("release", "1").stdout
+    assert "No server of this shop is running" in said and str(shop.instance) in said
+
+
+def test_reset_says_what_it_would_delete(operate: Operate) -> None:
+    refused = operate("reset")
+    assert refused.exit_code == 2
+    assert "2 products, 26 sizes, 0 carts and 0 orders" in refused.output
+
+
+def test_sell_out_leaves_a_shop_with_orders_alone(drop: RunningShop) -> None:
+    shopper = Shopper(drop)
+    shopper.add(1)
+    assert shopper.buy().location == "/checkout/complete"
+    before = drop.sql("SELECT sum(available) FROM items")
+    refused = drop.flask("sell-out", "--per-tick", "99999", "--tick-ms", "0", check=False)
+    assert refused.returncode == 1 and "--yes" in refused.stderr
+    assert drop.sql("SELECT sum(available) FROM items") == before
+    drop.flask("sell-out", "--per-tick", "99999", "--tick-ms", "0", "--yes")
+    assert drop.sql("SELECT sum(available) FROM items") == [(0,)]
+
+
+def test_products_are_listed_and_told_from_items(operate: Operate) -> None:
+    rows = json.loads(operate("catalog", "list", "--json").output)
+    assert [(row["id"], row["sku"], row["state"]) for row in rows] == [
+        (1, "OST-TIDELINE", "on sale"),
+        (2, "OST-KILN", "on sale"),
+    ]
+    assert rows[0]["sizes"] == 13
+    plain = operate("catalog", "list").output.splitlines()
+    assert [line.split()[:2] for line in plain[1:]] == [["1", "OST-TIDELINE"], ["2", "OST-KILN"]]
+    items = operate("stock", "list").output.splitlines()
+    assert items[0].split()[0] == "ITEM"
+    assert items[2].split()[:4] == ["2", "OST-TIDELINE-065", "1", "OST-TIDELINE"]
+    unknown = operate("release", "OST-TIDELINE-065")
+    assert unknown.exit_code == 2 and "catalog list" in unknown.output
+
+
+def test_columns_hold_long_names(closed_drop: RunningShop, operate: Operate) -> None:
+    long = "EU 42 2/3 wide, for men and women"
+    closed_drop.sql("UPDATE items SET size = ?, available = 123456789 WHERE id = 2", long)
+    closed_drop.sql("UPDATE items SET sku = ? WHERE id = 3", "OST-TIDELINE-SEVENTY-WIDE-AND-LONG")
+    lines = operate("stock", "list").output.splitlines()
+    ends = {line.rindex(line.split()[-1]) for line in lines}
+    assert len(ends) == 1, lines[:4]
+    assert {line[: max(map(len, lines))].count(long) for line in lines} == {0, 1}
+
+
+# --- Names and numbers ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ost-kiln-095", "OST-Kiln-095", "21"])
+def test_items_go_by_sku_in_any_case_or_by_the_number_listed(operate: Operate, name: str) -> None:
+    assert re.fullmatch(rf"{KILN}: \d+ -> 20\n", operate("stock", "set", name, "20").output)
+    assert f"{KILN}: sold 1, 19 left" in operate("sell", name).output
+
+
+def test_products_go_by_sku_in_any_case(operate: Operate) -> None:
+    assert "OST-KILN was released before" in operate("release", "ost-kiln").output
+
+
+def test_a_sku_as_it_is_written_goes_before_ids_and_other_cases(
+    closed_drop: RunningShop, app: Flask
+) -> None:
+    closed_drop.sql("UPDATE items SET sku = '3' WHERE id = 2")
+    closed_drop.sql("UPDATE items SET sku = 'ost-kiln-095' WHERE id = 4")
+    with app.extensions["shop"].database.reading() as session:
+        assert Item.find_named(session, "3").id == 2
+        assert Item.find_named(session, "ost-kiln-095").id == 4
+        assert Item.find_named(session, KILN).id == 21
+        for unknown in ("Ost-Kiln-095", "", "0", "-1", "9" * 30, "²", "%"):
+            with pytest.raises(UnknownItem):
+                Item.find_named(session, unknown)
+        assert Product.find(session, "Ost-kiln").id == 2
+
+
+def test_an_order_is_found_as_people_write_its_number(drop: RunningShop) -> None:
+    shopper = Shopper(drop)
+    shopper.add(1)
+    shopper.buy()
+    ((number,),) = drop.sql("SELECT number FROM orders")
+    app = create_app(drop.environ)
+    plain = number.replace("-", "")
+    with closing(app.extensions["shop"].database) as database, database.reading() as session:
+        for written in (number.lower(), plain, plain.lower(), f" {number[:4]} {number[5:]} ",
+                        number.replace("-", "\N{EN DASH}")):  # fmt: skip
+            assert Order.find(session, written).number == number
+        for other in ("", "-", f"{number}A", number[:-1], f"{number}%"):
+            with pytest.raises(UnknownOrder):
+                Order.find(session, other)
+
+
+@pytest.mark.parametrize("count", ["1.5", "x", "1e3", "٣", "", "1 000"])
+def test_a_number_that_is_none_is_called_so(operate: Operate, count: str) -> None:
+    done = operate("stock", "set", KILN, count)
+    assert done.exit_code == 2
+    assert f"{count!r} is not a whole number" in done.output
+    assert "range" not in done.output
+
+
+# --- Help -----------------------------------------------------------------------------------
+
+
+def test_help_is_the_shops_own(tmp_path: Path) -> None:
+    shop = RunningShop(tmp_path / "none", SHOP_PORT="no number")
+    said = shop.flask("--help").stdout
+    assert said.startswith("Usage: bin/flask [OPTIONS] COMMAND")
+    for flasks in ("--app", "--env-file", "routes", "shell", "Python, Flask"):
+        assert flasks not in said
+    assert "..." not in said.split("Commands:")[1], "a short help that is cut"
+    assert shop.flask("--version").stdout.startswith("drop-shop, version ")
+    assert "Flask" not in shop.flask("--version").stdout
+    assert "Usage: bin/flask stock set" in shop.flask("stock", "set", "--help").stdout
+    unknown = shop.flask("routes", check=False)
+    assert unknown.returncode == 2 and "Try 'bin/flask --help'" in unknown.stderr
+
+
+# --- Settings -------------------------------------------------------------------------------
+
+
+def test_a_name_that_looks_like_a_setting_and_is_none_is_said(closed_drop: RunningShop) -> None:
+    closed_drop.environ["SHOP_CURENCY"] = "EUR"
+    done = closed_drop.flask("catalog", "list")
+    assert done.stderr == "Warning: SHOP_CURENCY is no setting; did you mean SHOP_CURRENCY?\n"
+    closed_drop.start()
+    assert "did you mean SHOP_CURRENCY" in "".join(closed_drop.output)
+
+
+@pytest.mark.parametrize("example", [".env.example", "deploy/shop.env.example"])
+def test_every_setting_of_the_examples_is_known(tmp_path: Path, example: str) -> None:
+    text = (ROOT / example).read_text()
+    names = {line.lstrip("#").partition("=")[0] for line in text.splitlines() if "=" in line}
+    names = {name for name in names if name.startswith("SHOP_")}
+    assert len(names) > 10
+    settings = load_settings({**dict.fromkeys(names, ""), "SHOP_INSTANCE": str(tmp_path)})
+    assert settings.unknown == ()
+
+
+SAME_FOR_ALL = {
+    "A=b": {"A": "b"},
+    "A=${HOME}$x": {"A": "${HOME}$x"},
+    "A='a b ${x} # c'": {"A": "a b ${x} # c"},
+    'A="a b ${x}"': {"A": "a b ${x}"},
+    "A=a#b": {"A": "a#b"},
+    "A=": {"A": ""},
+    "A=b\r\nB=c\r\n": {"A": "b", "B": "c"},
+    "\ufeffA=b": {"A": "b"},
+    "# A=b\n; A=c\n\n  A = d  ": {"A": "d"},
+    "A=b\nA=c": {"A": "c"},
+    "export A=b": {"A": "b"},
+}
+
+
+@pytest.mark.parametrize("text", SAME_FOR_ALL)
+def test_a_file_of_settings_is_read_as_systemd_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    for name in "AB":
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / ".env"
+    file.write_bytes(text.encode())
+    read = read_environment(file)
+    assert {name: read[name] for name in SAME_FOR_ALL[text]} == SAME_FOR_ALL[text]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(r"A=a\b", r"A='a\'b'", 'A="a\\"b"', "A=a # b", "A='a' # b", "A='a'b", "A='a", "A=it's"),
+        *("A", "A b", "=b", "1A=b", "A='a\nb'"),
+    ],
+)
+def test_a_line_that_programs_understand_differently_is_refused(tmp_path: Path, line: str) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"B=c\n{line}\n")
+    with pytest.raises(UnreadableFile, match=f"{file}, line 2: "):
+        read_environment(file)
+
+
+def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes("A=b\nSHOP_NAME=Café\n".encode("latin-1"))
+    with pytest.raises(UnreadableFile, match="line 2: it is not UTF-8"):
+        read_environment(file)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(UnreadableFile, match="can't be read: Is a directory"):
+        read_environment(file)
+
+
+def test_a_command_says_in_a_line_what_is_wrong_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("SHOP_NAME=Café".encode("latin-1"))
+    (tmp_path / "pyproject.toml").symlink_to(ROOT / "pyproject.toml")
+    done = subprocess.run(
+        [sys.executable, "-c", _ELSEWHERE, str(tmp_path), "stock", "list"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "not UTF-8" in done.stderr
+
+
+#: The commands of a shop that lies in another folder, with a file .env of its own.
+_ELSEWHERE = """
+import sys
+from pathlib import Path
+from shop import config
+config.ROOT = Path(sys.argv.pop(1))
+from shop.commands.__main__ import main
+main()
+"""
