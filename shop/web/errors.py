@@ -24,7 +24,7 @@ TEXTS = {
     404: ("Nothing at this address", "The page is not here, or not any more."),
     405: (
         "Start again from the shop’s front page",
-        "This address can’t be used that way. Nothing was changed.",
+        "This address does not take that kind of request. Nothing was changed.",
     ),
     413: (
         "Shorten it and try again",
