@@ -10,6 +10,7 @@ from shop.db.base import (
     CommitWatch,
     Database,
     DatabaseBusy,
+    DatabaseReadOnly,
     now_ms,
 )
 from shop.db.postgresql import PostgreSQL
@@ -22,6 +23,7 @@ __all__ = [
     "CommitWatch",
     "Database",
     "DatabaseBusy",
+    "DatabaseReadOnly",
     "Transaction",
     "note",
     "now_ms",

@@ -33,6 +33,10 @@ class DatabaseBusy(Exception):
     """What others hold was not to be had in time. Nothing was changed."""
 
 
+class DatabaseReadOnly(DatabaseBusy):
+    """The database answers, but takes no changes at present. Nothing was changed."""
+
+
 class CommitWatch(Protocol):
     """Tells whether it is worth looking at the database again."""
 
@@ -116,6 +120,7 @@ class Database(ABC):
 
         Raises:
             DatabaseBusy: others held what was needed for longer than that. Nothing was changed.
+            DatabaseReadOnly: it takes no changes.
             OperationalError: the database is away.
         """
 

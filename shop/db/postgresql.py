@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 import gevent
 from sqlalchemy import Executable, create_engine, event, text
-from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from shop.db.base import Database, DatabaseBusy, Done
+from shop.db.base import Database, DatabaseBusy, DatabaseReadOnly, Done
 from shop.db.transaction import Values
 
 #: How many connections one process keeps, and how many more it opens for a while.
@@ -65,6 +65,15 @@ _CONNECT: dict[str, str] = {
 _AGAIN = ("40001", "40P01", "25P03")
 _TOO_LONG = ("55P03", "57014")
 
+#: SQLSTATE of a change that is refused as nothing can be changed: the server is a standby, or the
+#: session was begun while it was to be read only, and stays so whatever became of that.
+_READ_ONLY = "25006"
+
+#: The beginnings of SQLSTATEs that say that a connection is no good any more, broken or not: read
+#: only, ended by an administrator or a time limit, without the statements that it had prepared
+#: (by a pooler in between, or as their tables changed).
+_NO_GOOD = (_READ_ONLY, "25P03", "57P", "08", "26000", "42P05", "0A000")
+
 #: The shop's processes, by the name that they connect under; an operator's psql is none.
 _OTHERS = text(
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
@@ -85,6 +94,8 @@ class PostgreSQL(Database):
         self.engine = _engine(url)
         #: how old what is shown may be, in seconds: shorter while nobody tells of commits
         self.glance = GLANCE
+        #: until when writers needn't try, on the clock that is never set: it is read only
+        self._read_only_until = 0.0
 
     def rows(self, question: Executable, values: Values | None = None) -> Sequence[Any]:
         """Ask one question; see `Database.rows`.
@@ -114,11 +125,18 @@ class PostgreSQL(Database):
     def _write_by(
         self, deadline: float, work: Callable[[Connection], Done[T]], durable: bool
     ) -> Done[T]:
-        tries = 0
+        if time.monotonic() < self._read_only_until:
+            raise DatabaseReadOnly("the database could not be written just now")
+        tries = refused = 0
         while True:
             tries += 1
             try:
                 return self._write(work, _begin(deadline, durable))
+            except _ReadOnly as error:
+                refused += 1
+                if refused == 2:  # by a new connection as well: it isn't the connection
+                    self._read_only_until = time.monotonic() + PAUSE
+                    raise DatabaseReadOnly("the database can only be read") from error.__cause__
             except _NotDone as error:
                 if tries == TRIES or time.monotonic() > deadline:
                     raise DatabaseBusy("others were faster, again and again") from error.__cause__
@@ -142,6 +160,8 @@ class PostgreSQL(Database):
             state = getattr(error.orig, "sqlstate", None)
             if state in _TOO_LONG:
                 raise DatabaseBusy("what others hold was waited for too long") from error
+            if state == _READ_ONLY:
+                raise _ReadOnly from error
             # A connection that broke while it committed: whether it did, nobody knows.
             if state in _AGAIN or (error.connection_invalidated and not committing):
                 raise _NotDone from error
@@ -186,6 +206,10 @@ class _NotDone(Exception):
     """A transaction that was rolled back and can be tried again."""
 
 
+class _ReadOnly(_NotDone):
+    """One that was refused because nothing can be changed, over this connection at least."""
+
+
 def _engine(url: URL) -> Engine:
     engine = create_engine(
         url,
@@ -198,7 +222,15 @@ def _engine(url: URL) -> Engine:
         hide_parameters=True,  # what buyers typed has no place in a log
     )
     event.listen(engine, "begin", _emit_begin)
+    event.listen(engine, "handle_error", _replace_no_good)
     return engine
+
+
+def _replace_no_good(failed: ExceptionContext) -> None:
+    """Have a connection that is no good leave the pool, with all that were opened before now."""
+    state = getattr(failed.original_exception, "sqlstate", None) or ""
+    if state.startswith(_NO_GOOD):
+        failed.is_disconnect = True
 
 
 def _emit_begin(connection: Connection) -> None:
