@@ -26,7 +26,7 @@ from shop.counting import FOLDER
 #: Why an action was refused; a reason has its line from the start, so that rates begin at 0.
 REFUSALS = (
     *("sold_out", "not_released", "unknown_item", "already_in_cart", "not_in_cart"),
-    *("empty", "cart_changed", "price_changed", "wrong_details", "bad_token"),
+    *("empty", "cart_changed", "price_changed", "wrong_details", "bad_token", "other_origin"),
     *("rate_limited", "no_place", "busy", "database_away"),
 )
 

@@ -427,6 +427,7 @@ class SocketTab(Tab):
         self._websocket = websocket.create_connection(
             f"{shop.url.replace('http', 'ws', 1)}/socket{query}",
             timeout=10,
+            host=headers.pop("Host", None),
             header=headers,
             suppress_origin=True,
             sockopt=self._options(),

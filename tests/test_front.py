@@ -254,6 +254,7 @@ def test_what_a_client_claims_of_itself_is_not_passed_on(front_of: Callable[...,
         claims = {
             "X-Forwarded-For": "203.0.113.9",
             "X-Forwarded-Host": "elsewhere.example",
+            "X-Forwarded-Port": "1",
             "X-Forwarded-Proto": "http",
             "X-Forwarded-Prefix": "/evil",
             "Forwarded": "for=203.0.113.9",
@@ -264,11 +265,24 @@ def test_what_a_client_claims_of_itself_is_not_passed_on(front_of: Callable[...,
         }
         head = json.loads(ShopperInFront(nginx).send("GET", "/", claims).text)
         assert head["X-Forwarded-For"] == "127.0.0.1"
-        assert head["X-Forwarded-Host"] == head["Host"] == "localhost"
-        assert (head["X-Forwarded-Proto"], head["X-Forwarded-Port"]) == ("https", str(nginx.port))
+        assert head["X-Forwarded-Host"] == head["Host"] == f"localhost:{nginx.port}"
+        assert head["X-Forwarded-Proto"] == "https"
         assert re.fullmatch("[0-9a-f]{32}", head["X-Request-Id"])
         assert head["Connection"] == "close"
-        assert not {"X-Forwarded-Prefix", "Forwarded", "X-Real-Ip", "Upgrade"} & head.keys()
+        gone = {"X-Forwarded-Port", "X-Forwarded-Prefix", "Forwarded", "X-Real-Ip", "Upgrade"}
+        assert not gone & head.keys()
+
+
+def test_behind_a_published_port_the_shops_own_pages_are_known(front: Front) -> None:
+    """The port that browsers see, and say, is not the one that nginx listens on."""
+    shopper, there = ShopperInFront(front), {"Host": "localhost:8443"}
+    origins = {"https://localhost:8443": 303, "https://localhost:9443": 400}
+    for origin, status in origins.items():
+        item = [("item_id", "1"), ("csrf_token", shopper.token)]
+        sent = {**there, "Origin": origin}
+        assert shopper.send("POST", "/cart/items", sent, item).status == status
+    with closing(SocketTabInFront(front, shopper, **there, Origin="https://localhost:8443")) as tab:
+        assert "<hx-partial" in tab.next().data
 
 
 def test_a_head_with_forty_cookies_is_no_error(front: Front) -> None:

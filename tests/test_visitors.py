@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 
 import pytest
@@ -13,10 +14,11 @@ from itsdangerous import TimestampSigner, URLSafeSerializer, URLSafeTimedSeriali
 
 from shop.models.cart import cart_ref
 from tests.databases import Databases
-from tests.running import RunningShop
+from tests.running import RunningShop, eventually
 from tests.shopper import (
     Answer,
     Shopper,
+    SocketTab,
     Tab,
     cookies_of,
     element,
@@ -175,7 +177,22 @@ def test_a_request_from_another_site_is_refused_by_sec_fetch_site(
     assert (answer.status, shopper.cart()) == (400, [])
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "x"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "http://127.0.0.1:1",
+        "http://127.0.0.1",
+        "x",
+        "",
+        "http://[",
+        "http://127.0.0.1:port",
+        "http://127.0.0.1:0\xb2",
+        "\xff",
+        "//",
+    ],
+)
 def test_a_request_from_another_site_is_refused_by_origin(
     open_drop: RunningShop, origin: str
 ) -> None:
@@ -184,12 +201,69 @@ def test_a_request_from_another_site_is_refused_by_origin(
     assert (answer.status, shopper.cart()) == (400, [])
 
 
-def test_a_request_that_says_it_comes_from_the_shop_is_taken(open_drop: RunningShop) -> None:
+OWN = "own"
+
+#: What browsers send with a form of the shop, and what becomes of it on the way.
+FROM_HERE: dict[str, dict[str, str]] = {
+    "as it is": {"Origin": OWN, "Sec-Fetch-Site": "same-origin"},
+    "on plain HTTP": {"Origin": OWN},
+    "reloaded": {"Sec-Fetch-Site": "none"},
+    "behind a published port": {
+        "Origin": "https://shop.example.com:8443",
+        "Host": "shop.example.com",
+        "Sec-Fetch-Site": "same-origin",
+    },
+    "behind a published port, on plain HTTP": {
+        "Origin": "http://shop.example.com:8080",
+        "Host": "shop.example.com",
+    },
+    "behind a proxy that says its own name": {
+        "Origin": "https://shop.example.com",
+        "Host": "10.0.0.5:8000",
+        "Sec-Fetch-Site": "same-origin",
+    },
+    "with the usual port": {"Origin": "https://shop.example.com", "Host": "shop.example.com:443"},
+    "without a referrer": {"Origin": "null", "Sec-Fetch-Site": "same-origin"},
+    "under a name with an underscore": {"Origin": "http://my_shop:8000", "Host": "my_shop:8000"},
+    "under a name in capitals": {"Origin": "http://my-shop", "Host": "My-Shop"},
+    "by an address of IPv6": {"Origin": "http://[::1]:8000", "Host": "[::1]:8000"},
+    "by no browser": {},
+}
+
+
+@pytest.mark.parametrize("headers", FROM_HERE.values(), ids=FROM_HERE)
+def test_a_request_from_the_shops_own_page_is_taken_however_it_comes(
+    open_drop: RunningShop, headers: dict[str, str]
+) -> None:
     shopper = Shopper(open_drop)
-    item = {"item_id": "1"}
-    answer = shopper.post("/cart/items", item, Origin=open_drop.url, Sec_Fetch_Site="same-origin")
-    assert answer.status == 303
+    sent = {name: open_drop.url if value == OWN else value for name, value in headers.items()}
+    item = [("item_id", "1"), ("csrf_token", shopper.token)]
+    assert shopper.send("POST", "/cart/items", sent, item).status == 303
     assert shopper.cart() == [1]
+    with closing(SocketTab(open_drop, shopper, **sent)) as tab:
+        assert 'data-item-id="1"' in tab.next().data
+
+
+@pytest.mark.sqlite_only("about what is said")
+@pytest.mark.parametrize("hx", [True, False], ids=["with HTMX", "without"])
+def test_a_refusal_for_its_origin_says_so_and_is_logged_with_what_met_what(
+    open_drop: RunningShop, hx: bool
+) -> None:
+    shopper, logged = Shopper(open_drop), len(open_drop.output)
+    origins = ["https://shop.example:8443", "https://kim@example.com/Kim Vale"]
+    for origin in origins:
+        answer = shopper.post("/cart/items", {"item_id": "1"}, hx=hx, Origin=origin, Host="inner")
+        assert answer.status == 400
+        assert "not say that this was sent from one of the shop’s own pages" in answer.text
+        assert "earlier visit" not in answer.text
+
+    def said() -> str:
+        return "".join(open_drop.output[logged:])
+
+    eventually(lambda: said().count("not sent from here") == 2)
+    assert "Origin https://shop.example:8443, Host inner, Sec-Fetch-Site (none)" in said()
+    assert "Origin (unreadable), Host inner" in said()
+    assert "Vale" not in said()
 
 
 def test_a_forged_cart_cookie_is_nobodys_cart(open_drop: RunningShop) -> None:

@@ -9,13 +9,13 @@ overwrite, it stays good when several first pages are opened at once (see `visit
 from __future__ import annotations
 
 from functools import lru_cache
-from urllib.parse import urlsplit
 
 from flask import Flask, Request
 from itsdangerous import BadData
 from werkzeug.exceptions import BadRequest
 
 from shop.parts import current_parts, parts
+from shop.web.origin import OtherOrigin, refuse_other_origins
 from shop.web.requests import current_request
 from shop.web.signing import BriefSerializer
 from shop.web.visitor import visitor
@@ -46,20 +46,6 @@ def issue_token() -> str:
     return _sign(current_parts().settings.secret_key, visitor.ref)
 
 
-def comes_from_here() -> bool:
-    """Tell whether the browser sent this request for a page of this shop.
-
-    Browsers say so by Sec-Fetch-Site, and by an Origin that is this Host (the rule of Go's
-    net/http.CrossOriginProtection, taken strictly); a client that sends neither is no browser
-    that could be misused.
-    """
-    asked = current_request()
-    site = asked.headers.get("Sec-Fetch-Site", "none")
-    origin = asked.headers.get("Origin")
-    same_host = origin is None or urlsplit(origin).netloc == asked.host
-    return same_host and site in ("same-origin", "none")
-
-
 def acts(asked: Request) -> bool:
     """Tell whether a request may change anything, by its method: no action is forgotten."""
     return asked.method not in _SAFE and asked.endpoint is not None
@@ -72,8 +58,9 @@ def _check() -> None:
     asked = current_request()
     if not acts(asked):
         return
+    refuse_other_origins(OtherOrigin)
     token = asked.headers.get(HEADER) or asked.form.get(FIELD, "")
-    if not comes_from_here() or not _is_good(token):
+    if not _is_good(token):
         parts.metrics.refused("bad_token")
         raise BadToken
 

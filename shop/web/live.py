@@ -11,11 +11,11 @@ from ssl import SSLSocket
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
-from flask import Blueprint, Response, abort, current_app, request, stream_with_context
+from flask import Blueprint, Response, current_app, request, stream_with_context
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server
 from sqlalchemy.exc import DBAPIError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import Forbidden, HTTPException
 from werkzeug.routing import RequestRedirect
 from wsproto.utilities import RemoteProtocolError
 
@@ -33,8 +33,8 @@ from shop.parts import parts
 from shop.streams import HEARTBEAT, UNKNOWN_PAGE, QueueTab, SocketTab, limit_unread
 from shop.web import requests
 from shop.web.app import ShopApp
-from shop.web.csrf import comes_from_here
 from shop.web.limits import address_key
+from shop.web.origin import is_here, refuse_other_origins
 from shop.web.sockets import WholeFrames
 from shop.web.visitor import cart_of_cookie
 
@@ -138,8 +138,7 @@ def _part_from(connection: Server) -> None:
 def check_origin() -> None:
     if request.endpoint != "live.socket":
         return
-    if not comes_from_here():
-        abort(403)
+    refuse_other_origins(Forbidden)
     # Compressing each message anew for each tab would cost more than it saves.
     request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
 
@@ -317,8 +316,5 @@ def _page() -> str:
 
 
 def _path_of_referrer() -> str:
-    try:
-        referrer = urlsplit(request.referrer or "")
-    except ValueError:
-        return ""
-    return unquote(referrer.path) if referrer.netloc == request.host else ""
+    referrer = request.referrer or ""
+    return unquote(urlsplit(referrer).path) if is_here(referrer) else ""

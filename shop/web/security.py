@@ -47,7 +47,7 @@ def install(app: ShopApp) -> None:
     )
     if settings.https:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
-            app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_port=1, x_prefix=0
+            app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_port=0, x_prefix=0
         )
     always = _ALWAYS | (_ALWAYS_BY_HTTPS if settings.https else {})
     app.always = partial(_headers_of, [*always.items()])
