@@ -11,6 +11,19 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=$root/.venv
 python=$venv/bin/python
 
+# Of the caller's settings for Python and pip, those count that say where packages come from. The others would have
+# them looked for, or put, elsewhere than in .venv, or change what the shop's own Python does.
+unset PYTHONHOME PYTHONPATH PYTHONUSERBASE PYTHONPLATLIBDIR PYTHONEXECUTABLE PYTHONSTARTUP PYTHONSAFEPATH PYTHONINSPECT \
+  PYTHONOPTIMIZE
+for name in "${!PIP_@}"; do
+  case ${name#PIP_} in
+    INDEX_URL | EXTRA_INDEX_URL | FIND_LINKS | NO_INDEX | TRUSTED_HOST | CERT | CLIENT_CERT | PROXY | CONFIG_FILE) ;;
+    CACHE_DIR | NO_CACHE_DIR | TIMEOUT | DEFAULT_TIMEOUT | RETRIES | KEYRING_PROVIDER) ;;
+    *) unset "$name" ;;
+  esac
+done
+unset name
+
 prepare() { # prepare LOCK
   if ! is_installed "$1"; then
     local interpreter
@@ -26,11 +39,13 @@ is_installed() { # is_installed LOCK
 }
 
 stamp() { printf '%s' "$venv/installed-$1"; }
-stamp_text() { readlink -f -- "$python" && cat -- "$root/$1"; }
+# The first line tells stamps from those that were written before what is installed was looked at.
+stamp_text() { echo "seen in .venv" && readlink -f -- "$python" && cat -- "$root/$1"; }
 
 install_lock() { # install_lock INTERPRETER LOCK
   take_turns "$1"
   if is_installed "$2"; then return; fi # another command has just done it
+  require_writable "$1"
   trap 'exit 130' INT
   usable_venv || make_venv "$1"
   rm -f -- "$venv"/installed-*
@@ -38,12 +53,13 @@ install_lock() { # install_lock INTERPRETER LOCK
   say "installing what $2 names (the first time takes a minute or two)"
   local status=0
   "$python" -m pip install -qq --disable-pip-version-check --no-input --no-deps \
-    --require-hashes --requirement "$root/$2" >&2 || status=$?
+    --no-user --target= --require-hashes --requirement "$root/$2" >&2 || status=$?
   if ((status > 0)); then
     # Killed half-way, packages may be half there: then the mark stays, and the next start makes .venv anew.
     ((status > 128)) || rm -f -- "$venv/unfinished"
     fail "could not install what $2 names: pip's reason is above. Run it again to retry"
   fi
+  check_installed "$2"
   local lock
   for lock in "$2" $(held_by "$2"); do write_stamp "$lock"; done
   say "installed"
@@ -55,6 +71,29 @@ held_by() { # held_by LOCK
     requirements-dev.txt) echo requirements.txt ;;
     requirements-bench.txt) echo requirements-dev.txt requirements.txt ;;
   esac
+}
+
+# What pip's own files of settings had it do otherwise must not count as installed.
+check_installed() { # check_installed LOCK
+  "$python" -I - "$root/$1" >&2 <<'PYTHON' || fail "not all that $1 names is in .venv: does 'pip config list' say why?"
+import re, sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from pip._vendor.packaging.requirements import Requirement
+
+def is_there(wanted):
+    try:
+        return version(wanted.name) in wanted.specifier
+    except PackageNotFoundError:
+        return False
+
+text = Path(sys.argv[1]).read_text("utf-8").replace("\\\n", " ")
+lines = [re.sub(" --hash=.*", "", line) for line in text.splitlines() if re.match(r"\w", line)]
+wanted = [requirement for requirement in map(Requirement, lines) if not requirement.marker or requirement.marker.evaluate()]
+missing = [str(requirement) for requirement in wanted if not is_there(requirement)]
+if missing:
+    sys.exit(f"drop-shop: not installed: {', '.join(missing)}")
+PYTHON
 }
 
 write_stamp() { # write_stamp LOCK
@@ -70,6 +109,15 @@ except BlockingIOError:
     print("drop-shop: waiting for another command that is installing", file=sys.stderr)
     fcntl.flock(9, fcntl.LOCK_EX)
 PYTHON
+}
+
+# A release's folder is often another user's than the one who runs the shop.
+require_writable() { # require_writable INTERPRETER
+  if [[ -w $root && (! -e $venv || -w $venv) ]]; then return; fi
+  local owner
+  owner=$(ls -ld -- "$root" | awk '{print $3}')
+  fail "$venv is not ready for $("$1" --version), and may not be written by $(id -un):" \
+    "run $root/bin/flask --version once as $owner. So it is after an upgrade of the system's Python"
 }
 
 # An interrupted installation, or a Python that is gone, too old or another one than before, is not usable.
