@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.dialing import dial, has_connected
+from shop.framing import HEARTBEAT_EVENT
 
-#: How a message ends; and the comment that may follow it, a heartbeat.
-_END, _HEARTBEAT = b">\n\n", b":\n\n"
+#: How a message ends; a heartbeat may follow it.
+_END = b">\n\n"
 
 _OK = b"HTTP/1.1 200 "
 
@@ -152,10 +153,10 @@ class CartTab:
 
 
 def _without_heartbeat(size: int) -> int:
-    while buffer.endswith(_HEARTBEAT, 0, size) and (
-        size == len(_HEARTBEAT) or buffer.endswith(b"\n\n" + _HEARTBEAT, 0, size)
+    while buffer.endswith(HEARTBEAT_EVENT, 0, size) and (
+        size == len(HEARTBEAT_EVENT) or buffer.endswith(b"\n\n" + HEARTBEAT_EVENT, 0, size)
     ):
-        size -= len(_HEARTBEAT)
+        size -= len(HEARTBEAT_EVENT)
     return size
 
 

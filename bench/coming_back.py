@@ -20,7 +20,7 @@ _PROBE = 0.005
 class Manner:
     """How a tab comes back.
 
-    htmx's hx-sse waits after a stream's end, and twice as long after each attempt that fails.
+    A page waits after a stream's end, and twice as long after each attempt that fails.
     """
 
     #: before the first attempt, in seconds

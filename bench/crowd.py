@@ -18,8 +18,8 @@ from typing import Any
 
 from bench.processes import answer_commands
 
-#: How a message ends: with the last tag of a fragment, and an empty line. A heartbeat, which is
-#: a comment, doesn't.
+#: How a message ends: with the last tag of a fragment, and an empty line. A heartbeat
+#: doesn't.
 END = b">\n\n"
 
 #: Tabs that wait for their first message at the same time.

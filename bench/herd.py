@@ -12,7 +12,7 @@ from bench.herd_report import report_on
 from bench.machine import Machine, allow_files
 from bench.neighbours import Neighbours
 from bench.report import into_option
-from bench.restart import AS_HTMX, AT_ONCE, Load, Restart, Way
+from bench.restart import AS_PAGES, AT_ONCE, Load, Restart, Way
 from bench.restart_drill import restart
 from bench.sale import BYSTANDERS
 from bench.samples import read_profile
@@ -23,8 +23,8 @@ _DRAIN = 5.0
 WAYS = {
     way.name: way
     for way in (
-        Way("drained", signal.SIGTERM, _DRAIN, AS_HTMX),
-        Way("killed", signal.SIGKILL, _DRAIN, AS_HTMX),
+        Way("drained", signal.SIGTERM, _DRAIN, AS_PAGES),
+        Way("killed", signal.SIGKILL, _DRAIN, AS_PAGES),
         Way("all at once", signal.SIGKILL, _DRAIN, AT_ONCE),
     )
 }

@@ -14,7 +14,7 @@ from bench.lines import Line, Lines, line_chart
 from bench.machine import Machine
 from bench.neighbours import Neighbours
 from bench.report import Report
-from bench.restart import AS_HTMX, Load, Restart
+from bench.restart import AS_PAGES, Load, Restart
 from bench.tables import Table
 
 #: What must hold, in seconds after the server is back: until the last tab is current; and an add or
@@ -171,9 +171,9 @@ def _note(load: Load, runs: int) -> str:
         f"{load.tabs:,} tabs with a two-line cart each, from addresses of their own; {runs} run(s) "
         "of each way, in goals the worst of them. The server is back when it says that it serves: "
         "tabs are refused until it listens, a moment before. A tab comes back "
-        f"{AS_HTMX.delay * 1e3:.0f} ms after it lost its stream and twice as long after each "
-        f"failed attempt, {AS_HTMX.longest:g} s at most, all ± {AS_HTMX.jitter:.0%} at random, as "
-        "hx-sse does with the page's settings; all at once: in the moment in which the port opens. "
+        f"{AS_PAGES.delay * 1e3:.0f} ms after it lost its stream and twice as long after each "
+        f"failed attempt, {AS_PAGES.longest:g} s at most, all ± {AS_PAGES.jitter:.0%} at random, "
+        "as a page does; all at once: in the moment in which the port opens. "
         f"{load.rate:g} adds and removes a second are due at given moments, each timed from its "
         "moment, half of the visitors on connections that they keep; after the restart each begins "
         "with a fresh one. Refused is who called while nobody listened. The new server's CPU time "

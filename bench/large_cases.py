@@ -12,7 +12,7 @@ from bench.actions import quantile
 from bench.costs import MESSAGES, Costs
 from bench.model_drop import Drop, Rush, Shop
 from bench.model_tabs import Herd, SetUp, Told, attempts, come_back, tell
-from bench.restart import AS_HTMX
+from bench.restart import AS_PAGES
 from bench.small_cases import SIZES
 
 #: A server: processes of the shop, each with so many tabs; and as many of nginx beside them.
@@ -193,7 +193,7 @@ def _p99(took: Sequence[float]) -> float:
 
 def _lose_a_server(costs: Costs, plan: Plan) -> Herd:
     tabs = plan.shoppers // plan.servers
-    arrivals = attempts([GONE] * tabs, GONE, AS_HTMX, random.Random(1))
+    arrivals = attempts([GONE] * tabs, GONE, AS_PAGES, random.Random(1))
     left = plan.without_one
     return come_back(costs, left, arrivals, _MEANWHILE * left.processes)
 
@@ -201,7 +201,7 @@ def _lose_a_server(costs: Costs, plan: Plan) -> Herd:
 def _lose_all(costs: Costs, plan: Plan) -> Herd:
     """Play it for one process: the others are like it."""
     tabs = ceil(plan.shoppers / plan.processes)
-    arrivals = attempts([0.0] * tabs, 0.0, AS_HTMX, random.Random(1))
+    arrivals = attempts([0.0] * tabs, 0.0, AS_PAGES, random.Random(1))
     return come_back(costs, SetUp(1, tabs), arrivals, _MEANWHILE)
 
 

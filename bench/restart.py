@@ -9,11 +9,9 @@ from typing import Any
 from bench.actions import Action, percentiles, summary
 from bench.bystander import CUT_OFF, HAD_BEEN_DONE, REFUSED, UNANSWERED
 from bench.coming_back import Manner
-from shop.presentation import HTMX_CONFIG
 
-#: What a page tells htmx's hx-sse, in milliseconds; the jitter is its own (hx-sse.min.js).
-_SSE: dict[str, Any] = HTMX_CONFIG["sse"]  # type: ignore[assignment]
-AS_HTMX = Manner(_SSE["reconnectDelay"] / 1e3, _SSE["reconnectMaxDelay"] / 1e3, 0.3)
+#: As a page does, see shop/static/live.js.
+AS_PAGES = Manner(0.3, 2.5, 0.3)
 AT_ONCE = Manner(0.0, 0.0, 0.0, at_once=True)
 
 #: Seconds of which the slowest action is told.

@@ -12,7 +12,7 @@ from bench.actions import quantile
 from bench.costs import Benchmarks, Costs
 from bench.model_drop import Rush, Shop
 from bench.model_tabs import SetUp, attempts, come_back, tell
-from bench.restart import AS_HTMX, AT_ONCE
+from bench.restart import AS_PAGES, AT_ONCE
 from bench.tables import Table
 from bench.trials import CARTS, FRAGMENT, OF_SHOP, SHOP
 
@@ -112,7 +112,7 @@ def _herds(benchmarks: Benchmarks, costs: Costs) -> Iterator[Case]:
     for way, done in restarts.items():
         others = [one for name, ones in restarts.items() if name != way for one in ones] or done
         speed = _share(median(one["cpu"] / one["current"][-1] for one in others))
-        manner = AT_ONCE if way == "all at once" else AS_HTMX
+        manner = AT_ONCE if way == "all at once" else AS_PAGES
         lost = _spread(done[0]["lost"], options["tabs"])
         arrivals = attempts(lost, 0.0, manner, random.Random(1))
         setup = SetUp(1, options["tabs"], 0, speed)

@@ -14,6 +14,9 @@ from bench.shopping import hidden_fields
 #: Bytes read at a time.
 _MOST = 1 << 17
 
+#: How heartbeats of event streams begin: comments, or events of that name.
+_HEARTBEATS = (b":", b"event: beat\n")
+
 _CART = re.compile(
     rb'<section class="cart" id="cart"[^>]* data-version="(\d+)" data-cart-ref="(\w+)"'
 )
@@ -132,7 +135,7 @@ class StreamTab(Tab):
 
     def _messages(self) -> Iterator[bytes]:
         *whole, self._came = self._came.split(b"\n\n")
-        yield from (message for message in whole if not message.startswith(b":"))
+        yield from (message for message in whole if not message.startswith(_HEARTBEATS))
 
 
 class SocketTab(Tab):
@@ -149,7 +152,7 @@ class SocketTab(Tab):
     def _messages(self) -> Iterator[bytes]:
         while (frame := self._frame()) is not None:
             kind, message = frame
-            if kind == 1:
+            if kind == 1 and message:  # a heartbeat is an empty text
                 yield message
 
     def _frame(self) -> tuple[int, bytes] | None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-HEARTBEAT_COMMENT = b":\n\n"
+#: What is sent so that a page knows its stream to be alive: an event, as pages don't see comments.
+#: A browser drops an event without data, and an empty line of data is some.
+HEARTBEAT_EVENT = b"event: beat\ndata:\n\n"
 
-#: An empty ping: browsers answer it, and a connection whose peer is gone fails by it.
-WEBSOCKET_PING = b"\x89\x00"
+#: The same over a WebSocket: an empty text, as pages don't see pings.
+HEARTBEAT_FRAME = b"\x81\x00"
 
 
 class Message:

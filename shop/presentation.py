@@ -12,15 +12,12 @@ from shop.fragments import LEVEL_WORDS
 from shop.inventory import ProductView
 from shop.money import format_money
 
-#: For a strict policy nothing is evaluated or styled by script, and every open tab is live,
-#: also one in the background. A dismissed notice stays dismissed when it is morphed.
+#: For a strict policy nothing is evaluated or styled by script. A dismissed notice stays dismissed
+#: when it is morphed.
 HTMX_CONFIG = {
-    "extensions": "sse,ws",
     "history": False,
     "includeIndicatorCSS": False,
     "morphIgnore": ["data-htmx-powered", "data-dismissed"],
-    "sse": {"pauseOnBackground": False, "reconnectDelay": 300, "reconnectMaxDelay": 2500},
-    "ws": {"pauseOnBackground": False, "reconnectDelay": 300, "reconnectMaxDelay": 2500},
 }
 
 

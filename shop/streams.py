@@ -22,10 +22,11 @@ from typing import Any, Protocol
 
 from gevent import get_hub
 
-from shop.framing import HEARTBEAT_COMMENT, Joined, Message
+from shop.framing import HEARTBEAT_EVENT, Joined, Message
 from shop.turns import Turns
 
-#: A tab hears something at least this often, in seconds, so that proxies keep its stream open.
+#: A tab hears something at least this often, in seconds: proxies keep its stream open, and its page
+#: (shop/static/live.js) takes a stream that is silent for longer to be dead.
 HEARTBEAT = 4.0
 
 #: How long a tab may leave written bytes unread, in seconds, before it is dropped.
@@ -86,7 +87,7 @@ class Tab(Protocol):
         """Write what is told, or keep it for when there is room; never wait, never raise."""
 
     def beat(self) -> None:
-        """Write something that says nothing, and notice a tab that is not there any more."""
+        """Write a heartbeat, and notice a tab that is not there any more."""
 
     def close(self) -> None:
         """Let the connection go."""
@@ -356,7 +357,7 @@ class SocketTab:
 
     def beat(self) -> None:
         if self._backlog is None:
-            self._write(HEARTBEAT_COMMENT)
+            self._write(HEARTBEAT_EVENT)
         elif self._stalled_at and time.monotonic() - self._stalled_at > STALLED:
             self._drop()
 

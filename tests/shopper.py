@@ -298,6 +298,8 @@ class Tab:
         **headers: str,
     ) -> None:
         self._waiting: list[Event] = []
+        #: how many heartbeats came
+        self.heartbeats = 0
         self.events: list[Event] = []
         #: what the page shows, by element id
         self.shown: dict[str, str] = {}
@@ -317,7 +319,7 @@ class Tab:
         #: how many bytes are still to come of a body that has an end
         length = self.headers.get("content-length")
         self._left = int(length) - len(rest) if length else None
-        self._waiting += self._reader.feed(rest)
+        self._take(self._reader.feed(rest))
 
     def _open(self, host: str, port: int) -> socket.socket:
         connection = socket.socket()
@@ -352,11 +354,6 @@ class Tab:
         headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
         return int(first.split()[1]), headers, rest
 
-    @property
-    def comments(self) -> int:
-        """How many heartbeats came."""
-        return self._reader.comments
-
     def next(self, seconds: float = 5.0) -> Event:
         """Return the next event, and show what it brings.
 
@@ -376,9 +373,14 @@ class Tab:
         """Wait for something to arrive, be it a whole event or not."""
         try:
             self.socket.settimeout(max(seconds, 0.001))
-            self._waiting += self._receive()
+            self._take(self._receive())
         except (TimeoutError, websocket.WebSocketTimeoutException):
             raise NeverHappened("nothing came in time") from None
+
+    def _take(self, events: list[Event]) -> None:
+        news = [event for event in events if event.name != "beat"]
+        self.heartbeats += len(events) - len(news)
+        self._waiting += news
 
     def _receive(self) -> list[Event]:
         data = b"" if self._left == 0 else self.socket.recv(1 << 20)
@@ -445,10 +447,8 @@ class SocketTab(Tab):
         frame = self._websocket.recv_frame()
         if frame is None or frame.opcode == websocket.ABNF.OPCODE_CLOSE:
             raise EOFError(int.from_bytes(frame.data[:2], "big") if frame else 0)
-        if frame.opcode != websocket.ABNF.OPCODE_TEXT:
-            self._reader.comments += 1
-            return []
-        return [Event(frame.data.decode())]
+        assert frame.opcode == websocket.ABNF.OPCODE_TEXT
+        return [Event(frame.data.decode()) if frame.data else Event("", "beat")]
 
     def close(self) -> None:
         self._websocket.shutdown()

@@ -19,7 +19,7 @@ from bench.coming_back import Manner
 from bench.costs import COMMANDS, Benchmarks, Costs
 from bench.model_drop import Rush, Shop
 from bench.model_tabs import LOOK, SetUp, attempts, come_back, tell
-from bench.restart import AS_HTMX, AT_ONCE
+from bench.restart import AS_PAGES, AT_ONCE
 from bench.simulation import Loop, Simulation, Station
 from bench.small_cases import small_cases
 from shop.turns import LENGTH
@@ -150,8 +150,8 @@ def test_a_herd_that_comes_in_one_moment_takes_all_its_openings() -> None:
 
 
 def test_nobody_comes_back_before_there_is_a_server() -> None:
-    arrivals = attempts([-3.0, -1.0, 0.0] * 100, 0.5, AS_HTMX, random.Random(1))
-    longest = AS_HTMX.longest * (1 + AS_HTMX.jitter)
+    arrivals = attempts([-3.0, -1.0, 0.0] * 100, 0.5, AS_PAGES, random.Random(1))
+    longest = AS_PAGES.longest * (1 + AS_PAGES.jitter)
     assert all(0.5 <= at <= 0.5 + longest for at in arrivals)
     assert attempts([-3.0, 0.0], 0.5, AT_ONCE, random.Random(1)) == [0.5, 0.5]
 

@@ -414,8 +414,8 @@ def test_pages_do_not_wait_for_a_postgresql_that_stands_still(
         waited = time.perf_counter() - begun
         print(f"thirty pages beside a frozen PostgreSQL: {waited:.1f} s for all")
         assert waited < 12
-        heard = tab.comments
-        while tab.comments == heard:
+        heard = tab.heartbeats
+        while tab.heartbeats == heard:
             tab.listen(8)  # its heart beats on
         cluster.postgresql.thaw()
         eventually(lambda: shopper.add(OTHER, hx=True).status in (200, 409), seconds=20)

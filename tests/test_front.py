@@ -217,7 +217,7 @@ def test_a_quiet_stream_stays_open(front: Front, shopper: ShopperInFront) -> Non
     with TabInFront(front, shopper) as tab, SocketTabInFront(front, shopper) as other:
         for each in (tab, other):
             each.next()
-            while each.comments < 3:  # two heartbeats apart is longer than nginx waits for one
+            while each.heartbeats < 3:  # two heartbeats apart is longer than nginx waits for one
                 each.listen(7)
 
 
@@ -369,9 +369,9 @@ def test_tabs_of_a_frozen_server_are_cut_off_and_find_the_other_one(
 
 def _is_cut(tab: TabInFront, until: float) -> bool:
     """Wait until a tab's stream ends, or until it was heard of."""
-    before = tab.comments
+    before = tab.heartbeats
     try:
-        while tab.comments < before + 2:
+        while tab.heartbeats < before + 2:
             tab.listen(until - time.monotonic())
     except EOFError:
         return True

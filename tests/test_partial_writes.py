@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shop.framing import WEBSOCKET_PING, Message
+from shop.framing import Message
 from shop.web.sockets import WholeFrames
 from tests.line import TOPICS, Line
 from tests.wire import FrameReader
@@ -96,6 +96,10 @@ def happen(line: Line, what: object) -> None:
 # --- WebSockets -------------------------------------------------------------------------------
 
 
+#: What the shop answers to an empty ping.
+PONG = b"\x8a\x00"
+
+
 class Dribbling:
     """A connection that takes so many bytes at a time, and lets others run in between."""
 
@@ -117,7 +121,7 @@ def test_frames_of_two_writers_never_interleave(size: int) -> None:
 
     def answer_pings() -> None:
         for _ in texts:
-            frames.send(WEBSOCKET_PING)
+            frames.send(PONG)
 
     other = threading.Thread(target=answer_pings)
     other.start()

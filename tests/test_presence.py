@@ -206,7 +206,7 @@ def test_a_page_names_itself_to_its_socket_with_which_no_referer_comes(
     shopper = Shopper(open_drop)
     for path in ("/products/OST-KILN", "/cart"):
         page = shopper.get(path).text
-        address = re.search(r'hx-ws:connect="/socket(\?[^"]*)"', page)
+        address = re.search(r'data-socket="/socket(\?[^"]*)"', page)
         assert address
         query = address[1].replace("&amp;", "&")
         with SocketTabAt(open_drop, shopper, query) as tab:

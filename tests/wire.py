@@ -29,7 +29,7 @@ class EventReader:
     """
 
     def __init__(self) -> None:
-        #: lines that say nothing: the heartbeats
+        #: lines that say nothing
         self.comments = 0
         self.last_id = ""
         #: milliseconds to wait before connecting again, if the stream says so
@@ -97,7 +97,7 @@ class FrameReader:
     """
 
     def __init__(self) -> None:
-        #: empty pings and the like: the heartbeats
+        #: pings and pongs
         self.comments = 0
         self._connection = Connection(ConnectionType.CLIENT)
         self._text = ""

@@ -1,11 +1,8 @@
-// What htmx leaves to the page: nothing older than what is shown is swapped in, the page says
-// when it is not live, keeps trying when the very first connect fails, and loses no focus.
+// What htmx leaves to the page: nothing older than what is shown is swapped in, no focus is lost, and
+// who acts hears of what could not be done.
 "use strict";
 
 (() => {
-  const root = document.documentElement;
-  const live = document.getElementById("live");
-  const status = document.getElementById("live-status");
   const title = document.title;
 
   // --- Never back in time ------------------------------------------------------------------
@@ -67,73 +64,14 @@
 
   document.addEventListener("visibilitychange", showTitle);
 
-  // --- Live or not --------------------------------------------------------------------------
+  // --- Actions that could not be sent, or take long --------------------------------------------
 
-  const SAY_SO_AFTER = 800; // milliseconds: a stream that is back sooner was hardly away
+  const LONG = 2000; // milliseconds after which a shopper wonders
   let leaving = false;
-  let saying = 0;
-
-  const setLive = (on) => {
-    if (leaving || (root.dataset.live === "on") === on) return;
-    root.dataset.live = on ? "on" : "off";
-    clearTimeout(saying);
-    if (on) {
-      status.textContent = "";
-      unsay();
-    } else {
-      saying = setTimeout(sayOff, SAY_SO_AFTER);
-    }
-  };
-
-  const sayOff = () => {
-    status.textContent = "Not live: reconnecting…";
-  };
-
-  root.dataset.live = "off";
-  saying = setTimeout(sayOff, 4 * SAY_SO_AFTER); // a page that is just loading isn't away yet
-
-  const on = (names, handle) => {
-    for (const name of names) document.addEventListener(name, handle);
-  };
-
-  on(["htmx:sse:after:message"], ({ detail }) => {
-    if (!detail.message.event) setLive(true);
-  });
-  on(["htmx:ws:after:message:incoming"], () => setLive(true));
-  on(["htmx:sse:error", "htmx:sse:close", "htmx:ws:error", "htmx:ws:close"], () => setLive(false));
-  // A stream that ended is fetched again: until then the page isn't live.
-  on(["htmx:sse:before:connection", "htmx:ws:before:connection"], () => setLive(false));
-
-  // htmx comes back to a stream that was open once; a first connect that fails is left to us.
-  const FIRST_DELAY = 400; // milliseconds
-  const LONGEST_DELAY = 3000;
-  let streaming = false;
-  let failures = 0;
-
-  // Firefox lets a second request for an address wait for the first one's answer, for its cache.
-  live.addEventListener("htmx:before:request", ({ detail }) => {
-    detail.ctx.request.cache = "no-store";
-  });
-  live.addEventListener("htmx:sse:before:connection", () => {
-    streaming = true;
-    failures = 0;
-  });
-  live.addEventListener("htmx:finally:request", () => {
-    if (streaming || leaving) return;
-    const delay = Math.min(FIRST_DELAY * 2 ** failures++, LONGEST_DELAY);
-    setTimeout(() => htmx.trigger(live, "shop:reconnect"), delay * (0.7 + 0.6 * Math.random()));
-  });
 
   addEventListener("pagehide", () => {
     leaving = true;
   });
-  addEventListener("pageshow", ({ persisted }) => {
-    if (persisted) location.reload(); // kept by the browser as it was: what it shows is of then
-  });
-
-  // --- Actions that could not be sent, or take long --------------------------------------------
-
-  const LONG = 2000; // milliseconds after which a shopper wonders
 
   const say = (text) => {
     const notice = document.createElement("div");
@@ -152,17 +90,18 @@
     document.getElementById("notices-action").replaceChildren(notice);
   };
 
-  const unsay = () => document.getElementById("notice-unsent")?.remove();
+  document.addEventListener("shop:live", ({ detail }) => {
+    if (detail.on) document.getElementById("notice-unsent")?.remove();
+  });
 
-  document.addEventListener("htmx:before:request", ({ target, detail }) => {
-    if (target === live) return;
+  document.addEventListener("htmx:before:request", ({ detail }) => {
     detail.ctx.wondering = setTimeout(() => say("The shop has not answered yet: still trying."), LONG);
   });
   document.addEventListener("htmx:finally:request", ({ detail }) => {
     clearTimeout(detail.ctx?.wondering);
   });
-  document.addEventListener("htmx:error", ({ target, detail }) => {
-    if (leaving || target === live || !detail.ctx) return;
+  document.addEventListener("htmx:error", ({ detail }) => {
+    if (leaving || !detail.ctx) return;
     say("The shop can’t be reached right now. When it is back, your cart will be up to date again.");
   });
 

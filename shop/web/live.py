@@ -22,8 +22,8 @@ from wsproto.utilities import RemoteProtocolError
 from shop.changes import cart_name, product_name
 from shop.db import DatabaseBusy
 from shop.framing import (
-    HEARTBEAT_COMMENT,
-    WEBSOCKET_PING,
+    HEARTBEAT_EVENT,
+    HEARTBEAT_FRAME,
     Joined,
     sse_event,
     websocket_text_frame,
@@ -114,7 +114,7 @@ def socket(connection: Server) -> None:
         connection.sock.send(websocket_text_frame(present))
         while connection.connected and not tab.closed:
             news = tab.take(HEARTBEAT)
-            connection.sock.send(Joined(news).websocket if news else WEBSOCKET_PING)
+            connection.sock.send(Joined(news).websocket if news else HEARTBEAT_FRAME)
             if connection.input_buffer:  # a tab has nothing to say here
                 connection.close(POLICY_VIOLATION)
         if connection.connected:
@@ -212,7 +212,7 @@ class EventStream(Response):
             yield sse_event(present)
             while not tab.closed:
                 news = tab.take(HEARTBEAT)
-                yield Joined(news).sse if news else HEARTBEAT_COMMENT
+                yield Joined(news).sse if news else HEARTBEAT_EVENT
         finally:
             tab.close()
 

@@ -50,9 +50,7 @@ class Complaints(list[str]):
             "net::ERR_",
             "status of 502",
             "status of 503",
-            "htmx:sse:error",
             "htmx:error",
-            "htmx:ws:error",
             "WebSocket connection",
         )
         if self.server_goes_away and any(word in message.text for word in gone):

@@ -99,7 +99,7 @@ def test_twelve_tabs_are_live_through_nginx(
     assert 0 < sockets < TABS
 
 
-SOCKET = "document.getElementById('live-socket')._htmx?.ws?.connection?.url ?? ''"
+SOCKET = "document.getElementById('live').dataset.way === 'socket'"
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_a_page_whose_very_first_connect_fails_becomes_live_by_itself(
 ) -> None:
     complaints.server_goes_away = True
     tab.route("**/stream*", lambda route: route.abort())
+    tab.route_web_socket(re.compile("/socket"), lambda socket: socket.close())
     tab.goto(drop.url)
     expect(tab.locator("#live-status")).to_contain_text("Not live")
     expect(tab.locator("html")).to_have_attribute("data-live", "off")

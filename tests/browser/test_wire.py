@@ -11,26 +11,27 @@ import pytest
 from playwright.sync_api import BrowserContext
 from wsproto.utilities import generate_accept_token
 
-from shop.framing import HEARTBEAT_COMMENT, WEBSOCKET_PING, Message, sse_event
+from shop.framing import HEARTBEAT_EVENT, HEARTBEAT_FRAME, Message, sse_event
 from tests.test_framing import LINES, MEGABYTE
 from tests.wire import EventReader, FrameReader
 
 TEXTS = [*LINES.values(), "a line\r\n" * (MEGABYTE // 8), "the end"]
-EVENTS = HEARTBEAT_COMMENT.join(
+EVENTS = HEARTBEAT_EVENT.join(
     [sse_event("", event="overflow"), *(Message(text).sse for text in TEXTS)]
 )
-FRAMES = WEBSOCKET_PING.join(Message(text).websocket for text in TEXTS)
+FRAMES = HEARTBEAT_FRAME.join(Message(text).websocket for text in TEXTS)
 
 #: So many bytes are sent one by one: all but the last two texts are among them.
 ONE_BY_ONE = 3000
 
 READ = """
 async () => {
-  const all = {events: [], named: 0, frames: []};
+  const all = {events: [], named: 0, beats: 0, frames: []};
   await Promise.all([
     new Promise(done => {
       const source = new EventSource("/events");
       source.addEventListener("overflow", event => { all.named += 1; });
+      source.addEventListener("beat", event => { all.beats += 1; });
       source.onmessage = event => {
         all.events.push(event.data);
         if (event.data == "the end") { source.close(); done(); }
@@ -99,5 +100,7 @@ def test_a_browser_reads_what_the_reference_readers_read(
     assert len(LINES) > 10 and len(b"".join(Message(t).sse for t in LINES.values())) < ONE_BY_ONE
     events = EventReader().feed(EVENTS)
     assert read["named"] == sum(event.name == "overflow" for event in events) == 1
+    assert read["beats"] == sum(event.name == "beat" for event in events) == len(TEXTS)
     assert read["events"] == [event.data for event in events if event.name == "message"]
-    assert read["frames"] == FrameReader().feed(FRAMES) == TEXTS
+    assert read["frames"] == FrameReader().feed(FRAMES)
+    assert [text for text in read["frames"] if text] == [text for text in TEXTS if text]
