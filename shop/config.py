@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,6 +68,8 @@ class Settings:
     name: str
     #: where changes, presence and rate limits are shared between machines; None on a single one
     redis_url: str | None
+    #: from where /metrics may be read
+    metrics_allow: tuple[IPv4Network | IPv6Network, ...]
     #: actions that write, in a minute: of one cart, and from one address; 0 is no limit
     actions_per_cart: int
     actions_per_address: int
@@ -120,6 +123,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         redis_url=_redis_url(source.text("SHOP_REDIS_URL", "")),
         actions_per_cart=source.integer("SHOP_ACTIONS_PER_CART", 1200, 0, 1_000_000),
         actions_per_address=source.integer("SHOP_ACTIONS_PER_ADDRESS", 30_000, 0, 100_000_000),
+        metrics_allow=source.networks("SHOP_METRICS_ALLOW", "127.0.0.0/8,::1"),
         test_emails=source.switch("SHOP_TEST_EMAILS", False),
         drain_seconds=source.integer("SHOP_DRAIN_SECONDS", 5, 0, 300),
         log_level=_log_level(source.text("SHOP_LOG_LEVEL", "")),
@@ -161,6 +165,14 @@ class _Source:
         if text.isascii() and text.isdigit() and least <= int(text) <= most:
             return int(text)
         raise SettingError(name, text, f"a whole number from {least} to {most} is allowed")
+
+    def networks(self, name: str, default: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        text = self.text(name, default)
+        try:
+            return tuple(ip_network(net.strip(), strict=False) for net in text.split(","))
+        except ValueError:
+            allowed = f"networks are allowed, separated by commas, such as {default},10.0.0.0/24"
+            raise SettingError(name, text, allowed) from None
 
     def switch(self, name: str, default: bool) -> bool:
         text = self.text(name, "on" if default else "off")

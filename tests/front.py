@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,10 +51,14 @@ class Front(Nginx):
     Args:
         servers: the shop's servers.
         instance: the instance folder whose static files it serves itself.
+        edits: what else an operator edits in the site's file, by what stands there.
     """
 
-    def __init__(self, servers: Iterable[Server], instance: Path) -> None:
+    def __init__(
+        self, servers: Iterable[Server], instance: Path, edits: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__("")
+        self.edits = edits or {}
         self.plain_port = free_port()
         self.folder.chmod(0o711)
         make_certificate(self.folder)
@@ -86,6 +90,7 @@ class Front(Nginx):
                 "listen 443 ": f"listen {self.host}:{self.port} ",
                 "    listen [::]:443 ssl http2;\n": "",
                 "    listen [::]:443 ssl http2 default_server;\n": "",
+                **self.edits,
             },
         )
 

@@ -415,6 +415,9 @@ BAD = [
     ("SHOP_ACTIONS_PER_CART", "-1"),
     ("SHOP_DRAIN_SECONDS", "a while"),
     ("SHOP_SECRET_KEY", "short"),
+    ("SHOP_METRICS_ALLOW", "everybody"),
+    ("SHOP_METRICS_ALLOW", "10.0.0.0/8;::1"),
+    ("SHOP_METRICS_ALLOW", "10.0.0.0/33"),
     ("SHOP_INSTANCE", "/proc/nowhere"),
     ("SHOP_INSTANCE", "/dev/null"),
 ]

@@ -80,7 +80,7 @@ def front_of_two(served: RunningShop, second: RunningShop) -> Iterator[Front]:
 def front_of(tmp_path: Path) -> Iterator[Callable[..., Front]]:
     """Give a function that starts nginx in front of some servers."""
     with ExitStack() as stack:
-        yield lambda *servers: stack.enter_context(Front(servers, tmp_path))
+        yield lambda *servers, **edits: stack.enter_context(Front(servers, tmp_path, **edits))
 
 
 def style_of(page: Answer) -> str:
@@ -271,6 +271,26 @@ def test_what_a_client_claims_of_itself_is_not_passed_on(front_of: Callable[...,
         assert head["Connection"] == "close"
         gone = {"X-Forwarded-Port", "X-Forwarded-Prefix", "Forwarded", "X-Real-Ip", "Upgrade"}
         assert not gone & head.keys()
+
+
+def test_behind_a_cdn_visitors_have_their_own_addresses(front_of: Callable[..., Front]) -> None:
+    filled_in = {
+        "#set_real_ip_from 192.0.2.0/24;": "set_real_ip_from 127.0.0.0/8;",
+        "#real_ip_header": "real_ip_header",
+        "#real_ip_recursive": "real_ip_recursive",
+    }
+    with Echo() as echo:
+        nginx = front_of(echo, edits=filled_in)
+        claims = {
+            "203.0.113.9": "203.0.113.9",
+            "10.9.9.9, 203.0.113.9": "203.0.113.9",
+            "203.0.113.9, 127.0.0.2": "203.0.113.9",
+            "2001:db8::7": "2001:db8::7",
+            "garbage": "127.0.0.1",
+        }
+        for claim, address in claims.items():
+            answer = ShopperInFront(nginx).send("GET", "/", {"X-Forwarded-For": claim})
+            assert json.loads(answer.text)["X-Forwarded-For"] == address
 
 
 def test_behind_a_published_port_the_shops_own_pages_are_known(front: Front) -> None:

@@ -195,6 +195,29 @@ def test_a_home_of_ipv6_is_one_address(open_drop_with: Open) -> None:
     assert statuses("::ffff:192.0.2.2") == [400], "IPv4 within IPv6 isn't one home"
 
 
+#: Ways to write one address; and what is none, which is all counted as one.
+ONE_ADDRESS = {
+    "with a port": ["203.0.113.9:51234", "203.0.113.9:51235", " 203.0.113.9"],
+    "IPv6 with a port": ["[2001:db8:7::1]:4711", "[2001:db8:7::2]", "2001:db8:7::3"],
+    "IPv6 with a zone": ["fe80::1%eth0", "fe80::2%25en1", "[fe80::3%eth0]:80"],
+    "IPv4 by a translator": ["64:ff9b::192.0.2.33", "[64:ff9b::c000:221]:80", "192.0.2.33"],
+    "no address": ["unknown", "_hidden", "203.0.113.9:port"],
+    "none either": ["1.2.3.4.5", "[::1", "[203.0.113.9", "999.0.0.1:80", "Kim", "\xff"],
+}
+
+
+def test_however_an_address_is_written_it_is_one(open_drop_with: Open) -> None:
+    shop = open_drop_with(SHOP_ACTIONS_PER_ADDRESS="2", SHOP_HTTPS="on")
+
+    def statuses(*seen: str) -> list[int]:
+        return [post_without_cookies(shop, X_Forwarded_For=text).status for text in seen]
+
+    for name, written in ONE_ADDRESS.items():
+        limited = [429] * len(written) if name == "none either" else [400, 400, 429]
+        assert statuses(*written) == limited, name
+    assert statuses("64:ff9b::192.0.2.34", "203.0.113.10:51234") == [400, 400], "others"
+
+
 # --- Several servers, and a Redis that comes and goes -------------------------------------------
 
 

@@ -192,27 +192,36 @@ def test_trouble_with_the_database_is_counted(drop: RunningShop) -> None:
 # --- Who may read it ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+@pytest.mark.parametrize(
+    "name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Proto"]
+)
 def test_nothing_is_told_through_a_proxy_that_nobody_trusts(
     open_drop: RunningShop, name: str
 ) -> None:
     assert Shopper(open_drop).send("GET", "/metrics", {name: "127.0.0.1"}).status == 404
 
 
-def test_through_a_trusted_proxy_it_is_told_to_the_inside_alone(open_shop: OpenShop) -> None:
-    behind_a_proxy = open_shop(SHOP_HTTPS="on")
+def test_it_is_told_to_this_machine_alone_unless_a_setting_says_more(open_shop: OpenShop) -> None:
+    def asked_by(shop: RunningShop, **headers: str) -> int:
+        return Shopper(shop).get("/metrics", **headers).status
 
-    def asked_by(**headers: str) -> int:
-        return Shopper(behind_a_proxy).get("/metrics", **headers).status
+    shop = open_shop("usual", SHOP_HTTPS="on")
+    for own in ("127.0.0.1", "127.8.8.8:1234", "::1", "[::1]:1234", "::ffff:127.0.0.1"):
+        assert asked_by(shop, X_Forwarded_For=own) == 200, own
+    gateways = ("172.17.0.1", "10.1.2.3", "192.168.7.7", "fd00::1", "169.254.1.1")
+    for other in (*gateways, "8.8.8.8", "::ffff:8.8.8.8", "unknown", "127.0.0.1.evil.example"):
+        assert asked_by(shop, X_Forwarded_For=other) == 404, other
+    assert asked_by(shop, X_Forwarded_For="127.0.0.1, 8.8.8.8") == 404, "the proxy's word is last"
+    assert asked_by(shop, Forwarded="for=127.0.0.1") == 404
+    assert asked_by(shop) == 200, "asked directly, on this machine"
 
-    for inside in ("127.0.0.1", "10.1.2.3", "172.31.0.1", "192.168.7.7", "::1", "fd00::1"):
-        assert asked_by(X_Forwarded_For=inside) == 200, inside
-    for outside in ("8.8.8.8", "172.32.0.1", "2001:db8::1", "::ffff:8.8.8.8", "169.254.1.1"):
-        assert asked_by(X_Forwarded_For=outside) == 404, outside
-    assert asked_by(X_Forwarded_For="10.0.0.1, 8.8.8.8") == 404, "what the proxy says is last"
-    assert asked_by(X_Forwarded_For="unknown") == 404
-    assert asked_by(Forwarded="for=10.0.0.1") == 404
-    assert asked_by() == 200, "asked directly, on the inside"
+    allowed = "10.0.0.0/24, 2001:db8::/32,192.0.2.7"
+    shop = open_shop("set", SHOP_HTTPS="on", SHOP_METRICS_ALLOW=allowed)
+    for inside in ("10.0.0.7", "::ffff:10.0.0.7", "[2001:db8::1]:80", "192.0.2.7"):
+        assert asked_by(shop, X_Forwarded_For=inside) == 200, inside
+    for outside in ("127.0.0.1", "10.0.1.7", "::1", "192.0.2.8"):
+        assert asked_by(shop, X_Forwarded_For=outside) == 404, outside
+    assert asked_by(shop) == 404
 
 
 def test_reading_it_makes_nobody_a_visitor(open_drop: RunningShop) -> None:

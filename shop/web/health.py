@@ -6,26 +6,23 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from flask import Blueprint, Flask, Response, abort, current_app, request
 
 from shop.metrics import DATABASE, REDIS
 from shop.parts import Parts, parts
+from shop.web.address import read_address
 
 bp = Blueprint("health", __name__)
 
 #: How long an answer of the database, and of Redis, is waited for, in seconds.
 PATIENCE = 1.5
 
-#: Where operators are: this machine, and networks that the internet doesn't lead into.
-_INSIDE = [
-    ip_network(net)
-    for net in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1", "fc00::/7")
-]
-
 #: Headers by which a proxy says for whom it asks.
-_FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
+_FORWARDED = (
+    *("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"),
+    *("X-Real-IP", "True-Client-IP", "CF-Connecting-IP"),
+)
 
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
@@ -80,7 +77,7 @@ def readyz() -> tuple[str, int, dict[str, str]]:
 
 @bp.get("/metrics")
 def metrics() -> Response:
-    if not _asked_from_inside():
+    if not _asked_by_an_operator():
         abort(404)
     text, content_type = parts.metrics.expose(request.headers.get("Accept", ""))
     return Response(text, headers={"Content-Type": content_type})
@@ -100,8 +97,8 @@ def _is_good(answer: Future[bool], deadline: float) -> bool:
         return False
 
 
-def _asked_from_inside() -> bool:
-    """Tell whether an operator asks: it counts what shoppers must not see.
+def _asked_by_an_operator() -> bool:
+    """Tell whether it is asked from a network that may: it counts what shoppers must not see.
 
     The address of a proxy says nothing of whom it asks for. One that is trusted has put that
     into the place of its own; a header of any other is a reason to say nothing.
@@ -109,10 +106,5 @@ def _asked_from_inside() -> bool:
     trusted = parts.settings.https and "X-Forwarded-For" in request.headers
     if not trusted and any(name in request.headers for name in _FORWARDED):
         return False
-    try:
-        address = ip_address(request.remote_addr or "")
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return any(address in net for net in _INSIDE)
+    address = read_address(request.remote_addr or "")
+    return address is not None and any(address in net for net in parts.settings.metrics_allow)

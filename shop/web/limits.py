@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import blake2b
-from ipaddress import ip_address
+from ipaddress import IPv6Address
 from typing import cast
 
 from flask import Flask, request
@@ -26,6 +26,7 @@ from werkzeug.exceptions import TooManyRequests
 
 from shop.config import Settings
 from shop.parts import Parts, parts
+from shop.web.address import read_address
 from shop.web.counts import storage_uri
 from shop.web.csrf import acts
 from shop.web.requests import current_request
@@ -108,20 +109,23 @@ def _check(counting: RateLimiter, limits: list[Limit], refusals: Refusals) -> No
 def address_key() -> str | None:
     """Return what is counted of one address is counted under, unreadable as an address.
 
-    A home or a phone is given a whole /64 of IPv6, and may choose any address in it.
+    A home or a phone is given a whole /64 of IPv6, and may choose any address in it. All that is
+    said in the place of an address and is none counts as one: else who can have a proxy say such
+    would be free of limits.
+
+    Returns:
+        None: the request came over a socket file, and nobody said for whom.
     """
     return _key_of(request.remote_addr or "", parts.settings.secret_key)
 
 
 @lru_cache(maxsize=1024)
 def _key_of(text: str, secret: str) -> str | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None  # a socket file's peer has none: nothing to tell visitors apart by
-    if address.version == 6:
-        text = str(address.ipv4_mapped or int(address) >> 64)
-    return blake2b(text.encode(), digest_size=8, key=secret.encode()[:64]).hexdigest()
+    if not text:
+        return None
+    address = read_address(text)
+    home = int(address) >> 64 if isinstance(address, IPv6Address) else address
+    return blake2b(str(home).encode(), digest_size=8, key=secret.encode()[:64]).hexdigest()
 
 
 class Refusals:
