@@ -34,6 +34,9 @@ _POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
+#: Systemd's unit waits for longer than this when it stops the shop.
+LONGEST_DRAIN = 300
+
 #: The largest body of a request that is read, in bytes: a checkout form is the largest there is.
 MAX_BODY = 64 * 1024
 
@@ -125,7 +128,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         actions_per_address=source.integer("SHOP_ACTIONS_PER_ADDRESS", 30_000, 0, 100_000_000),
         metrics_allow=source.networks("SHOP_METRICS_ALLOW", "127.0.0.0/8,::1"),
         test_emails=source.switch("SHOP_TEST_EMAILS", False),
-        drain_seconds=source.integer("SHOP_DRAIN_SECONDS", 5, 0, 300),
+        drain_seconds=source.integer("SHOP_DRAIN_SECONDS", 5, 0, LONGEST_DRAIN),
         log_level=_log_level(source.text("SHOP_LOG_LEVEL", "")),
         unknown=variables.unknown(),  # the last: all that are read above are known
     )

@@ -123,7 +123,8 @@ def refuse_newcomers(listening: socket.socket) -> None:
 def allow_many_files() -> None:
     """Each stream holds a descriptor: take as many as the system gives."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with suppress(ValueError, OSError):  # macOS gives less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def greet(address: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from prometheus_client import (
@@ -19,9 +20,9 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from shop.counting import FOLDER
+from shop.metrics_files import registry_of_all
 
 #: Why an action was refused; a reason has its line from the start, so that rates begin at 0.
 REFUSALS = (
@@ -199,13 +200,8 @@ class Metrics:
         """
         self.gather()
         encode, content_type = choose_encoder(accept)
-        return encode(_registry_of_all() or self._registry), content_type
-
-
-def _registry_of_all() -> CollectorRegistry | None:
-    folder = os.environ.get(FOLDER)
-    if not folder:
-        return None
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
-    return registry
+        folder = os.environ.get(FOLDER)
+        if not folder:
+            return encode(self._registry), content_type
+        with registry_of_all(Path(folder)) as registry:
+            return encode(registry), content_type

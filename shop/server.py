@@ -27,6 +27,7 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from shop.config import MAX_BODY
 from shop.listening import Listener, refuse_newcomers
+from shop.tcp import limit_unacknowledged
 from shop.turns import pass_on
 
 #: Ends the streams, and returns when it has.
@@ -95,8 +96,7 @@ class Handler(WSGIHandler):
         if sock.family != socket.AF_UNIX:
             # Left on, Nagle's algorithm holds every keep-alive answer back for some 40 ms.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            milliseconds = UNACKNOWLEDGED * 1000
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+            limit_unacknowledged(sock, UNACKNOWLEDGED * 1000)
 
     def handle_one_request(self) -> Any:
         if not self._request_begins():

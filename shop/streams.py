@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from gevent import get_hub
 
 from shop.framing import HEARTBEAT_EVENT, Joined, Message
+from shop.tcp import limit_unacknowledged
 from shop.turns import Turns
 
 #: A tab hears something at least this often, in seconds: proxies keep its stream open, and its page
@@ -287,8 +288,7 @@ def limit_unread(descriptor: int) -> None:
         try:
             connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, SEND_BUFFER)
             if connection.family != _socket.AF_UNIX:
-                milliseconds = int(STALLED * GONE * 1000)
-                connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_USER_TIMEOUT, milliseconds)
+                limit_unacknowledged(connection, int(STALLED * GONE * 1000))
         finally:
             connection.detach()
 

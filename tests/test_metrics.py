@@ -367,3 +367,61 @@ def test_while_a_question_hangs_nobody_asks_another() -> None:
     assert first.result(10) is True
     assert check.start().result(10) is True
     assert len(asked) == 2 and PATIENCE < 2
+
+
+def test_what_many_ended_workers_counted_stays_and_lies_in_one_file(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _COUNTING_IN_TURN],
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    texts = done.stdout.split("# next\n")[1:]
+    orders = [float(text.split("\nshop_orders_total ")[1].split()[0]) for text in texts]
+    assert orders == [1, 2, 5, 5], "two live at once, and one that lives is not touched"
+    counts = [float(text.split("\nshop_sweep_seconds_count ")[1].split()[0]) for text in texts]
+    assert counts == orders
+    buckets = [
+        float(text.split('\nshop_sweep_seconds_bucket{le="0.01"} ')[1].split()[0]) for text in texts
+    ]
+    assert buckets == orders, "buckets aren't added up twice"
+    names = {file.name for file in tmp_path.glob("*.db")}
+    assert {"counter_ended.db", "histogram_ended.db"} <= names
+    assert len([name for name in names if name.startswith("counter")]) == 3, "and two that live"
+
+
+#: Workers count and end, one after another; the counts are read in between.
+_COUNTING_IN_TURN = """
+import os, sys, time
+from shop.metrics import Metrics
+
+def work(end=True):
+    pid = os.fork()
+    if not pid:
+        metrics = Metrics()
+        metrics.sold(1)
+        metrics.sweep.observe(0.006)
+        told.write(b"."); told.flush()
+        if not end:
+            time.sleep(60)
+        os._exit(0)
+    heard.read(1)
+    if end:
+        os.waitpid(pid, 0)
+    return pid
+
+def show():
+    print("# next", flush=True)
+    sys.stdout.buffer.write(reader.expose("")[0]); sys.stdout.flush()
+
+ends = os.pipe()
+heard, told = os.fdopen(ends[0], "rb", 0), os.fdopen(ends[1], "wb", 0)
+reader = Metrics()
+work(); show()
+work(); show()
+work(); work(); living = work(end=False); show()
+show()
+os.kill(living, 9)
+"""

@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DatabaseError
 
 from shop import create_app
 from shop.commands.__main__ import commands
 from shop.config import load_settings
+from shop.db import open_database
 from shop.environment import UnreadableFile, read_environment
 from shop.models import Item, Order, Product, UnknownItem, UnknownOrder
 from tests.running import ROOT, RunningShop
@@ -81,6 +84,15 @@ def test_a_server_still_makes_a_shop_and_its_operators_then_find_it(
 ) -> None:
     shop = open_shop()
     assert "OST-KILN is released" in shop.flask("release", "2").stdout
+
+
+def test_a_file_system_without_wal_is_refused_in_a_line(tmp_path: Path) -> None:
+    # This way of SQLite's to reach files shares no memory, as that of network file systems.
+    database = f"file:{tmp_path}/shop.sqlite3"
+    url = URL.create("sqlite", database=database, query={"vfs": "unix-dotfile", "uri": "true"})
+    with closing(open_database(url)) as opened, pytest.raises(DatabaseError) as refused:
+        opened.engine.connect()
+    assert "can't keep a write-ahead log on this file system" in str(refused.value.orig)
 
 
 # --- What is said ---------------------------------------------------------------------------

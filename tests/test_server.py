@@ -421,3 +421,26 @@ def test_a_stream_of_a_gunicorn_that_speaks_tls_is_as_encrypted_as_the_pages(
         stack.enter_context(closing(client))
         client.request("GET", "/stream?product=1")
         assert b"size-container" in client.getresponse().read1()
+
+
+def test_a_system_that_is_not_linux_serves(
+    make_shop: Callable[..., RunningShop], tmp_path: Path
+) -> None:
+    """As macOS does: TCP_USER_TIMEOUT, /proc, as many files as the limit says."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import pathlib, resource, socket, _socket\n"
+        "for module in (socket, _socket):\n"
+        "    del module.TCP_USER_TIMEOUT\n"
+        "socket.__all__.remove('TCP_USER_TIMEOUT')\n"
+        "def refuse(*_): raise ValueError('current limit exceeds maximum limit')\n"
+        "resource.setrlimit = refuse\n"
+        "exists = pathlib.Path.exists\n"
+        "pathlib.Path.exists = lambda path: not str(path).startswith('/proc') and exists(path)\n"
+    )
+    shop = make_shop("released", SHOP_DEMO="off", PYTHONPATH=str(tmp_path)).start()
+    shopper = Shopper(shop)
+    shopper.add(1)
+    with Tab(shop, shopper, [1, 2]) as tab:
+        tab.next()
+        assert tab.cart == [1]
+        assert "1 tab" in shop.flask("carts").stdout

@@ -43,6 +43,13 @@ _SHARED_FIRST, _SHARED_SIZE = 0x4000_0002, 510
 #: Made once, as `execute` keeps what it is given.
 _PING = text("SELECT 1 FROM products LIMIT 1")
 
+#: What keeps tabs and buyers from waiting for each other needs memory that processes share by a
+#: file: https://www.sqlite.org/wal.html, "All processes using a database must be on the same host".
+_NO_WAL = (
+    "SQLite can't keep a write-ahead log on this file system, as on most network file systems: "
+    "put the database on a disk of this machine, or use PostgreSQL"
+)
+
 T = TypeVar("T")
 
 
@@ -215,7 +222,9 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
     deadline = time.monotonic() + 2
     while True:
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            if mode != "wal":
+                raise sqlite3.NotSupportedError(_NO_WAL)
             return
         except sqlite3.OperationalError as error:
             if not is_busy(error) or time.monotonic() > deadline:

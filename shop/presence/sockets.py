@@ -25,6 +25,8 @@ READING = 5.0
 
 _ENDING = ".sock"
 
+_DESCRIPTORS = Path("/proc/self/fd")
+
 #: A question, and its answer in pieces.
 Answer = Callable[[str], Iterator[bytes]]
 
@@ -133,10 +135,16 @@ def _ask(folder: Path, name: str, question: str, patience: float) -> Any:
 
 @contextmanager
 def _short_path(folder: Path) -> Iterator[Path]:
-    """Give a folder's path by way of a descriptor: that of a socket may have 107 bytes at most."""
+    """Give a folder's path by way of a descriptor: that of a socket may have 107 bytes at most.
+
+    Where the system has no /proc, it is the folder's own.
+    """
+    if not _DESCRIPTORS.exists():
+        yield folder
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield Path(f"/proc/self/fd/{descriptor}")
+        yield _DESCRIPTORS / str(descriptor)
     finally:
         os.close(descriptor)
 

@@ -1,0 +1,23 @@
+"""Limits that the kernel keeps for a connection, where it can."""
+
+from __future__ import annotations
+
+import socket
+from typing import Protocol
+
+
+class Connection(Protocol):
+    """A socket of whatever kind."""
+
+    def setsockopt(self, level: int, option: int, value: int, /) -> None: ...
+
+
+def limit_unacknowledged(connection: Connection, milliseconds: int) -> None:
+    """Have the kernel give up a peer that has acknowledged nothing for so long.
+
+    See TCP_USER_TIMEOUT in tcp(7). Where there is no such option, as on macOS, a peer that is gone
+    is noticed by the kernel's own time limits, after some minutes.
+    """
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if option is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
