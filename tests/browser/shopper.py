@@ -39,6 +39,13 @@ WATCH = """
 })();
 """
 
+#: Who buys, and where to, by the form's fields.
+DETAILS = {
+    "email": "kim@example.com",
+    "name": "Kim Example",
+    "address": "1 Harbour Street\n12345 Port Town\nNorway",
+}
+
 
 def size_button(tab: Page, item_id: int) -> Locator:
     """One size on the page."""
@@ -84,9 +91,8 @@ def expect_level(tab: Page, item_id: int, level: str) -> None:
 
 def fill_in(tab: Page, email: str = "kim@example.com") -> None:
     """Type who buys, and where to."""
-    tab.locator("#email").fill(email)
-    tab.locator("#name").fill("Kim Example")
-    tab.locator("#address").fill("1 Harbour Street\n12345 Port Town\nNorway")
+    for field, text in {**DETAILS, "email": email}.items():
+        tab.locator(f"#{field}").fill(text)
 
 
 def cart_ref(tab: Page) -> str:
