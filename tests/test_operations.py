@@ -98,6 +98,11 @@ class Operator:
         command = "runuser --user shop -- /srv/shop/current/bin/flask "
         return self.machine.run(command + " ".join(words))
 
+    def open_a_drop(self) -> None:
+        """Put the demo catalogue into the empty shop, and release it."""
+        self.flask("seed", "--random-seed", "7")
+        self.flask("release", "1", "2")
+
     def shopper(self) -> ShopperInFront:
         return ShopperInFront(self.site)
 
@@ -131,7 +136,7 @@ def operator() -> Iterator[Operator]:
 @pytest.fixture
 def installed(operator: Operator) -> Operator:
     operator.do(*INSTALLATION)
-    operator.flask("release", "1", "2")
+    operator.open_a_drop()
     return operator
 
 
@@ -157,7 +162,7 @@ def two(store: Store) -> Iterator[list[Operator]]:
             machine.receive_release("1.0.1", **NEWER)
         first, second = map(Operator, machines)
         first.do(*INSTALLATION)
-        first.flask("release", "1", "2")
+        first.open_a_drop()
         yield [first, second]
 
 
@@ -176,7 +181,8 @@ def test_a_shop_is_installed_on_one_machine(operator: Operator) -> None:
         "shop.service",
         "shop-backup.timer",
     }
-    operator.flask("release", "1")
+    assert "There are no products yet" in said[-2]
+    operator.open_a_drop()
     shopper = operator.shopper()
     shopper.get("/")
     with operator.tab(shopper) as tab:
