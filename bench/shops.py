@@ -194,6 +194,7 @@ def _settings(instance: str, max_streams: int) -> dict[str, str]:
         *("SHOP_DATABASE_URL", "SHOP_REDIS_URL", "SHOP_SECRET_KEY", "SHOP_HOST", "SHOP_CURRENCY"),
         *("SHOP_LOW_STOCK", "SHOP_MEDIUM_STOCK", "SHOP_SSE_PER_CART", "SHOP_HTTPS", "SHOP_NAME"),
         *("SHOP_ACTIONS_PER_CART", "SHOP_ACTIONS_PER_ADDRESS", "SHOP_LOG_LEVEL"),
+        *("SHOP_NEW_CARTS_PER_ADDRESS", "SHOP_PAIRS_PER_ADDRESS"),
         *("SHOP_STREAMS_PER_ADDRESS",),
     )
     settings = {

@@ -52,6 +52,15 @@ class EmptyCart(Exception):
     """There is nothing to buy."""
 
 
+class TooManyPairs(Exception):
+    """The cart holds more than one order may; nothing was bought."""
+
+    def __init__(self, held: int, most: int) -> None:
+        super().__init__()
+        self.held = held
+        self.most = most
+
+
 class CartClosed(Exception):
     """Items in the cart can't be bought now; nothing was."""
 
@@ -105,16 +114,25 @@ class Purchase:
 
 
 def buy(
-    transaction: Transaction, cart_id: str, buyer: Buyer, offer: Offer, currency: str
+    transaction: Transaction,
+    cart_id: str,
+    buyer: Buyer,
+    offer: Offer,
+    currency: str,
+    *,
+    most: int = 0,
 ) -> Purchase:
     """Buy everything in a cart, and empty the cart.
 
     The same offer taken twice by the same buyer, from whichever tab, is one purchase: the second
     time gives the order of the first.
 
+    Args:
+        most: how many pairs one order may hold; 0: as many as there are.
+
     Raises:
-        EmptyCart, CartClosed, CartChanged, PriceChanged, BoughtBefore: the transaction must be
-            rolled back.
+        EmptyCart, TooManyPairs, CartClosed, CartChanged, PriceChanged, BoughtBefore: the
+            transaction must be rolled back.
     """
     cart = OpenCart(transaction, cart_id)
     if offer.purchase < cart.purchases:
@@ -125,6 +143,8 @@ def buy(
                 raise BoughtBefore(made.number)
             return Purchase(made.number, 0, cart)
     wares = _wares(transaction, cart.before)
+    if most and len(wares) > most:
+        raise TooManyPairs(len(wares), most)
     _check(wares, offer)
     number = _place_order(transaction, cart, wares, buyer, currency)
     # Late, as everybody who wants the same pair waits from here on; before the cart is saved, as

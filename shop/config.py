@@ -76,6 +76,11 @@ class Settings:
     #: actions that write, in a minute: of one cart, and from one address; 0 is no limit
     actions_per_cart: int
     actions_per_address: int
+    #: begun carts, and bought pairs, in a minute and from one address; 0 is no limit
+    new_carts_per_address: int
+    pairs_per_address: int
+    #: the most pairs in one order; 0 is no limit
+    max_per_order: int
     #: whether e-mail addresses below .test are taken (RFC 6761), for a shop under test
     test_emails: bool
     #: over how many seconds a closing server lets its streams go
@@ -125,7 +130,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         name=source.text("SHOP_NAME", "Noon"),
         redis_url=_redis_url(source.text("SHOP_REDIS_URL", "")),
         actions_per_cart=source.integer("SHOP_ACTIONS_PER_CART", 1200, 0, 1_000_000),
-        actions_per_address=source.integer("SHOP_ACTIONS_PER_ADDRESS", 30_000, 0, 100_000_000),
+        actions_per_address=source.integer("SHOP_ACTIONS_PER_ADDRESS", 10_000, 0, 100_000_000),
+        new_carts_per_address=source.integer("SHOP_NEW_CARTS_PER_ADDRESS", 1000, 0, 1_000_000),
+        pairs_per_address=source.integer("SHOP_PAIRS_PER_ADDRESS", 500, 0, 1_000_000),
+        max_per_order=source.integer("SHOP_MAX_PER_ORDER", 0, 0, 1_000_000),
         metrics_allow=source.networks("SHOP_METRICS_ALLOW", "127.0.0.0/8,::1"),
         test_emails=source.switch("SHOP_TEST_EMAILS", False),
         drain_seconds=source.integer("SHOP_DRAIN_SECONDS", 5, 0, LONGEST_DRAIN),

@@ -17,11 +17,11 @@ if "HEARTBEAT" in os.environ:  # before anybody else knows these
     shop.streams.STALLED = float(os.environ["STALLED"])
 
 import shop.server  # noqa: E402
-import shop.web.limits  # noqa: E402
+import shop.web.budgets  # noqa: E402
 
 patience = float(os.environ.get("PATIENCE", "60"))
 shop.server.IDLE = shop.server.HEAD = shop.server.BODY = patience
-shop.web.limits.WINDOW = int(os.environ.get("WINDOW", "60"))
+shop.web.budgets.WINDOW = int(os.environ.get("WINDOW", "60"))
 
 from wsgi import app, main  # noqa: E402
 

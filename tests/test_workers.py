@@ -26,7 +26,13 @@ from tests.shopper import Shopper, SocketTab, Tab
 SERVERS = pytest.mark.parametrize("workers", [None, 2], ids=["one process", "2 workers"])
 
 #: No limits to what a cart or an address may do: here are more clicks than people make.
-UNLIMITED = {"SHOP_ACTIONS_PER_CART": "0", "SHOP_ACTIONS_PER_ADDRESS": "0"}
+UNLIMITED = {
+    f"SHOP_{limit}": "0"
+    for limit in (
+        *("ACTIONS_PER_CART", "ACTIONS_PER_ADDRESS"),
+        *("NEW_CARTS_PER_ADDRESS", "PAIRS_PER_ADDRESS"),
+    )
+}
 
 StartShop = Callable[..., RunningShop]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shop.web import (
+    budgets,
     cart,
     catalog,
     checkout,
@@ -26,6 +27,7 @@ def install_web(app: ShopApp) -> None:
     security.install(app)
     session.install(app)
     visitor.install(app)
+    budgets.install(app)
     limits.install(app)
     csrf.install(app)
     pages.install(app)

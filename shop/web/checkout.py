@@ -17,12 +17,14 @@ from shop.checkout import (
     Offer,
     PriceChanged,
     Purchase,
+    TooManyPairs,
     Ware,
     buy,
 )
 from shop.models import Order, UnknownOrder
 from shop.parts import parts
 from shop.web import draft
+from shop.web.budgets import PAIRS, take_of_address
 from shop.web.pages import (
     PROBLEM,
     Notice,
@@ -66,7 +68,7 @@ def purchase() -> BaseResponse:
             return back_with(None, "/checkout/complete")
         parts.metrics.refused("bought_before")
         return _refused(_BOUGHT_BEFORE)
-    except (EmptyCart, CartClosed, CartChanged, PriceChanged) as error:
+    except (EmptyCart, TooManyPairs, CartClosed, CartChanged, PriceChanged) as error:
         parts.metrics.refused(_reason(error))
         return _refused(_why(error))
     return _bought(bought)
@@ -89,9 +91,12 @@ def _buyer(typed: Mapping[str, str]) -> Buyer:
 
 def _buy(offer: Offer, buyer: Buyer) -> Purchase:
     def buy_cart(cart_id: str) -> Purchase:
-        currency = parts.settings.currency
-        return parts.database.transact(lambda tx: buy(tx, cart_id, buyer, offer, currency))
+        currency, most = parts.settings.currency, parts.settings.max_per_order
+        return parts.database.transact(
+            lambda tx: buy(tx, cart_id, buyer, offer, currency, most=most)
+        )
 
+    take_of_address(PAIRS, len(offer.prices))
     try:
         return buy_cart(visitor.cart_to_change)
     except EmptyCart:  # or one that the database has lost, and has back by being looked at
@@ -133,19 +138,29 @@ _BOUGHT_BEFORE = (
 )
 
 
-def _reason(error: EmptyCart | CartClosed | CartChanged | PriceChanged) -> str:
+Refusal = EmptyCart | TooManyPairs | CartClosed | CartChanged | PriceChanged
+
+
+def _reason(error: Refusal) -> str:
     """Name a refusal for those who count them."""
     if isinstance(error, CartClosed):
         return "sold_out" if error.sold_out else "not_released"
-    return {EmptyCart: "empty", CartChanged: "cart_changed", PriceChanged: "price_changed"}[
-        type(error)
-    ]
+    return {
+        EmptyCart: "empty",
+        TooManyPairs: "too_many_pairs",
+        CartChanged: "cart_changed",
+        PriceChanged: "price_changed",
+    }[type(error)]
 
 
-def _why(error: EmptyCart | CartClosed | CartChanged | PriceChanged) -> str:
+def _why(error: Refusal) -> str:
     nothing = "Nothing was bought."
     if isinstance(error, EmptyCart):
         return f"Your cart is empty. {nothing}"
+    if isinstance(error, TooManyPairs):
+        return (
+            f"One order may hold {error.most} at most, and your cart holds {error.held}. {nothing}"
+        )
     if isinstance(error, CartChanged):
         return f"Your cart is not what it was on that page. {nothing} Look again, please."
     if isinstance(error, PriceChanged):

@@ -46,6 +46,8 @@ class CartCookie:
     born: int
     #: fingerprints of the carts that were merged into it
     merged: tuple[str, ...] = ()
+    #: whether the database was asked to keep it: something was done with it
+    used: bool = False
 
 
 class Jar:
@@ -135,15 +137,22 @@ def _manners(max_age: int, https: bool, now: int) -> str:
     return cookie.removeprefix("-=")
 
 
+#: Stands beside the fingerprints of merged carts, which have only hexadecimal digits: an earlier
+#: release takes it for one of them, and does no harm by it.
+_USED = "used"
+
+
 @lru_cache(maxsize=_KEPT)
 def _read_cart(key: str, text: str) -> CartCookie:
-    cart_id, born, *merged = _cart_signer(key).loads(text)
-    return CartCookie(cart_id, cart_ref(cart_id), born, tuple(merged))
+    cart_id, born, *rest = _cart_signer(key).loads(text)
+    merged = tuple(ref for ref in rest if ref != _USED)
+    return CartCookie(cart_id, cart_ref(cart_id), born, merged, used=_USED in rest)
 
 
 @lru_cache(maxsize=_KEPT)
 def _sign_cart(key: str, cart: CartCookie) -> str:
-    signed: Any = _cart_signer(key).dumps([cart.cart_id, cart.born, *cart.merged])
+    marks = [_USED] if cart.used else []
+    signed: Any = _cart_signer(key).dumps([cart.cart_id, cart.born, *marks, *cart.merged])
     return str(signed)
 
 

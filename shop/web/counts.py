@@ -1,4 +1,4 @@
-"""Where limits are counted: in this process's memory, or in Redis for all servers together.
+"""Where limits are counted: by the processes of one machine together, or in Redis for all servers.
 
 Both are storages of the library limits, by its way for storages of one's own. A window begins
 with its first hit; all windows that are counted in one place have the same length.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Any
 
 from limits.storage import RedisStorage, Storage
@@ -18,10 +18,14 @@ from redis import BlockingConnectionPool, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from shop.shared_table import COLUMNS, SharedTable
+
 log = logging.getLogger(__name__)
 
-#: The most keys that are counted in memory, some 250 bytes each; the oldest are let go.
-MOST_KEYS = 200_000
+#: Of the 64 bits of a cell those that hold the hits; the others hold the window's end, in
+#: milliseconds of the clock that all processes of a machine share.
+_HITS = (1 << 24) - 1
+_END_AT = 24
 
 #: Seconds that an action waits for a free connection to Redis, and for opening one.
 CONNECT = 0.1
@@ -45,82 +49,97 @@ def storage_uri(redis_url: str | None) -> str:
 
 
 class Counts(Storage):
-    """Counts in memory.
+    """Counts over the processes of this machine, in a table of fixed size.
 
-    The library's own MemoryStorage walks through all that it holds every 10 ms while hits come,
-    in a thread that is started for it each time. Here each hit lets go of what is over.
+    Keys share columns by a hash that nobody outside can work out. Where two do that have a window
+    at the same time, their hits count together: limits are far above what people do.
     """
 
     STORAGE_SCHEME = ["counts"]  # noqa: RUF012
 
     def __init__(
-        self, uri: str | None = None, clock: Callable[[], float] = time.monotonic, **options: Any
+        self,
+        uri: str | None = None,
+        *,
+        table: SharedTable,
+        secret: str,
+        clock: Callable[[], float] = time.monotonic,
+        **options: Any,
     ) -> None:
         super().__init__(uri, **options)  # whose options mean nothing here
+        self._table = table
+        self._secret = secret.encode()[:64]
         self._clock = clock
-        #: how many hits, and when the window ends, by key; what ends first comes first
-        self._windows: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._windows)
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         """Count a hit and return how many there were in this window, of `expiry` seconds."""
-        now = self._clock()
-        self._forget(now)
-        hits, end = self._windows.get(key, (0, 0.0))
-        if end <= now:
-            self._windows.pop(key, None)  # a new window has its place at the end
-            hits, end = 0, now + expiry
-        self._windows[key] = (hits + amount, end)
-        return hits + amount
-
-    def _forget(self, now: float) -> None:
-        """Let two windows go that are over: one hit adds one at most."""
-        for _ in range(2):
-            oldest = next(iter(self._windows), None)
-            if oldest is None or (self._windows[oldest][1] > now and len(self) < MOST_KEYS):
-                return
-            del self._windows[oldest]
+        now = int(self._clock() * 1000)
+        column = self._column(key)
+        end, hits = _window(self._table.own(column), now)
+        if not end:  # a window that others began goes on here: it ends at one moment for all
+            ends = [end for end, _ in self._windows_of_others(column, now)]
+            end = max(ends, default=now + expiry * 1000)
+        hits = min(hits + amount, _HITS)
+        # Written before the others are read again: two processes can't both take the last one.
+        self._table.write(column, end << _END_AT | hits)
+        return hits + sum(hits for _, hits in self._windows_of_others(column, now))
 
     def get(self, key: str) -> int:
-        hits, end = self._windows.get(key, (0, 0.0))
-        return hits if end > self._clock() else 0
+        now = int(self._clock() * 1000)
+        return sum(hits for _, hits in self._windows(self._column(key), now))
 
     def get_expiry(self, key: str) -> float:
         """Return when a key's window ends, in seconds since 1970."""
-        now = self._clock()
-        _, end = self._windows.get(key, (0, now))
-        return time.time() + max(end - now, 0.0)
+        now = int(self._clock() * 1000)
+        ends = [end for end, _ in self._windows(self._column(key), now)]
+        return time.time() + (max(ends, default=now) - now) / 1000
 
     def check(self) -> bool:
         return True
 
     def clear(self, key: str) -> None:
-        self._windows.pop(key, None)
+        self._table.write(self._column(key), 0)
 
-    def reset(self) -> int:
-        held = len(self)
-        self._windows.clear()
-        return held
+    def reset(self) -> int | None:
+        return None  # what others count is theirs
 
     @property
     def base_exceptions(self) -> tuple[type[Exception], ...]:
         return ()
 
+    def _windows(self, column: int, now: int) -> list[tuple[int, int]]:
+        own = _window(self._table.own(column), now)
+        return [own, *self._windows_of_others(column, now)]
+
+    def _windows_of_others(self, column: int, now: int) -> list[tuple[int, int]]:
+        cells = self._table.others(column)
+        return [_window(cell, now) for cell in cells if cell >> _END_AT > now]
+
+    def _column(self, key: str) -> int:
+        digest = blake2b(key.encode(), digest_size=4, key=self._secret).digest()
+        return int.from_bytes(digest) % COLUMNS
+
+
+def _window(cell: int, now: int) -> tuple[int, int]:
+    """Return when a cell's window ends and its hits; zeros if it is over."""
+    end = cell >> _END_AT
+    return (end, cell & _HITS) if end > now else (0, 0)
+
 
 class SharedCounts(RedisStorage):
-    """Counts in Redis, and in memory while Redis doesn't count.
+    """Counts in Redis, and on this machine while Redis doesn't count.
 
     Nobody waits to find out whether it is back: that is tried beside the requests.
     """
 
     STORAGE_SCHEME = ["counts+redis", "counts+rediss", "counts+unix"]  # noqa: RUF012
 
-    def __init__(self, uri: str, key_prefix: str, **options: Any) -> None:
+    def __init__(
+        self, uri: str, key_prefix: str, *, table: SharedTable, secret: str, **options: Any
+    ) -> None:
         address = uri.removeprefix("counts+")
         super().__init__(address, _pool(address), key_prefix=key_prefix, **options)
-        self._local = Counts()
+        self._local = Counts(table=table, secret=secret)
         self._there = True
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
@@ -149,7 +168,7 @@ class SharedCounts(RedisStorage):
 
     def _come_back(self, error: Exception) -> None:
         if not self._counts():  # else it was a connection that broke, and not Redis
-            log.warning("Redis does not count: %s; each process limits for itself", error)
+            log.warning("Redis does not count: %s; each machine limits for itself", error)
             while not self._counts():
                 time.sleep(PAUSE)
             log.warning("Redis counts again, for all servers together")

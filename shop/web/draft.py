@@ -1,6 +1,7 @@
 """What was typed at the checkout, for the next try and the next order, in the visitor's session.
 
-It is the visitor's own: who shares a cart doesn't share what was typed over it.
+It is the visitor's own: who shares a cart doesn't share what was typed over it. And it is good for
+their cart only: whoever plants a session in another's browser doesn't choose where the pairs go.
 """
 
 from __future__ import annotations
@@ -9,8 +10,13 @@ from collections.abc import Mapping
 
 from flask import session
 
+from shop.web.visitor import visitor
+
 #: The session's key for it.
 DRAFT = "checkout_draft"
+
+#: Beside the fields: the fingerprint of the cart that they were typed for.
+_CART = "cart"
 
 #: The most that is kept, in bytes of UTF-8: a session is a cookie, and shares it with notices.
 _MOST_BYTES = 2400
@@ -26,10 +32,10 @@ def keep(typed: Mapping[str, str]) -> None:
     for field, text in sorted(typed.items(), key=lambda pair: len(pair[1].encode())):
         room -= len(text.encode())
         kept[field] = text if room >= 0 else ""
-    session[DRAFT] = kept
+    session[DRAFT] = {_CART: visitor.ref, **kept}
 
 
 def kept() -> Mapping[str, str]:
     """Return what was typed last, by field; nothing if nothing was."""
-    found: Mapping[str, str] = session.get(DRAFT, {})
-    return found
+    found = dict[str, str](session.get(DRAFT, {}))
+    return found if found.pop(_CART, "") in visitor.merged_refs else {}

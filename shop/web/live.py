@@ -33,7 +33,7 @@ from shop.parts import parts
 from shop.streams import HEARTBEAT, UNKNOWN_PAGE, QueueTab, SocketTab, limit_unread
 from shop.web import requests
 from shop.web.app import ShopApp
-from shop.web.limits import address_key
+from shop.web.budgets import address_key
 from shop.web.origin import is_here, refuse_other_origins
 from shop.web.sockets import WholeFrames
 from shop.web.visitor import cart_of_cookie

@@ -21,6 +21,7 @@ from shop.db import DatabaseBusy, now_ms
 from shop.inventory import Catalog
 from shop.models.cart import cart_ref, new_cart_id
 from shop.parts import Parts, current_parts
+from shop.web.budgets import NEW_CARTS, TooManyActions, take_of_address
 from shop.web.cookies import MOST_COOKIES, CartCookie, Jar
 
 
@@ -58,8 +59,15 @@ class Visitor:
         """The id of the cart that an action is meant for; who changes it finds out what it is.
 
         The database is asked only if there are several, to be merged first.
+
+        Raises:
+            TooManyActions: too many new carts came from this address.
         """
-        return self.cart_id if len(self.cookies) < 2 else self.state.cart_id
+        if len(self.cookies) > 1:
+            self._state = self._find(acts=True)
+        elif not (self.cookies and self.cookies[0].used):
+            take_of_address(NEW_CARTS)
+        return self.cart_id
 
     def copy(self) -> list[str]:
         """Return the skus in the browser's own copy of the cart, which outlives the database."""
@@ -100,18 +108,34 @@ class Visitor:
             state = CartState(self.cart_id, 0, item_ids=ids, known=False)
         return CartView.of(state, catalog)._replace(version=0)
 
-    def _find(self) -> CartState:
+    def _find(self, *, acts: bool = False) -> CartState:
+        """Read the visitor's cart; several of one visitor become one.
+
+        Args:
+            acts: whether this is for an action. To look at carts with which nothing was done yet
+                makes no rows for them.
+        """
         if self.is_new:
             return CartState.unknown(self.cart_id)
         carts = self._parts.carts
         states = carts.states(cookie.cart_id for cookie in self.cookies)
         states = {i: s if s.known else self._restored(s) for i, s in states.items()}
+        new = sum(not state.known for state in states.values())
+        if new == len(states) and not acts:
+            self.tidied = new == 1
+            return states[self.cart_id]
         leading = dict.fromkeys(state.merged_into or i for i, state in states.items())
         self.cart_id, *strays = leading
         state = states.get(self.cart_id) or carts.state(self.cart_id)
         if strays:
             try:
+                if new:
+                    take_of_address(NEW_CARTS, new)
                 state = carts.merge(self.cart_id, strays)
+            except TooManyActions:
+                if acts:
+                    raise
+                return state
             except DatabaseBusy:
                 return state  # the cookies stay, and a later request merges what they name
         self.changed |= len(self.cookies) > 1 or self.cart_id != self.cookies[0].cart_id
@@ -134,7 +158,8 @@ class Visitor:
         if self.changed or not jar.holds(ref):
             born = self.cookies[0].born if self.cookies else now_ms()
             merged = tuple(other for other in self.merged_refs if other != ref)
-            jar.give(response, CartCookie(self.cart_id, ref, born, merged))
+            used = self.changed or any(cookie.used for cookie in self.cookies)
+            jar.give(response, CartCookie(self.cart_id, ref, born, merged, used))
         if self.tidied or self.is_new:
             jar.keep_only(response, ref)
         if self.changed:
