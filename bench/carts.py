@@ -81,7 +81,7 @@ def _insert(session: Session, table: type, rows: list[dict[str, object]]) -> Non
 
 def _cookies(cart_id: str, born: int, skus: Iterable[str]) -> str:
     settings = parts.settings
-    jar = Jar({}, settings.secret_key, https=settings.https)
+    jar = Jar({}, settings.secret_keys, https=settings.https)
     cookie = CartCookie(cart_id, cart_ref(cart_id), born)
     both = (jar.cart_cookie(cookie), jar.copy_cookie(cart_id, skus))
     return "; ".join(f"{name}={value}" for name, value in both)

@@ -29,6 +29,10 @@ OWN_INSTANCE = ROOT / "instance"
 #: hash's own output would weaken them (RFC 2104, section 3).
 SECRET_KEY_MIN_LENGTH = 20
 
+#: How many different characters a key has at least: of 20 hexadecimal digits drawn at random all
+#: but one of a hundred thousand have more.
+_LEAST_DIFFERENT = 7
+
 #: All of them are PostgreSQL by psycopg 3: what people write, and what SQLAlchemy calls it.
 _POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
 
@@ -57,6 +61,8 @@ class Settings:
     instance: Path
     database_url: URL
     secret_key: str
+    #: it and those before it, the oldest first: all are believed, and the last one signs
+    secret_keys: tuple[str, ...]
     host: str
     port: int
     currency: str
@@ -108,6 +114,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     source = _Source(variables)
     _check_key_is_shared(source)
     instance = _make_instance(variables)
+    key = _secret_key(variables, instance)
     low = source.integer("SHOP_LOW_STOCK", 150, 1, 10_000_000)
     medium = source.integer("SHOP_MEDIUM_STOCK", 500, 1, 10_000_000)
     if medium < low:
@@ -116,7 +123,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         instance=instance,
         database_url=_database_url(variables, instance),
-        secret_key=_secret_key(variables, instance),
+        secret_key=key,
+        secret_keys=(*_older_keys(variables), key),
         host=source.text("SHOP_HOST", "127.0.0.1"),
         port=source.integer("SHOP_PORT", 8000, 0, 65535),
         currency=_currency(source.text("SHOP_CURRENCY", "USD")),
@@ -294,14 +302,33 @@ def _currency(code: str) -> str:
 
 def _secret_key(environ: Mapping[str, str], instance: Path) -> str:
     key = environ.get("SHOP_SECRET_KEY", "")
-    if key and len(key) < SECRET_KEY_MIN_LENGTH:
-        allowed = f"at least {SECRET_KEY_MIN_LENGTH} characters are needed"
-        raise SettingError("SHOP_SECRET_KEY", "…", allowed)
+    if key:
+        _refuse_weak("SHOP_SECRET_KEY", key)
     try:
         return key or _generated_key(instance / "secret_key")
     except OSError as error:
         allowed = f"a folder that can be written is allowed ({error.strerror})"
         raise SettingError("SHOP_INSTANCE", str(instance), allowed) from None
+
+
+def _older_keys(environ: Mapping[str, str]) -> list[str]:
+    """Return the keys that are believed and don't sign any more, the oldest first."""
+    name = "SHOP_SECRET_KEY_FALLBACKS"
+    keys = [key.strip() for key in environ.get(name, "").split(",") if key.strip()]
+    for key in keys:
+        _refuse_weak(name, key)
+    return keys[::-1]
+
+
+def _refuse_weak(name: str, key: str) -> None:
+    """Refuse a key that could be guessed: whoever has it makes themself any cart and session."""
+    allowed = "python3 -c 'import secrets; print(secrets.token_urlsafe(48))' makes a good one"
+    if len(key) < SECRET_KEY_MIN_LENGTH:
+        allowed = f"at least {SECRET_KEY_MIN_LENGTH} characters are needed; {allowed}"
+        raise SettingError(name, "…", allowed)
+    repeats = any(key[n:] == key[:-n] for n in range(1, len(key) // 2 + 1))
+    if repeats or len({*key}) < _LEAST_DIFFERENT:
+        raise SettingError(name, "…", f"it repeats itself and could be guessed; {allowed}")
 
 
 def _generated_key(file: Path) -> str:

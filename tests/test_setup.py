@@ -38,8 +38,6 @@ WALLS = {
     "turns": ["shop", "flask", "sqlalchemy"],
     "framing": ["shop", "flask", "sqlalchemy", "gevent"],
     "streams": ["flask", "sqlalchemy", *shop_but("framing", "tcp", "turns")],
-    "seats": ["shop", "flask", "sqlalchemy", "gevent"],
-    "streams": ["flask", "sqlalchemy", *shop_but("framing", "turns")],
     "seats": ["flask", "sqlalchemy", "gevent", *shop_but("shared_table")],
     "shared_table": ["shop", "flask", "sqlalchemy", "gevent"],
     "output": ["shop", "flask", "sqlalchemy"],

@@ -93,6 +93,8 @@ def test_several_first_pages_at_once_end_in_one_cart(open_drop: RunningShop) -> 
 
     assert len(refs) == 1
     assert refs <= {ref_in(page.text) for page in pages}
+    shopper.add(1)
+    assert refs == {ref_in(shopper.get("/").text)}
     assert len(cart_cookies(shopper)) == 1
 
 

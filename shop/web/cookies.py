@@ -7,7 +7,7 @@ a browser sends the same cookies with each request. What is forged is never kept
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from time import time
 from typing import Any
@@ -17,11 +17,15 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.http import dump_cookie
 
 from shop.models.cart import EXPORT_MAX_AGE, cart_ref, export_cart, import_cart
-from shop.web.signing import BriefSerializer, SteadySigner
+from shop.web.signing import BriefSerializer, Keys, SteadySigner
 
 #: Cookies with this prefix carry a cart id each.
 CART_COOKIE = "cart-"
 EXPORT_COOKIE = "cart_export"
+
+#: Browsers take cookies with this prefix over HTTPS and from this very host only: no sibling domain
+#: can plant one (RFC 6265bis, 4.1.3.2).
+HOST_PREFIX = "__Host-"
 
 #: How long a browser keeps its cart, in seconds after its last change: 180 days.
 CART_MAX_AGE = 180 * 24 * 3600
@@ -48,49 +52,72 @@ class CartCookie:
     merged: tuple[str, ...] = ()
     #: whether the database was asked to keep it: something was done with it
     used: bool = False
+    #: whether it was given over HTTPS
+    by_https: bool = False
 
 
 class Jar:
     """A browser's cookies: those that came with a request, and those that its answer gives."""
 
-    def __init__(self, sent: Mapping[str, str], key: str, *, https: bool) -> None:
+    def __init__(self, sent: Mapping[str, str], keys: Keys, *, https: bool) -> None:
         """Take the cookies of a request.
 
         Args:
-            key: the shop's secret, which signs.
+            keys: the shop's secrets, the last of which signs.
             https: whether browsers are to send them over HTTPS alone.
         """
         self._sent = sent
-        self._key = key
+        self._keys = keys
         self._https = https
-        # Browsers take a __Host- cookie from this very host only: no sibling domain can plant a
-        # cart.
-        self._prefix = f"__Host-{CART_COOKIE}" if https else CART_COOKIE
+        self._host = HOST_PREFIX if https else ""
 
     @cached_property
     def names(self) -> list[str]:
         """The names of what may be cart cookies."""
-        return [name for name in self._sent if name.startswith(self._prefix)]
+        return self._named(self._host + CART_COOKIE)
 
     @cached_property
     def carts(self) -> list[CartCookie]:
         """The valid cart cookies, oldest first."""
-        tried = (self._read(self._sent[name]) for name in self.names[:_MOST_TRIED])
+        return self._valid(self.names) or self._left_over
+
+    @cached_property
+    def carries_over(self) -> bool:
+        """Whether a cart comes from the time before HTTPS was switched on: it gets a new name."""
+        return self._https and bool(self._left_over) and self.carts is self._left_over
+
+    @cached_property
+    def _left_over(self) -> list[CartCookie]:
+        """The carts that were given before HTTPS was switched on, under the names of then.
+
+        A sibling domain may have planted them. So none counts that was given over HTTPS, and none
+        that is older than any browser keeps it: half a year later this door is closed.
+        """
+        if not self._https:
+            return []
+        oldest = (time() - CART_MAX_AGE) * 1000
+        found = self._valid(self._named(CART_COOKIE))
+        return [cart for cart in found if not cart.by_https and cart.born > oldest]
+
+    def _named(self, prefix: str) -> list[str]:
+        return [name for name in self._sent if name.startswith(prefix)]
+
+    def _valid(self, names: list[str]) -> list[CartCookie]:
+        tried = (self._read(self._sent[name]) for name in names[:_MOST_TRIED])
         good = [cookie for cookie in tried if cookie is not None]
         good.sort(key=lambda cookie: (cookie.born, cookie.cart_id))
         return good[:MOST_COOKIES]
 
     def _read(self, text: str) -> CartCookie | None:
         try:
-            return _read_cart(self._key, text)
+            return _read_cart(self._keys, text)
         except (BadData, TypeError, ValueError):
             return None
 
     def copy_of(self, cart_id: str) -> list[str]:
         """Return the skus in the browser's own copy of a cart, which outlives the database."""
-        if EXPORT_COOKIE not in self._sent:
-            return []
-        return import_cart(_export_signer(self._key), cart_id, self._sent[EXPORT_COOKIE])
+        text = self._sent.get(("" if self.carries_over else self._host) + EXPORT_COOKIE)
+        return import_cart(_export_signer(self._keys), cart_id, text) if text else []
 
     def holds(self, ref: str) -> bool:
         """Tell whether a cart has its cookie, by the cart's fingerprint."""
@@ -106,20 +133,24 @@ class Jar:
 
     def keep_only(self, response: Response, ref: str) -> None:
         """Have the browser let go of the cookies of other carts than this one."""
+        others = {*self.names} - {self._name(ref)}
+        if self.carries_over:
+            others |= {*self._named(CART_COOKIE), EXPORT_COOKIE}
         # No more at a time than clients take headers (100 in Python's own, for one).
-        for name in sorted({*self.names} - {self._name(ref)})[:MOST_COOKIES]:
+        for name in sorted(others)[:MOST_COOKIES]:
             response.delete_cookie(name, httponly=True, samesite="Lax", secure=self._https)
 
     def cart_cookie(self, cart: CartCookie) -> tuple[str, str]:
         """Return name and value of the cookie by which a browser is known to have a cart."""
-        return self._name(cart.ref), _sign_cart(self._key, cart)
+        return self._name(cart.ref), _sign_cart(self._keys, replace(cart, by_https=self._https))
 
     def copy_cookie(self, cart_id: str, skus: Iterable[str]) -> tuple[str, str]:
         """Return name and value of the cookie that holds a copy of a cart."""
-        return EXPORT_COOKIE, export_cart(_export_signer(self._key), cart_id, skus)
+        signed = export_cart(_export_signer(self._keys), cart_id, skus)
+        return self._host + EXPORT_COOKIE, signed
 
     def _name(self, ref: str) -> str:
-        return self._prefix + ref[:8]
+        return f"{self._host}{CART_COOKIE}{ref[:8]}"
 
     def _set(self, response: Response, name: str, value: str, max_age: int) -> None:
         manners = _manners(max_age, self._https, int(time()))
@@ -137,30 +168,31 @@ def _manners(max_age: int, https: bool, now: int) -> str:
     return cookie.removeprefix("-=")
 
 
-#: Stands beside the fingerprints of merged carts, which have only hexadecimal digits: an earlier
-#: release takes it for one of them, and does no harm by it.
-_USED = "used"
+#: Stand beside the fingerprints of merged carts, which have only hexadecimal digits: an earlier
+#: release takes them for some of those, and does no harm by it.
+_USED, _BY_HTTPS = "used", "https"
 
 
 @lru_cache(maxsize=_KEPT)
-def _read_cart(key: str, text: str) -> CartCookie:
-    cart_id, born, *rest = _cart_signer(key).loads(text)
-    merged = tuple(ref for ref in rest if ref != _USED)
-    return CartCookie(cart_id, cart_ref(cart_id), born, merged, used=_USED in rest)
+def _read_cart(keys: Keys, text: str) -> CartCookie:
+    cart_id, born, *rest = _cart_signer(keys).loads(text)
+    merged = tuple(ref for ref in rest if ref not in (_USED, _BY_HTTPS))
+    marks = {"used": _USED in rest, "by_https": _BY_HTTPS in rest}
+    return CartCookie(cart_id, cart_ref(cart_id), born, merged, **marks)
 
 
 @lru_cache(maxsize=_KEPT)
-def _sign_cart(key: str, cart: CartCookie) -> str:
-    marks = [_USED] if cart.used else []
-    signed: Any = _cart_signer(key).dumps([cart.cart_id, cart.born, *marks, *cart.merged])
+def _sign_cart(keys: Keys, cart: CartCookie) -> str:
+    marks = [*([_USED] if cart.used else []), *([_BY_HTTPS] if cart.by_https else [])]
+    signed: Any = _cart_signer(keys).dumps([cart.cart_id, cart.born, *marks, *cart.merged])
     return str(signed)
 
 
 @lru_cache
-def _cart_signer(key: str) -> BriefSerializer:
-    return BriefSerializer(key, salt="cart")
+def _cart_signer(keys: Keys) -> BriefSerializer:
+    return BriefSerializer(list(keys), salt="cart")
 
 
 @lru_cache
-def _export_signer(key: str) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(key, salt="cart-export", signer=SteadySigner)
+def _export_signer(keys: Keys) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(list(keys), salt="cart-export", signer=SteadySigner)

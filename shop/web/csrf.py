@@ -17,7 +17,7 @@ from werkzeug.exceptions import BadRequest
 from shop.parts import current_parts, parts
 from shop.web.origin import OtherOrigin, refuse_other_origins
 from shop.web.requests import current_request
-from shop.web.signing import BriefSerializer
+from shop.web.signing import BriefSerializer, Keys
 from shop.web.visitor import visitor
 
 FIELD = "csrf_token"
@@ -43,7 +43,7 @@ def install(app: Flask) -> None:
 
 def issue_token() -> str:
     """Return the token for the forms of the page that answers this request."""
-    return _sign(current_parts().settings.secret_key, visitor.ref)
+    return _sign(current_parts().settings.secret_keys, visitor.ref)
 
 
 def acts(asked: Request) -> bool:
@@ -67,7 +67,7 @@ def _check() -> None:
 
 def _is_good(token: str) -> bool:
     try:
-        return _read(parts.settings.secret_key, token) in visitor.merged_refs
+        return _read(parts.settings.secret_keys, token) in visitor.merged_refs
     except BadData:
         return False
 
@@ -75,16 +75,16 @@ def _is_good(token: str) -> bool:
 # A token holds the fingerprint of its cart and nothing else, for ever: so it is signed once, and
 # read once. What is forged is not kept, as it raises.
 @lru_cache(maxsize=_KEPT)
-def _sign(key: str, ref: str) -> str:
-    token: str = _signer(key).dumps(ref)
+def _sign(keys: Keys, ref: str) -> str:
+    token: str = _signer(keys).dumps(ref)
     return token
 
 
 @lru_cache(maxsize=_KEPT)
-def _read(key: str, token: str) -> object:
-    return _signer(key).loads(token)
+def _read(keys: Keys, token: str) -> object:
+    return _signer(keys).loads(token)
 
 
 @lru_cache
-def _signer(key: str) -> BriefSerializer:
-    return BriefSerializer(key, salt="csrf")
+def _signer(keys: Keys) -> BriefSerializer:
+    return BriefSerializer(list(keys), salt="csrf")

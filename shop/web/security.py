@@ -40,6 +40,7 @@ def install(app: ShopApp) -> None:
     settings = cast(Parts, app.extensions["shop"]).settings
     app.secret_key = settings.secret_key
     app.config.update(
+        SECRET_KEY_FALLBACKS=[*settings.secret_keys[:-1]],
         MAX_CONTENT_LENGTH=MAX_BODY,
         MAX_FORM_MEMORY_SIZE=MAX_BODY,
         MAX_FORM_PARTS=100,

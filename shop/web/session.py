@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from shop.parts import Parts
+from shop.web.cookies import HOST_PREFIX
 from shop.web.draft import DRAFT
+from shop.web.visitor import carries_over
+
+_NAME = "shop_session"
 
 
 def install(app: Flask) -> None:
     """Keep sessions in a cookie with the shop's manners."""
     settings = cast(Parts, app.extensions["shop"]).settings
     app.config.update(
-        SESSION_COOKIE_NAME="shop_session",
+        SESSION_COOKIE_NAME=f"{HOST_PREFIX}{_NAME}" if settings.https else _NAME,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.https,
@@ -51,19 +55,27 @@ class Sessions(SecureCookieSessionInterface):
         the server that signed it. Flask's own would not believe one that a clock ahead signed.
         """
         text = request.cookies.get(self.get_cookie_name(app))
+        # The one from before HTTPS was switched on comes along with the cart, and not without it.
+        left_over = text is None and _NAME in request.cookies and carries_over()
+        if left_over:
+            text = request.cookies[_NAME]
         signer = self.get_signing_serializer(app)
         if text is None or signer is None:
             return self.session_class()
         try:
-            return self.session_class(signer.loads(text))
+            session = self.session_class(signer.loads(text))
         except BadSignature:
             return self.session_class()
+        session.modified = left_over  # it is kept under its new name
+        return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Write what was changed of a session into its cookie."""
         if session or session.modified:
             self._shorten(app, session)
             super().save_session(app, session, response)
+            if self.get_cookie_name(app) != _NAME and _NAME in request.cookies:
+                response.delete_cookie(_NAME, httponly=True, samesite="Lax", secure=True)
         elif session.accessed:
             response.headers.add("Vary", "Cookie")
 

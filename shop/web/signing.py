@@ -8,6 +8,9 @@ from itsdangerous import Serializer, TimestampSigner, URLSafeSerializer
 from itsdangerous.encoding import base64_encode
 from itsdangerous.exc import SignatureExpired
 
+#: The shop's secrets, the oldest first: all are believed, and the last one signs.
+Keys = tuple[str, ...]
+
 
 class SteadySigner(TimestampSigner):
     """Believes also what was signed by a server whose clock is ahead.

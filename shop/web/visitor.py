@@ -204,12 +204,17 @@ def ref_of_cookies() -> str | None:
     return cookies[0].ref if cookies else None
 
 
+def carries_over() -> bool:
+    """Tell whether the visitor's cart comes from the time before HTTPS was switched on."""
+    return _jar().carries_over
+
+
 def _jar(parts: Parts | None = None) -> Jar:
     own = g._get_current_object()  # once: it is looked up
     found: Jar | None = own.get("jar")
     if found is None:
         settings = (parts or current_parts()).settings
-        found = own.jar = Jar(request.cookies, settings.secret_key, https=settings.https)
+        found = own.jar = Jar(request.cookies, settings.secret_keys, https=settings.https)
     return found
 
 
