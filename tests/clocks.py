@@ -27,5 +27,6 @@ def beside(shop: RunningShop, seconds: int = 0, instance: Path | None = None) ->
     settings: dict[str, Any] = {
         k: v for k, v in shop.environ.items() if k.startswith("SHOP_") and k not in own
     }
-    clock = clock_off_by(seconds) if seconds else {}
-    return RunningShop(instance or shop.instance, **settings, **clock)
+    if seconds:
+        settings |= clock_off_by(seconds)
+    return RunningShop(instance or shop.instance, **settings)
