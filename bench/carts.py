@@ -7,6 +7,7 @@ To the shop they are visitors who filled their carts before its tabs were opened
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from itertools import combinations, cycle, islice
 from pathlib import Path
@@ -16,7 +17,6 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from bench.shops import Shop
-from shop.db import now_ms
 from shop.models import CartItem, CartRecord
 from shop.models.cart import cart_ref, new_cart_id
 from shop.parts import parts
@@ -47,7 +47,7 @@ def make_carts(shop: Shop, contents: Sequence[Iterable[int]]) -> list[str]:
     """
     skus = {item["id"]: item["sku"] for item in shop.items()}
     carts = [(new_cart_id(), sorted(item_ids)) for item_ids in contents]
-    now = now_ms()
+    now = time.time_ns() // 1_000_000
     rows = [{"id": cart_id, "version": now, "purchases": 0} for cart_id, _ in carts]
     lines = [{"cart_id": i, "item_id": item_id} for i, item_ids in carts for item_id in item_ids]
 

@@ -8,14 +8,15 @@ from functools import cached_property
 from itertools import count
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, Select, bindparam, select
 
 from shop.changes import product_name, sale_name
-from shop.db import WRITE_WAIT, Database, Transaction, now_ms
+from shop.db import WRITE_WAIT, Database, Transaction
 from shop.inventory import Catalog, ItemView, ProductView
 from shop.models import Cart, CartItem, CartRecord, Item, OpenCart, check_for_sale
 from shop.models.cart import cart_ref
 from shop.turns import Turns
+from shop.versions import LAST, NUMBERS, as_of, newest
 
 #: How many carts are read in one query; SQLite takes 32,766 parameters at most.
 _BATCH = 500
@@ -53,12 +54,14 @@ class CartState:
         return cls(cart.id, cart.version, cart.purchases, cart.before.item_ids)
 
     @classmethod
-    def unknown(cls, cart_id: str) -> CartState:
-        """A cart that the database doesn't know: empty, and as new as the moment.
+    def unknown(cls, cart_id: str, last: int | None = None) -> CartState:
+        """A cart that the database doesn't know: empty.
 
-        So it is newer than whatever a tab still shows of it from before a reset.
+        Args:
+            last: the last number that had been drawn then, so that it is newer than what a tab
+                still shows of it from before a reset. None: no tab shows it yet.
         """
-        return cls(cart_id, now_ms(), known=False)
+        return cls(cart_id, 0 if last is None else as_of(last), known=False)
 
     def shows_what(self, other: CartState) -> bool:
         """Tell whether tabs show of this state what they show of another, but for its version."""
@@ -120,8 +123,8 @@ class CartLook:
         items = [catalog.items[i] for i in sorted(item_ids) if i in catalog.items]
         lines = tuple(_line(item, item_ids, catalog) for item in items)
         # A product's version is the newest of its own and of all its sizes'.
-        newest = max([catalog.opened, *(line.product.version for line in lines)])
-        return cls(bought, lines, newest)
+        versions = (line.product.version for line in lines)
+        return cls(bought, lines, newest(catalog.floor, *versions))
 
     @cached_property
     def total(self) -> int:
@@ -169,7 +172,8 @@ class CartView(NamedTuple):
     def of(cls, state: CartState, catalog: Catalog) -> CartView:
         """Put together what a cart holds and what is true of that."""
         look = CartLook.of(state.item_ids, state.purchases > 0, catalog)
-        return cls(cart_ref(state.cart_id), max(state.version, look.version), state.purchases, look)
+        version = newest(state.version, look.version)
+        return cls(cart_ref(state.cart_id), version, state.purchases, look)
 
 
 def _line(item: ItemView, held: frozenset[int], catalog: Catalog) -> Line:
@@ -198,12 +202,16 @@ class Carts:
         for start in range(0, len(wanted), _BATCH):
             turns.pass_on()  # reading ten thousand carts must not hold up a request
             found |= self._read(wanted[start : start + _BATCH])
-        return {i: found.get(i) or CartState.unknown(i) for i in wanted}
+        return found
 
-    def changed_since(self, version: int) -> list[tuple[str, int]]:
-        """Return ids and versions of the carts whose version is at least this one."""
-        rows = self._database.rows(_SINCE, {"since": version - self._database.overlap})
-        return [(row.id, row.version) for row in rows]
+    def changed_since(self, number: int) -> tuple[int, list[tuple[str, int]]]:
+        """Find the carts that were changed by numbers above this one.
+
+        Returns:
+            The last number that was drawn, and ids and versions of the carts.
+        """
+        rows = self._database.rows(_SINCE, {"since": number})
+        return rows[0].last_value, [(row.id, row.version) for row in rows if row.id is not None]
 
     def add(self, cart_id: str, item_id: int, copy: Copy = list) -> CartState:
         """Put an item into a cart.
@@ -287,7 +295,9 @@ class Carts:
         else:
             rows = self._database.rows(_CARTS, {"cart_ids": cart_ids})
         for row in rows:
-            cart_id, version, purchases, merged_into, item_id = row
+            last, cart_id, version, purchases, merged_into, item_id = row
+            if cart_id is None:  # none of them is known
+                break
             items = held.setdefault(cart_id, [])
             if item_id is not None:
                 items.append(item_id)
@@ -295,7 +305,7 @@ class Carts:
                 *(cart_id, version, purchases, frozenset(items), True, merged_into, reading)
             )
             found[cart_id] = read
-        return found
+        return {i: found.get(i) or CartState.unknown(i, last) for i in cart_ids}
 
 
 def _items_of(transaction: Transaction, skus: Iterable[str]) -> Cart:
@@ -306,12 +316,22 @@ def _items_of(transaction: Transaction, skus: Iterable[str]) -> Cart:
 
 
 # Made once: every page reads a cart, and making a statement takes longer than running it.
-_ANY_CART = (
-    select(CartRecord.id, CartRecord.version, CartRecord.purchases, CartRecord.merged_into)
-    .add_columns(CartItem.item_id)
-    .outerjoin(CartItem, CartItem.cart_id == CartRecord.id)
+# Each question has the last number with it, also if nothing else is found.
+def _carts(which: ColumnElement[bool]) -> Select[Any]:
+    return (
+        select(LAST, CartRecord.id, CartRecord.version, CartRecord.purchases)
+        .add_columns(CartRecord.merged_into, CartItem.item_id)
+        .select_from(NUMBERS)
+        .outerjoin(CartRecord, which)
+        .outerjoin(CartItem, CartItem.cart_id == CartRecord.id)
+    )
+
+
+_CART = _carts(CartRecord.id == bindparam("cart_id"))
+_CARTS = _carts(CartRecord.id.in_(bindparam("cart_ids", expanding=True)))
+_SINCE = (
+    select(LAST, CartRecord.id, CartRecord.version)
+    .select_from(NUMBERS)
+    .outerjoin(CartRecord, CartRecord.version > bindparam("since"))
 )
-_CART = _ANY_CART.where(CartRecord.id == bindparam("cart_id"))
-_CARTS = _ANY_CART.where(CartRecord.id.in_(bindparam("cart_ids", expanding=True)))
-_SINCE = select(CartRecord.id, CartRecord.version).where(CartRecord.version >= bindparam("since"))
 _ITEMS = select(Item.id).where(Item.sku.in_(bindparam("skus", expanding=True)))

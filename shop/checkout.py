@@ -148,11 +148,11 @@ def buy(
     _check(wares, offer)
     number = _place_order(transaction, cart, wares, buyer, currency)
     # Late, as everybody who wants the same pair waits from here on; before the cart is saved, as
-    # its version is to be above those of the items.
+    # its version is to be above those of the items, by which its lines are shown.
     taken = take(transaction, cart.before.item_ids)
-    _refuse_closed(wares, taken.keys())
+    _refuse_closed(wares, taken)
     cart.purchases += 1
-    cart.save(Cart(), above=max(taken.values()))
+    cart.save(Cart())
     return Purchase(number, len(taken), cart)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 import shop.models  # noqa: F401  (the tables)
 from shop.db import Base, Database
+from shop.versions import carry_over
 
 #: How many rows are carried at a time.
 BATCH = 1000
@@ -93,6 +94,7 @@ def copy(source: Connection, target: Database, progress: Progress) -> dict[str, 
             _carry(source, into, table, progress)
         counts = _compare(contents(source, progress), contents(into, progress))
         _number_on(into)
+        carry_over(source, into)
         return counts
 
     return target.write(lambda session: work(session.connection()))

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from sqlalchemy import literal_column, select
+from sqlalchemy import literal_column, select, true
 
 from shop.changes import concerns_stock
 from shop.db import Database, DatabaseBusy
 from shop.models import CATALOG_STAMPS, Item, Product, catalog_stamp
+from shop.versions import LAST, NUMBERS, Floor, newest, succeed
 
 #: How long a page waits for the catalogue to be read, in seconds, until it shows what was known.
 PATIENCE = 1.0
@@ -97,14 +98,15 @@ class Catalog:
     by_sku: dict[str, ProductView] = field(default_factory=dict)
     items: dict[int, ItemView] = field(default_factory=dict)
     item_ids: dict[str, int] = field(default_factory=dict)
-    #: when this process opened the database, in milliseconds since 1970: no fragment carries an
-    #: older version, so that tabs believe also what a backup brought back
-    opened: int = 0
+    #: the least version that anything of it is shown under (see `Floor`)
+    floor: int = 0
+    #: the last number that had been drawn when it was read
+    last: int = 0
     #: what others made of this moment, for as long as it is the present one (see `shop.carts`)
     looks: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, products: list[ProductView], opened: int) -> Catalog:
+    def of(cls, products: list[ProductView], floor: int, last: int) -> Catalog:
         ordered = tuple(sorted(products, key=lambda p: (p.position, p.id)))
         items = {item.id: item for product in ordered for item in product.items}
         return cls(
@@ -113,7 +115,8 @@ class Catalog:
             by_sku={product.sku: product for product in ordered},
             items=items,
             item_ids={item.sku: item.id for item in items.values()},
-            opened=opened,
+            floor=floor,
+            last=last,
         )
 
     def product_of(self, item: ItemView) -> ProductView:
@@ -128,12 +131,20 @@ class StockNews:
     items: frozenset[int]
 
 
+V = TypeVar("V", ItemView, ProductView)
+
+
 class Inventory:
     """This process's view of the catalogue."""
 
-    def __init__(self, database: Database, levels: Levels) -> None:
+    def __init__(self, database: Database, levels: Levels, floor: Floor) -> None:
         self._database = database
         self._levels = levels
+        self._floor = floor
+        #: which of the databases at its address was read last
+        self._opened = 0
+        #: whether what looks the same is to be shown under the version that it has now
+        self._renewing = False
         self._commits = database.watch()
         self._lock = threading.Lock()
         self._catalog = Catalog()
@@ -181,6 +192,19 @@ class Inventory:
         with self._lock:
             self._refresh()
 
+    def renew(self) -> None:
+        """Read everything, and show it under the versions that it has now.
+
+        What looks the same is shown as it was, mostly; but while nobody watched, it may have
+        changed and changed back, and who comes from elsewhere has seen that.
+        """
+        with self._lock:
+            self._renewing = True
+            try:
+                self._refresh()
+            finally:
+                self._renewing = False
+
     def _look(self) -> None:
         try:
             self._catch_up()
@@ -204,7 +228,7 @@ class Inventory:
         before, after = self._catalog, self._read()
         self.on_refreshed(time.perf_counter() - started)
         news = _compare(before, after)
-        if not news.products and self._catalog.opened == after.opened:
+        if not news.products and self._catalog.floor == after.floor:
             return  # counts moved within their levels: what was made of the catalogue stays good
         self._catalog = after
         if news.products:
@@ -212,52 +236,62 @@ class Inventory:
                 listener(news)
 
     def _read(self) -> Catalog:
-        opened = self._database.opened
-        known = self._catalog if self._catalog.opened == opened else Catalog()
+        known = self._known()
+        floor, last = known.floor, 0
         shelf: dict[tuple[Any, ...], list[ItemView]] = {}
         self._stamp = None
         for row in self._database.rows(_CATALOG[self._database.engine.name]):
-            self._stamp = row.stamp
+            self._stamp, last = row.stamp, row.last_value
+            if row.id is None:  # the shop is empty
+                break
             items = shelf.setdefault(row[: len(_PRODUCT)], [])
             if row.item_id is not None:
                 items.append(self._item(row, known))
         products = []
         for (version, *look), sizes in shelf.items():
-            newest = max([opened, version, *(item.version for item in sizes)])
+            version = newest(floor, version, *(item.version for item in sizes))
             named = dict(zip(_LOOK, look, strict=True))
-            product = ProductView(**named, items=tuple(sizes), version=newest)
-            products.append(_same_or_newer(known.by_id.get(product.id), product))
-        return Catalog.of(products, opened)
+            product = ProductView(**named, items=tuple(sizes), version=version)
+            products.append(self._same_or_newer(known.by_id.get(product.id), product))
+        self._floor.note(last)
+        return Catalog.of(products, floor, last)
+
+    def _known(self) -> Catalog:
+        """Return the catalogue as it was known, of the database that stands there now."""
+        if self._opened == self._database.opened:
+            return self._catalog
+        known = Catalog(floor=self._floor.raise_counter())
+        self._opened = self._database.opened
+        return known
 
     def _item(self, row: Any, known: Catalog) -> ItemView:
         level = self._levels.of(row.available)
         view = ItemView(row.item_id, row.id, row.item_sku, row.size, level, row.item_version)
-        return _same_or_newer(known.items.get(view.id), view)
+        return self._same_or_newer(known.items.get(view.id), view)
 
-
-V = TypeVar("V", ItemView, ProductView)
-
-
-def _same_or_newer(old: V | None, view: V) -> V:
-    """Return the old view if it looks the same, else the new one under a version above its."""
-    if old is None:
-        return view
-    if old.looks_like(view):
-        return old
-    return replace(view, version=max(view.version, old.version + 1))
+    def _same_or_newer(self, old: V | None, view: V) -> V:
+        """Return the old view if it looks the same, else the new one under a version above its."""
+        if old is None:
+            return view
+        if old.looks_like(view):
+            version = newest(old.version, view.version)
+            return replace(view, version=version) if self._renewing else old
+        return replace(view, version=succeed(old.version, view.version))
 
 
 #: What a view takes over from a product's row.
 _LOOK = (*("id", "sku", "brand", "name", "color", "price", "main_image", "released", "position"),)
 _PRODUCT = (Product.version, *(getattr(Product, name) for name in _LOOK))
 
-#: Everything in one question, with the stamp that it has at that moment.
+#: Everything in one question, with the stamp and the last number of that moment.
 _CATALOG = {
     dialect: select(
         *_PRODUCT,
         *(Item.id.label("item_id"), Item.sku.label("item_sku"), Item.size, Item.available),
-        *(Item.version.label("item_version"), literal_column(f"({stamp})").label("stamp")),
+        *(Item.version.label("item_version"), literal_column(f"({stamp})").label("stamp"), LAST),
     )
+    .select_from(NUMBERS)
+    .outerjoin(Product, true())
     .outerjoin(Product.items)
     .order_by(Item.id)
     for dialect, stamp in CATALOG_STAMPS.items()

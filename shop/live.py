@@ -25,7 +25,7 @@ from shop.changes import (
     product_name,
     sale_name,
 )
-from shop.db import Database, DatabaseBusy, now_ms
+from shop.db import Database, DatabaseBusy
 from shop.fragments import Fragments
 from shop.framing import Message
 from shop.inventory import Catalog, Inventory, StockNews
@@ -34,6 +34,7 @@ from shop.models.cart import cart_ref
 from shop.relay import Relay
 from shop.streams import HEARTBEAT, Hub
 from shop.turns import Turns
+from shop.versions import Horizon, as_of, last_number, newest, succeed
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +76,9 @@ class _OpenCart:
         The database's don't always: a cart that was bought while its item sold out to another may
         be heard of after that, and is older than what its tabs have seen of the item.
         """
-        if version > self.version or self._looked(look, bought):
-            return max(version, self.version)
-        return self.version + 1
+        if self._looked(look, bought):
+            return newest(version, self.version)
+        return succeed(self.version, version)
 
     def _looked(self, look: CartLook, bought: int) -> bool:
         """Tell whether it was seen like this when it was last rendered."""
@@ -108,8 +109,8 @@ class OpenCarts:
             return None
         state = cart.state
         look = CartLook.of(state.item_ids, state.purchases > 0, catalog)
-        newest = max(state.version, look.version)
-        version = cart.version_of(newest, look, state.purchases)
+        version = newest(state.version, look.version)
+        version = cart.version_of(version, look, state.purchases)
         if look is not cart.look:
             self._show(cart_id, cart, look)
         cart.bought, cart.version = state.purchases, version
@@ -149,7 +150,7 @@ class OpenCarts:
         leading.told = 0
         stray = self._carts.get(cart_id)
         if stray is not None:
-            leading.version = max(leading.version, stray.version + 1)
+            leading.version = succeed(stray.version, leading.version)
             leading.since = min(leading.since, stray.since)
 
     def since(self, cart_id: str) -> int | None:
@@ -206,7 +207,10 @@ class Live:
         self._swept = database.watch()
         #: whether something was committed that no sweep has seen yet
         self._unswept = True
-        self._newest_cart = now_ms()
+        self._database = database
+        self._horizon = Horizon(database.overlap)
+        #: whether nobody watched since the catalogue was read
+        self._unwatched = True
         self._open = OpenCarts()
         self._heard: set[str] = set()
         #: counts how often something was heard, or may have been
@@ -282,7 +286,11 @@ class Live:
                 self.hear([cart_name(cart_id)])
             if self._hub.is_watched(cart_name(cart_id)):  # its tab may have left in the meantime
                 self._open.keep(state)
-        self._inventory.current()
+        if self._unwatched:
+            self._unwatched = False
+            self._inventory.renew()
+        else:
+            self._inventory.current()
         messages = map(self._message, topics)
         return "".join(message.text for message in messages if message is not None)
 
@@ -355,16 +363,26 @@ class Live:
         elif concerns_stock(self._heard):
             self._inventory.current()
         if self._is_told:
-            self._newest_cart = now_ms()  # where to look from, should nobody tell any more
+            self._horizon.forget()
             return
         self._inventory.current()
         if self._hub and self._commits.happened():
             self.moment += 1
-            for cart_id, version in self._carts.changed_since(self._newest_cart):
-                self._newest_cart = max(self._newest_cart, version)
-                known = self._open.state(cart_id)
-                if known is not None and known.version != version:
-                    self._heard.add(cart_name(cart_id))
+            self._look_for_carts()
+
+    def _look_for_carts(self) -> None:
+        """Hear of the carts that other processes changed since this was done last."""
+        since = self._horizon.since
+        if since is None:  # nothing was looked for yet, or not since somebody told
+            self._horizon.reached(last_number(self._database))
+            self._sweep_at = 0.0
+            return
+        last, changed = self._carts.changed_since(since)
+        self._horizon.reached(last)
+        for cart_id, version in changed:
+            known = self._open.state(cart_id)
+            if known is not None and known.version != version:
+                self._heard.add(cart_name(cart_id))
 
     def _sweep(self) -> None:
         """Read anew all that is watched, unless nobody can have committed anything since."""
@@ -431,7 +449,7 @@ class Live:
             return None
         product = self._inventory.last_known.by_id.get(product_id)
         if product is None:
-            return self._fragments.gone_message(product_id, now_ms())
+            return self._fragments.gone_message(product_id, as_of(self._inventory.last_known.last))
         return self._fragments.stock_message(product)
 
     def _read_carts(self, heard: set[str]) -> set[str]:
@@ -468,6 +486,7 @@ class Live:
         return view is not None and not self._open.is_told(cart_id, view.version)
 
     def _deserted(self, topic: str) -> None:
+        self._unwatched |= not self._hub
         cart_id = cart_id_of(topic)
         if cart_id is not None:
             self._open.forget(cart_id)

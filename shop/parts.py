@@ -22,6 +22,7 @@ from shop.presence import OpenHere, Presence
 from shop.relay import Relay
 from shop.seats import Seats
 from shop.streams import Hub
+from shop.versions import Floor
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Parts:
 def install_parts(app: Flask, settings: Settings) -> Parts:
     """Build the parts for an app; `parts` stands for them wherever the app is current."""
     database, changes, hub = open_database(settings.database_url), Changes(), Hub()
-    inventory = Inventory(database, Levels(settings.low_stock, settings.medium_stock))
+    floor = Floor(database, settings.instance / "version_numbers")
+    inventory = Inventory(database, Levels(settings.low_stock, settings.medium_stock), floor)
     carts, fragments = Carts(database), Fragments(app.jinja_env)
     relay = Relay(settings.redis_url, settings.redis_prefix) if settings.redis_url else None
     _connect(changes, database, inventory, relay)

@@ -30,8 +30,8 @@ everybody_read = threading.Event()
 readers: list[int] = []
 
 
-def naive_take(transaction: Transaction, item_ids: Iterable[int], count: int = 1) -> dict[int, int]:
-    taken = {}
+def naive_take(transaction: Transaction, item_ids: Iterable[int], count: int = 1) -> set[int]:
+    taken = set()
     for item_id in item_ids:
         ((seen,),) = transaction.execute(select(Item.available).where(Item.id == item_id))
         readers.append(item_id)
@@ -41,7 +41,7 @@ def naive_take(transaction: Transaction, item_ids: Iterable[int], count: int = 1
         if seen >= count:
             less = update(Item).where(Item.id == item_id).values(available=seen - count)
             transaction.execute(less)
-            taken[item_id] = 0
+            taken.add(item_id)
     return taken
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import stat
 import struct
@@ -39,6 +40,7 @@ from shop.presence import OpenHere, Overview, Presence, Server
 from shop.relay import Relay
 from shop.streams import Hub, QueueTab
 from shop.tally import ItemTally, OrdersTally, ProductTally, Tally
+from shop.versions import Floor
 from tests.cluster import Cluster
 from tests.running import ROOT, RunningShop, eventually
 from tests.shopper import Shopper, Site, SocketTab, Tab, ref_in
@@ -655,8 +657,9 @@ def test_what_was_restocked_is_no_sale() -> None:
 
 
 def test_telling_of_ten_thousand_carts_holds_nobody_up(released: Path, tmp_path: Path) -> None:
-    database = open_database(load_settings({"SHOP_INSTANCE": str(released)}).database_url)
-    inventory = Inventory(database, Levels(150, 500))
+    instance = shutil.copytree(released, tmp_path / "instance")
+    database = open_database(load_settings({"SHOP_INSTANCE": str(instance)}).database_url)
+    inventory = Inventory(database, Levels(150, 500), Floor(database, tmp_path / "numbers"))
     inventory.current()
     hub, opened = Hub(), OpenCarts()
     for _ in range(10_000):

@@ -11,7 +11,6 @@ from shop.db.base import (
     Database,
     DatabaseBusy,
     DatabaseReadOnly,
-    now_ms,
 )
 from shop.db.postgresql import PostgreSQL
 from shop.db.sqlite import SQLite
@@ -26,7 +25,6 @@ __all__ = [
     "DatabaseReadOnly",
     "Transaction",
     "note",
-    "now_ms",
     "open_database",
     "transaction_of",
 ]

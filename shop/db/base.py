@@ -62,8 +62,8 @@ class Database(ABC):
     #: how often another process's commits are to be looked for, in seconds, if nobody tells
     poll: float
 
-    #: by how many milliseconds a commit may come later than a version that it wrote
-    overlap: int
+    #: by how many seconds a commit may come later than the version that it drew
+    overlap: float
 
     def __init__(self, url: URL, writers: int) -> None:
         """Take the address, and how many may write at once; more than that wait for their turn.
@@ -73,8 +73,8 @@ class Database(ABC):
         """
         self.url = url
         self._writers = threading.BoundedSemaphore(writers)
-        #: when this process opened the database, in milliseconds since 1970: see `Catalog`
-        self.opened = now_ms()
+        #: counts the databases that stood at this address since this process knows it
+        self.opened = 1
         #: called after each commit with the names that were noted in it; see `note`
         self.on_commit: Callable[[frozenset[str]], None] = lambda names: None
 
@@ -205,8 +205,3 @@ class Database(ABC):
     @abstractmethod
     def _connected(self) -> Any:
         """Give a connection, in a context, that reads one consistent state."""
-
-
-def now_ms() -> int:
-    """The wall clock in milliseconds, the ground that versions grow from."""
-    return time.time_ns() // 1_000_000

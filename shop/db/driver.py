@@ -127,6 +127,8 @@ def _padded(values: list[Any]) -> list[Any]:
 class OnDriver(Transaction):
     """A transaction on a connection of the driver."""
 
+    dialect = "sqlite"
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__()
         self._connection = connection

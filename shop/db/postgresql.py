@@ -87,7 +87,7 @@ class PostgreSQL(Database):
     """A database on a server, which several machines share."""
 
     poll = 0.1
-    overlap = 20_000  # longer than a transaction can last
+    overlap = 20.0  # longer than a transaction can last
 
     def __init__(self, url: URL) -> None:
         super().__init__(url, WRITERS)

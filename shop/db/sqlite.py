@@ -23,7 +23,7 @@ from sqlalchemy import Executable, create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from shop.db.base import Database, DatabaseBusy, Done, now_ms
+from shop.db.base import Database, DatabaseBusy, Done
 from shop.db.commits import DataVersion
 from shop.db.driver import Lent, OnDriver, execute
 from shop.db.transaction import Transaction, Values
@@ -57,7 +57,7 @@ class SQLite(Database):
     """A file in SQLite, which processes of one machine share."""
 
     poll = 0.03
-    overlap = 0  # one writer at a time: versions are committed in the order they are made
+    overlap = 0.0  # one writer at a time: versions are committed in the order they are drawn
 
     def __init__(self, url: URL, *, read_only: bool = False) -> None:
         super().__init__(url, writers=1)
@@ -120,7 +120,7 @@ class SQLite(Database):
             raise OperationalError("opening the database", None, error) from error
         if self._inode not in (None, inode):
             self._let_go()
-            self.opened = now_ms()
+            self.opened += 1
         self._inode = inode
 
     def in_use(self) -> bool:

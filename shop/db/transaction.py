@@ -21,6 +21,9 @@ _NOTED = "shop.noted"
 class Transaction(ABC):
     """A transaction that has begun, for those who need no objects of its rows."""
 
+    #: what kind of database it is on, in SQLAlchemy's words
+    dialect: str
+
     def __init__(self, noted: set[str] | None = None) -> None:
         #: names of what is changed, which are announced once it is committed
         self.noted = set() if noted is None else noted
@@ -43,6 +46,7 @@ class Statements(Transaction):
 
     def __init__(self, connection: Connection, noted: set[str] | None = None) -> None:
         super().__init__(noted)
+        self.dialect = connection.dialect.name
         self._connection = connection
 
     def execute(self, statement: Executable, values: Values | None = None) -> Sequence[Any]:

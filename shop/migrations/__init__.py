@@ -146,7 +146,7 @@ def _migrate(database: Database, create: bool) -> bool:
     return before is None
 
 
-def _upgrade(database: Database) -> None:
+def _upgrade(database: Database, revision: str = "head") -> None:
     # Known only here: nearly every start and every command finds nothing to do.
     from alembic import command
     from alembic.config import Config
@@ -154,7 +154,7 @@ def _upgrade(database: Database) -> None:
     config = Config()
     config.set_main_option("script_location", str(_HERE).replace("%", "%%"))
     config.attributes["database"] = database
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _revision(database: Database) -> str | None:

@@ -12,18 +12,17 @@ from sqlalchemy import (
     ForeignKey,
     bindparam,
     delete,
-    func,
     insert,
     select,
     text,
     update,
 )
-from sqlalchemy.orm import Mapped, aliased, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from shop.changes import cart_name
-from shop.db import Base, Transaction, now_ms
+from shop.db import Base, Transaction
 from shop.models.cart import Cart, cart_ref
-from shop.models.catalog import Item, Product
+from shop.versions import advance, next_version
 
 
 class CartRecord(Base):
@@ -64,8 +63,7 @@ class OpenCart:
         if merged_into is not None:
             self.id = merged_into
             self._lock()
-        #: what it held, and the newest version that its tabs may show, when it was opened
-        self._newest = 0
+        #: what it held when it was opened
         self.before = Cart(frozenset(self._held()))
 
     @property
@@ -73,20 +71,13 @@ class OpenCart:
         """The public fingerprint."""
         return cart_ref(self.id)
 
-    def save(self, after: Cart, *, above: int = 0) -> None:
-        """Keep a changed cart, under a version above all that any tab shows of it.
-
-        A tab shows the newest of the versions of the cart and of what is in it; none of them
-        is ahead of the clock, but for a clock that was set back.
-
-        Args:
-            above: a version that this transaction gave to something that was in the cart.
-        """
-        self.version = max(self.version, now_ms(), self._newest, above) + 1
+    def save(self, after: Cart) -> None:
+        """Keep a changed cart, under a new version."""
         self._keep_items(self.before.item_ids - after.item_ids, _TAKE_OUT)
         self._keep_items(after.item_ids - self.before.item_ids, _PUT_IN)
-        values = {"of_cart": self.id, "now": self.version, "made": self.purchases}
-        self._transaction.execute(_KEEP, values)
+        advance(self._transaction)
+        values = {"of_cart": self.id, "made": self.purchases}
+        ((self.version,),) = self._transaction.execute(_KEEP, values)
         self.before = after
         self._transaction.note(cart_name(self.id))
 
@@ -104,7 +95,6 @@ class OpenCart:
             return
         theirs = other.before
         other.save(Cart())
-        self.version = max(self.version, other.version)
         self.save(Cart(self.before.item_ids | theirs.item_ids))
         # A cart that was merged into the other one before is now one of mine.
         self._transaction.execute(_LEAD, {"stray": other.id, "to": self.id})
@@ -115,7 +105,7 @@ class OpenCart:
         if not rows:
             # Another tab of the visitor may be just as far: one of the two makes it, and the other
             # one finds in it what that one put there.
-            made = self._transaction.execute(_MAKE, {"id": self.id, "version": now_ms()})
+            made = self._transaction.execute(_MAKE, {"id": self.id})
             self.is_new = bool(made)
             rows = self._transaction.execute(_LOCK, {"of_cart": self.id})
         merged_into: str | None
@@ -123,11 +113,7 @@ class OpenCart:
         return merged_into
 
     def _held(self) -> list[int]:
-        item_ids = []
-        for item_id, *versions in self._transaction.execute(_HELD, {"of_cart": self.id}):
-            item_ids.append(item_id)
-            self._newest = max(self._newest, *versions)
-        return item_ids
+        return [row.item_id for row in self._transaction.execute(_HELD, {"of_cart": self.id})]
 
 
 # Made once: making a statement takes longer than running it.
@@ -137,13 +123,14 @@ _LOCK = (
     .with_for_update()
 )
 _MAKE = text(
-    "INSERT INTO carts (id, version, purchases) VALUES (:id, :version, 0)"
+    "INSERT INTO carts (id, version, purchases) VALUES (:id, 0, 0)"
     " ON CONFLICT DO NOTHING RETURNING id"
 )
 _KEEP = (
     update(CartRecord)
     .where(CartRecord.id == bindparam("of_cart"))
-    .values(version=bindparam("now"), purchases=bindparam("made"))
+    .values(version=next_version(CartRecord.version), purchases=bindparam("made"))
+    .returning(CartRecord.version)
 )
 _LEAD = (
     update(CartRecord)
@@ -154,17 +141,4 @@ _PUT_IN = insert(CartItem).values(cart_id=bindparam("of_cart"), item_id=bindpara
 _TAKE_OUT = delete(CartItem).where(
     CartItem.cart_id == bindparam("of_cart"), CartItem.item_id == bindparam("item")
 )
-# A line of a cart shows also the shoe's other sizes, when its own is gone: all of them count.
-_SIZES = aliased(Item)
-_HELD = (
-    select(
-        CartItem.item_id,
-        select(func.max(_SIZES.version))
-        .where(_SIZES.product_id == Item.product_id)
-        .scalar_subquery(),
-        Product.version,
-    )
-    .join(Item, Item.id == CartItem.item_id)
-    .join(Product, Product.id == Item.product_id)
-    .where(CartItem.cart_id == bindparam("of_cart"))
-)
+_HELD = select(CartItem.item_id).where(CartItem.cart_id == bindparam("of_cart"))

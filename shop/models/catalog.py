@@ -1,7 +1,6 @@
 """Products, their items, and the only ways in which a count changes.
 
-A row's `version` grows with every change of it, and is about the time of the change in
-milliseconds: so it grows as well over a database that was emptied and filled anew.
+A row's `version` grows with every change of it: see `shop.versions`.
 """
 
 from __future__ import annotations
@@ -13,10 +12,8 @@ from typing import Any, TypeVar
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    ColumnElement,
     ForeignKey,
     bindparam,
-    case,
     func,
     select,
     text,
@@ -25,7 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 
 from shop.changes import shelf_name
-from shop.db import Base, Database, Transaction, note, now_ms, transaction_of
+from shop.db import Base, Database, Transaction, note, transaction_of
+from shop.versions import advance, drawn, next_version
 
 #: PostgreSQL's integers, by which rows are numbered, end here; it can't be asked for more.
 LARGEST_ID = 2**31 - 1
@@ -55,12 +53,6 @@ class NotReleased(Unavailable):
     """Its product is still coming soon."""
 
 
-def _grown(column: Any, now: Any = None) -> ColumnElement[int]:
-    """The next version of a row: the time, or one more where the clock is behind it."""
-    now = now_ms() if now is None else now
-    return case((column >= now, column + 1), else_=now)
-
-
 class Product(Base):
     """A shoe."""
 
@@ -78,7 +70,7 @@ class Product(Base):
     main_image: Mapped[str]
     position: Mapped[int] = mapped_column(default=0)
     released: Mapped[bool] = mapped_column(default=False)
-    version: Mapped[int] = mapped_column(BigInteger, default=now_ms)
+    version: Mapped[int] = mapped_column(BigInteger, default=drawn)
 
     items: Mapped[list[Item]] = relationship(back_populates="product", order_by="Item.id")
 
@@ -97,10 +89,11 @@ class Product(Base):
     def release(self) -> bool:
         """Open the sale. Returns False, and changes nothing, when it is open already."""
         session = _session_of(self)
+        advance(transaction_of(session))
         opened = session.execute(
             update(Product)
             .where(Product.id == self.id, Product.released.is_(False))
-            .values(released=True, version=_grown(Product.version))
+            .values(released=True, version=next_version(Product.version))
         )
         session.refresh(self)
         note(session, shelf_name(self.id))
@@ -118,7 +111,7 @@ class Item(Base):
     sku: Mapped[str] = mapped_column(unique=True)
     size: Mapped[str]
     available: Mapped[int] = mapped_column(BigInteger)
-    version: Mapped[int] = mapped_column(BigInteger, default=now_ms)
+    version: Mapped[int] = mapped_column(BigInteger, default=drawn)
 
     product: Mapped[Product] = relationship(back_populates="items", lazy="joined")
 
@@ -170,25 +163,27 @@ class Item(Base):
 
     def _change(self, **values: Any) -> None:
         session = _session_of(self)
-        values["version"] = _grown(Item.version)
+        advance(transaction_of(session))
+        values["version"] = next_version(Item.version)
         session.execute(update(Item).where(Item.id == self.id).values(**values))
         session.refresh(self)
         note(session, shelf_name(self.product_id))
 
 
-def take(transaction: Transaction, item_ids: Iterable[int], count: int = 1) -> dict[int, int]:
+def take(transaction: Transaction, item_ids: Iterable[int], count: int = 1) -> set[int]:
     """Take `count` pieces of each of these items off the shelf, of those that have as many.
 
     The database decides, in one statement, whatever anybody's memory says of the counts. Rows are
     locked in the order of their ids, so that two buyers never wait for each other in a circle.
 
     Returns:
-        The versions of the items that were taken, by their ids; of the others nothing was.
+        The ids of the items that were taken; of the others nothing was.
     """
-    values = {"item_ids": list(item_ids), "count": count, "now": now_ms()}
-    taken = {}
-    for item_id, product_id, version in transaction.execute(_TAKE, values):
-        taken[item_id] = version
+    advance(transaction)
+    values = {"item_ids": list(item_ids), "count": count}
+    taken = set()
+    for item_id, product_id in transaction.execute(_TAKE, values):
+        taken.add(item_id)
         transaction.note(shelf_name(product_id))
     return taken
 
@@ -274,9 +269,9 @@ _TAKE = (
     )
     .values(
         available=Item.available - bindparam("count"),
-        version=_grown(Item.version, bindparam("now", type_=BigInteger)),
+        version=next_version(Item.version),
     )
-    .returning(Item.id, Item.product_id, Item.version)
+    .returning(Item.id, Item.product_id)
     .execution_options(synchronize_session=False)
 )
 _FOR_SALE = (

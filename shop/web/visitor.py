@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cached_property
+from time import time_ns
 from typing import cast
 
 from flask import Flask, Response, g, request
 from werkzeug.local import LocalProxy
 
 from shop.carts import CartState, CartView
-from shop.db import DatabaseBusy, now_ms
+from shop.db import DatabaseBusy
 from shop.inventory import Catalog
 from shop.models.cart import cart_ref, new_cart_id
 from shop.parts import Parts, current_parts
@@ -156,7 +157,7 @@ class Visitor:
         """Give the browser its cookies with an answer."""
         jar, ref = self._jar, self.ref
         if self.changed or not jar.holds(ref):
-            born = self.cookies[0].born if self.cookies else now_ms()
+            born = self.cookies[0].born if self.cookies else time_ns() // 1_000_000
             merged = tuple(other for other in self.merged_refs if other != ref)
             used = self.changed or any(cookie.used for cookie in self.cookies)
             jar.give(response, CartCookie(self.cart_id, ref, born, merged, used))
