@@ -35,7 +35,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from shop.db import Database, DatabaseBusy, DatabaseReadOnly, Transaction
+from shop.db import Database, DatabaseBusy, Transaction
 
 #: How far apart the numbers are that are drawn.
 STEP = 1000
@@ -162,7 +162,7 @@ class Floor:
 
     def _raise(self) -> None:
         with suppress(
-            DatabaseBusy, DatabaseReadOnly, DBAPIError
+            DatabaseBusy, DBAPIError
         ):  # busy or read-only for now: there is time
             self._database.transact(
                 lambda transaction: _lift(transaction, self._floor),
