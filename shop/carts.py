@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import count
+from itertools import count, zip_longest
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, bindparam, select
@@ -75,7 +75,9 @@ class Line:
 
     item: ItemView
     product: ProductView
-    #: the same shoe's sizes that can be had instead, when this one can't
+    #: the other sizes of the same product, the nearest first, when this one is sold out
+    nearest: tuple[ItemView, ...] = ()
+    #: those of them that can be had instead
     swaps: tuple[ItemView, ...] = ()
 
     @property
@@ -153,7 +155,7 @@ class CartLook:
 
     @cached_property
     def shown(self) -> frozenset[str]:
-        """The names of what it shows: its items, and the shoes of which it offers other sizes."""
+        """The names of what it shows: its items, and the products whose other sizes it offers."""
         items = {sale_name(line.item.id) for line in self.lines}
         return frozenset(items | {product_name(line.product.id) for line in self.closed_lines})
 
@@ -180,8 +182,16 @@ def _line(item: ItemView, held: frozenset[int], catalog: Catalog) -> Line:
     product = catalog.product_of(item)
     if not item.sold_out or not product.released:
         return Line(item, product)
-    left = (i for i in product.items if not i.sold_out and i.id not in held)
-    return Line(item, product, tuple(left))
+    nearest = _nearest_first(item, product.items)
+    left = (i for i in nearest if not i.sold_out and i.id not in held)
+    return Line(item, product, nearest, tuple(left))
+
+
+def _nearest_first(item: ItemView, items: tuple[ItemView, ...]) -> tuple[ItemView, ...]:
+    """Return the other sizes by how far from this one they stand, of two as far the larger one."""
+    at = items.index(item)
+    pairs = zip_longest(items[at + 1 :], reversed(items[:at]))
+    return tuple(other for pair in pairs for other in pair if other is not None)
 
 
 class Carts:

@@ -17,7 +17,7 @@ from shop.money import format_money
 HTMX_CONFIG = {
     "history": False,
     "includeIndicatorCSS": False,
-    "morphIgnore": ["data-htmx-powered", "data-dismissed"],
+    "morphIgnore": ["data-htmx-powered", "data-dismissed", "data-in-cart"],
 }
 
 

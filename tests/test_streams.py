@@ -515,7 +515,7 @@ def test_a_database_that_is_away_is_said_to_be_and_waited_for(drop: RunningShop)
                 answer = visitor.get(path)
                 assert answer.status == 200
                 assert items_in(answer.text) == holds, "as it was last known"
-                assert "does not answer" in notices_in(answer.text)[-1]
+                assert "reach our stock" in notices_in(answer.text)[-1]
         for answer in (shopper.add(2), shopper.get("/checkout")):
             assert answer.status == 503
             assert int(answer.headers["Retry-After"]) > 0

@@ -18,6 +18,7 @@ from shop.models import (
 )
 from shop.parts import parts
 from shop.web.pages import (
+    INFO,
     PROBLEM,
     Notice,
     back_with,
@@ -66,7 +67,7 @@ def _act(action: Callable[[str], CartState], done: str) -> BaseResponse:
         abort(404, "There is no such size here.")
     except AlreadyInCart as error:
         why = f"{_named(error.args[0])} is in your cart already."
-        return _refuse("already_in_cart", why)
+        return _refuse("already_in_cart", why, kind=INFO)  # what was wanted is so
     except NotInCart:
         return _refuse("not_in_cart", "That size is not in your cart any more.", 404)
     except OutOfStock as error:
@@ -76,9 +77,9 @@ def _act(action: Callable[[str], CartState], done: str) -> BaseResponse:
     return _answer(200, None, f"The size was {done}.")
 
 
-def _refuse(reason: str, why: str, status: int = 409) -> BaseResponse:
+def _refuse(reason: str, why: str, status: int = 409, kind: str = PROBLEM) -> BaseResponse:
     parts.metrics.refused(reason)
-    return _answer(status, Notice(why, PROBLEM))
+    return _answer(status, Notice(why, kind))
 
 
 def _answer(status: int, notice: Notice | None, done: str = "") -> BaseResponse:
