@@ -329,6 +329,16 @@ def test_a_stream_that_was_closed_makes_room_for_the_next_one(
         eventually(lambda: first_event_name(open_drop, shopper) == "message")
 
 
+def test_a_page_whose_browser_refuses_cookies_is_sent_to_a_socket(open_drop: RunningShop) -> None:
+    """Nobody can count its streams, and six of them are all the connections that it opens."""
+    referrer = {"Referer": f"{open_drop.url}/"}
+    with Tab(open_drop, None, [1], **referrer) as tab:
+        assert tab.next().name == "overflow"
+    with Tab(open_drop, None, [1]) as no_browser, SocketTab(open_drop, None, [1]) as socket:
+        for each in (no_browser, socket):
+            assert 'id="stock-1"' in each.next().data
+
+
 def first_event_name(shop: RunningShop, shopper: Shopper) -> str:
     with Tab(shop, shopper) as tab:
         return tab.next().name

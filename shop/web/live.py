@@ -248,9 +248,13 @@ def _queue_tab(wish: Wish, **manners: Any) -> QueueTab:
 
 
 def _seated(wish: Wish, join: Callable[[Wish], AnyTab]) -> AnyTab | None:
-    """Have a tab join the hub if its cart has a seat left on this machine, else return None."""
+    """Have a tab join the hub if its browser can hold one more event stream, else return None.
+
+    A browser holds six connections, so its cart has a number of places on this machine. A page of
+    the shop without a cart is in a browser that refuses cookies: all its tabs leave their streams.
+    """
     if wish.read is None:
-        return join(wish)
+        return join(wish) if wish.page == UNKNOWN_PAGE else None
     hub, seats, cart = parts.hub, parts.seats, cart_name(wish.read.state.cart_id)
     if not seats.take(cart, hub.event_streams(cart), parts.settings.sse_per_cart):
         return None

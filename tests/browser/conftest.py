@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 
 CHROMIUM = "/usr/bin/chromium"
 
-_SWITCHES = [
+SWITCHES = [
     "--no-sandbox",  # tests run as root in containers
     "--disable-gpu",
     "--disable-quic",
@@ -30,7 +30,7 @@ _LEFT = "WebSocket is closed before the connection is established"
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_SWITCHES)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
         yield browser
         browser.close()
 

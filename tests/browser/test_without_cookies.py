@@ -1,0 +1,43 @@
+"""A browser that refuses cookies has no cart, and as many live tabs as it likes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, expect
+
+from tests.browser.conftest import CHROMIUM, SWITCHES, Complaints
+from tests.browser.shopper import size_button, visit
+from tests.running import RunningShop
+
+#: One more than the connections that a browser opens to a site.
+TABS = 7
+
+
+@pytest.fixture
+def refusing(chromium: Browser, complaints: Complaints, tmp_path: Path) -> Iterator[BrowserContext]:
+    """A window of a browser that is set to block all cookies."""
+    blocked = {"profile": {"default_content_setting_values": {"cookies": 2}}}
+    (tmp_path / "Default").mkdir()
+    (tmp_path / "Default" / "Preferences").write_text(json.dumps(blocked))
+    window = chromium.browser_type.launch_persistent_context(
+        str(tmp_path), executable_path=CHROMIUM, args=SWITCHES
+    )
+    window.set_default_timeout(10_000)
+    window.on("console", complaints.hear)
+    yield window
+    window.close()
+
+
+def test_every_tab_of_a_browser_that_refuses_cookies_loads_and_is_live(
+    drop: RunningShop, refusing: BrowserContext
+) -> None:
+    tabs = [visit(refusing.new_page(), drop.url) for _ in range(TABS)]
+    assert refusing.cookies() == []
+    (item_id, *_) = (i for i, row in drop.stock().items() if row["available"])
+    drop.flask("stock", "set", drop.sku(item_id), "0")
+    for tab in tabs:
+        expect(size_button(tab, item_id)).to_be_disabled()
