@@ -24,7 +24,7 @@ from bench.machine import Machine
 from bench.report import Report
 from bench.small_cases import Case, cases_table
 from bench.tables import Table
-from shop.db.postgresql import OVERFLOW, POOL
+from shop.db.connecting import OVERFLOW, POOL
 from shop.live import TICK
 
 

@@ -100,10 +100,9 @@ class PostgreSQL(Service):
         initdb += ["--username", USER, "--auth", "trust", "--no-sync", "--no-instructions"]
         # Debian's own C.UTF-8 and not this machine's language: texts sort alike everywhere.
         initdb += ["--encoding", "UTF8", "--locale", "C.UTF-8"]
-        if os.geteuid() == 0:
-            _give_to_postgres(str(self.folder))
+        give_to_postgres(str(self.folder))
         done = subprocess.run(
-            [*_as_postgres(), *initdb], capture_output=True, text=True, cwd=self.folder
+            [*as_postgres(), *initdb], capture_output=True, text=True, cwd=self.folder
         )
         if done.returncode:
             raise NotThere(f"initdb failed:\n{done.stdout}{done.stderr}")
@@ -112,7 +111,7 @@ class PostgreSQL(Service):
     def _command(self) -> list[str]:
         words = [f"--{name}={value}" for name, value in self._settings.items()]
         return [
-            *_as_postgres(),
+            *as_postgres(),
             program("postgres", "postgresql", PROGRAMS),
             *("-D", str(self._data)),
             *words,
@@ -134,14 +133,17 @@ class PostgreSQL(Service):
         super()._put_away()
 
 
-def _as_postgres() -> list[str]:
+def as_postgres() -> list[str]:
     """Return what runs a command as somebody whom PostgreSQL serves: it refuses root."""
     if os.geteuid() != 0:
         return []
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
 
 
-def _give_to_postgres(folder: str) -> None:
+def give_to_postgres(folder: str) -> None:
+    """Have a folder belong to whom `as_postgres` runs commands as."""
+    if os.geteuid() != 0:
+        return
     try:
         subprocess.run(["chown", "postgres:postgres", folder], check=True, capture_output=True)
     except subprocess.CalledProcessError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import websocket
 
-from shop.db.postgresql import OVERFLOW, POOL
+from shop.db.connecting import OVERFLOW, POOL
 from shop.server import LANE
 from tests.interior import can_be_looked_into, look_into
 from tests.running import RunningShop, eventually

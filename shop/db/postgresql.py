@@ -17,23 +17,18 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import gevent
-from sqlalchemy import Executable, create_engine, event, text
-from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
+from sqlalchemy import Executable, text
+from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from shop.db.base import Database, DatabaseBusy, DatabaseReadOnly, Done
+from shop.db.connecting import READ_ONLY, connect_to
 from shop.db.transaction import Values
 
-#: How many connections one process keeps, and how many more it opens for a while.
-POOL, OVERFLOW = 5, 10
-
-#: How many of them writers may have, who may wait on them for what others hold: whoever only reads
-#: is not to wait with them.
+#: How many of a process's connections writers may have, who may wait on them for what others
+#: hold: whoever only reads is not to wait with them.
 WRITERS = 10
-
-#: How long a request waits for one of them, in seconds.
-POOL_WAIT = 5.0
 
 #: How long the answer to one question may take, in seconds, where greenlets ask.
 ANSWER = 3.0
@@ -48,31 +43,10 @@ GLANCE, GLANCE_WHEN_TOLD = 0.02, 0.25
 #: How long a database that did not answer is left alone by those who can do without, in seconds.
 PAUSE = 0.5
 
-#: A connection to a machine that is gone is given up within some seconds; and a process that
-#: stands still in a transaction doesn't hold up the others (times in ms, then in s).
-_CONNECT: dict[str, str] = {
-    "options": "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=3000",
-    "connect_timeout": "3",
-    "tcp_user_timeout": "4000",
-    "keepalives_idle": "3",
-    "keepalives_interval": "1",
-    "keepalives_count": "3",
-    "application_name": "shop",
-}
-
 #: SQLSTATEs: a transaction that was ended for the sake of others (serialization failure, deadlock,
 #: standing still), and one that waited too long (lock not available, query canceled).
 _AGAIN = ("40001", "40P01", "25P03")
 _TOO_LONG = ("55P03", "57014")
-
-#: SQLSTATE of a change that is refused as nothing can be changed: the server is a standby, or the
-#: session was begun while it was to be read only, and stays so whatever became of that.
-_READ_ONLY = "25006"
-
-#: The beginnings of SQLSTATEs that say that a connection is no good any more, broken or not: read
-#: only, ended by an administrator or a time limit, without the statements that it had prepared
-#: (by a pooler in between, or as their tables changed).
-_NO_GOOD = (_READ_ONLY, "25P03", "57P", "08", "26000", "42P05", "0A000")
 
 #: The shop's processes, by the name that they connect under; an operator's psql is none.
 _OTHERS = text(
@@ -91,7 +65,7 @@ class PostgreSQL(Database):
 
     def __init__(self, url: URL) -> None:
         super().__init__(url, WRITERS)
-        self.engine = _engine(url)
+        self.engine = connect_to(url)
         #: how old what is shown may be, in seconds: shorter while nobody tells of commits
         self.glance = GLANCE
         #: until when writers needn't try, on the clock that is never set: it is read only
@@ -160,7 +134,7 @@ class PostgreSQL(Database):
             state = getattr(error.orig, "sqlstate", None)
             if state in _TOO_LONG:
                 raise DatabaseBusy("what others hold was waited for too long") from error
-            if state == _READ_ONLY:
+            if state == READ_ONLY:
                 raise _ReadOnly from error
             # A connection that broke while it committed: whether it did, nobody knows.
             if state in _AGAIN or (error.connection_invalidated and not committing):
@@ -208,35 +182,6 @@ class _NotDone(Exception):
 
 class _ReadOnly(_NotDone):
     """One that was refused because nothing can be changed, over this connection at least."""
-
-
-def _engine(url: URL) -> Engine:
-    engine = create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        connect_args={k: v for k, v in _CONNECT.items() if k not in url.query},
-        pool_size=POOL,
-        max_overflow=OVERFLOW,
-        pool_timeout=POOL_WAIT,
-        pool_use_lifo=True,
-        hide_parameters=True,  # what buyers typed has no place in a log
-    )
-    event.listen(engine, "begin", _emit_begin)
-    event.listen(engine, "handle_error", _replace_no_good)
-    return engine
-
-
-def _replace_no_good(failed: ExceptionContext) -> None:
-    """Have a connection that is no good leave the pool, with all that were opened before now."""
-    state = getattr(failed.original_exception, "sqlstate", None) or ""
-    if state.startswith(_NO_GOOD):
-        failed.is_disconnect = True
-
-
-def _emit_begin(connection: Connection) -> None:
-    begin = connection.get_execution_options().get("shop_begin")
-    if begin:
-        connection.exec_driver_sql(begin)
 
 
 class Glances:

@@ -123,14 +123,13 @@ def _check_journal(file: Path) -> None:
 
 @contextmanager
 def _turn(database: Database) -> Iterator[None]:
-    with database.engine.connect() as connection:
-        connection.execute(text("SET statement_timeout = 0"))  # another's migration may take long
-        connection.execute(text("SELECT pg_advisory_lock(:turn)"), {"turn": _TURN})
-        try:
-            yield
-        finally:
-            connection.execute(text("SELECT pg_advisory_unlock(:turn)"), {"turn": _TURN})
-            connection.execute(text("RESET statement_timeout"))
+    # A transaction, as another session may be given to whatever is outside of one by a pooler;
+    # with time, as another's migration may take long.
+    begin = "BEGIN; SET LOCAL statement_timeout = 0"
+    begin += "; SET LOCAL idle_in_transaction_session_timeout = 0"
+    with database.engine.connect().execution_options(shop_begin=begin) as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
+        yield
 
 
 def _migrate(database: Database, create: bool) -> bool:
