@@ -11,7 +11,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from shop.inventory import Levels
-from shop.models import Item, Order, Product
+from shop.models import Item, Order, OrderLine, Product
 
 #: What counts as the last orders, in seconds.
 LATELY = 60
@@ -66,24 +66,36 @@ class Tally:
     orders: OrdersTally
     #: those of the last minute
     lately: OrdersTally
+    #: pieces in all orders
+    pieces_ordered: int = 0
 
     @property
     def left(self) -> int:
-        return sum(product.left for product in self.products)
+        """How many pieces are on sale."""
+        return sum(product.left for product in self.products if product.released)
 
-    def sold_per_second(self, before: Tally | None) -> dict[int, float]:
-        """Return how fast each product sold since an earlier moment, in pieces, by id.
+    @property
+    def left_not_released(self) -> int:
+        """How many pieces of products lie there that are coming soon."""
+        return sum(product.left for product in self.products if not product.released)
 
-        What was put on the shelf in between is no sale, and hides those of the same size.
+    def taken_since(self, before: Tally) -> dict[int, int]:
+        """Return how many pieces left the shelf since an earlier moment, by product id.
+
+        What was put on the shelf in between hides as many of the same size.
         """
-        if before is None or self.clock <= before.clock:
-            return {}
         was = {item.id: item.available for product in before.products for item in product.items}
-        elapsed = self.clock - before.clock
         return {
-            product.id: sum(max(0, was.get(i.id, 0) - i.available) for i in product.items) / elapsed
+            product.id: sum(max(0, was.get(i.id, 0) - i.available) for i in product.items)
             for product in self.products
         }
+
+    def sold_per_second(self, before: Tally | None) -> dict[int, float]:
+        """Return how fast each product sold since an earlier moment, in pieces, by id."""
+        if before is None or self.clock <= before.clock:
+            return {}
+        elapsed = self.clock - before.clock
+        return {number: taken / elapsed for number, taken in self.taken_since(before).items()}
 
 
 def take_tally(session: Session, levels: Levels) -> Tally:
@@ -91,7 +103,8 @@ def take_tally(session: Session, levels: Levels) -> Tally:
     now = time.time()
     clock = time.monotonic()
     orders, lately = _orders(session, int(now) - LATELY)
-    return Tally(now, clock, tuple(_products(session, levels)), orders, lately)
+    pieces = session.scalar(_PIECES_ORDERED) or 0
+    return Tally(now, clock, tuple(_products(session, levels)), orders, lately, pieces)
 
 
 def _products(session: Session, levels: Levels) -> Iterable[ProductTally]:
@@ -119,6 +132,7 @@ def _orders(session: Session, since: int) -> tuple[OrdersTally, OrdersTally]:
     )
 
 
+_PIECES_ORDERED = select(func.count()).select_from(OrderLine)
 _ITEMS = select(Item.id, Item.product_id, Item.size, Item.available).order_by(Item.id)
 _PRODUCTS = select(Product.id, Product.sku, Product.name, Product.released).order_by(
     Product.position, Product.id

@@ -18,7 +18,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -553,7 +553,7 @@ def test_in_a_pipe_looks_follow_one_another(drop: RunningShop, kim: Shopper) -> 
     with Tab(drop, kim) as tab, running(drop, "carts", "--watch") as blocks:
         tab.next()
         for _ in range(2):
-            assert next_line(blocks, "UTC$")
+            assert next_line(blocks, r"\d\d:\d\d:\d\d [A-Z]+$")
             assert next_line(blocks, "1 cart open in 1 tab on 1 server$")
         with running(drop, "carts", "--watch", "--json") as program:
             for _ in range(2):
@@ -571,14 +571,16 @@ def test_in_a_pipe_the_drop_is_a_line_a_look(drop: RunningShop, kim: Shopper) ->
     with running(drop, "watch", "--interval", "0.2") as watch:
         first = next_line(watch, "left")
         assert re.fullmatch(
-            rf"\S+Z  left {left}  sold/s –  orders 0, \$0\.00  last minute 0, \$0\.00"
-            r"  tabs 0  carts 0  servers 1\n",
+            rf"\S+T\S+[+-]\d\d:\d\d  left {left}  sold/s -  in orders 0  otherwise 0"
+            r"  orders 0, \$0\.00  last minute 0, \$0\.00  tabs 0  carts 0  servers 1\n",
             first,
         )
         drop.flask("sell", drop.sku(1), "--count", "60")
         assert next_line(watch, r"sold/s [1-9]").split("  ")[1] == f"left {left - 60}"
         assert kim.buy().status == 303
-        assert next_line(watch, r"orders 1, \$\d+\.00  last minute 1, \$\d+\.00")
+        assert next_line(
+            watch, r"in orders 2  otherwise 60  orders 1, \$\d+\.00  last minute 1, \$\d+\.00"
+        )
         watch.send_signal(signal.SIGINT)
         assert watch.wait(10) == 0
 
@@ -599,30 +601,75 @@ def test_the_watch_goes_on_while_the_database_is_away(drop: RunningShop) -> None
 # --- A look at the drop -----------------------------------------------------------------------
 
 
-def look(products: int, *, servers: int = 1, sizes: int = 13, **others: Any) -> drawing.Look:
+def snapshot(
+    products: int, *, servers: int = 1, sizes: int = 13, **others: Any
+) -> drawing.Snapshot:
     """A look at a shop in which the first size of each product is out, the second low."""
     counts = [0, 12, 300, 900, 12_345, 1_234_567, *[700] * (sizes - 6)]
     levels = Levels(150, 500)
-    items = tuple(ItemTally(n, f"{n / 2 + 6:g}", c, levels.of(c)) for n, c in enumerate(counts))
-    told = [ProductTally(n, f"SKU-{n:03}", "A shoe", n != 2, items) for n in range(1, products + 1)]
+    told = []
+    for number in range(1, products + 1):
+        items = tuple(
+            ItemTally(100 * number + n, f"{n / 2 + 6:g}", c, levels.of(c))
+            for n, c in enumerate(counts)
+        )
+        told.append(ProductTally(number, f"SKU-{number:03}", "A shoe", number != 2, items))
     orders = OrdersTally(312, {"EUR": 100, "USD": 3_744_000})
-    tally = Tally(0.0, 0.0, tuple(told), orders, OrdersTally(0, {}))
+    tally = Tally(10.0, 10.0, tuple(told), orders, OrdersTally(0, {}), pieces_ordered=400)
     hosts = tuple(Server(f"web{n}#4711", 2000, 1900) for n in range(servers))
     overview = Overview(hosts, 1900, ())
     moment = datetime(2026, 11, 22, 12, 0, 3, tzinfo=UTC)
-    return drawing.Look("Noon", "USD", moment, overview, tally, **others)
+    return drawing.Snapshot("Noon", "USD", moment, overview, tally, **others)
 
 
 @pytest.mark.parametrize("products", [1, 2, 5, 60])
 @pytest.mark.parametrize("servers", [0, 1, 2, 12])
 def test_a_look_fits_on_the_screen(products: int, servers: int) -> None:
-    lines = drawing.picture(look(products, servers=servers), width=80, rows=23)
+    lines = drawing.picture(snapshot(products, servers=servers), width=80, rows=23)
     assert len(lines) <= 23
     assert max(len(_plain(line)) for line in lines) <= 80
 
 
+@pytest.mark.parametrize("width", [1, 10, 20, 44, 45, 59, 60, 200])
+def test_a_snapshot_is_drawn_for_a_screen_of_any_width(width: int) -> None:
+    shown = snapshot(3, servers=2, troubles=["the database does not answer"])
+    shown = replace(shown, shop="A shop with a name that is longer than many a screen is wide")
+    for rows in (None, 23, 5):
+        lines = [_plain(line) for line in drawing.picture(shown, width, rows)]
+        assert max(map(len, lines)) <= max(width, 12)
+        assert "12!" in "".join(lines) or rows
+
+
+def test_left_is_what_is_on_sale_and_sold_out_are_sizes() -> None:
+    text = _plain("\n".join(drawing.picture(snapshot(2), width=80, rows=23)))
+    assert "LEFT    1,253,024 in 12 sizes on sale, 1 size sold out; 1,253,024 coming soon" in text
+    assert "400 in orders" in text
+
+
+def test_a_snapshot_for_programs_has_all_that_is_drawn(drop: RunningShop, kim: Shopper) -> None:
+    kim.buy()
+    row = json.loads(operate(drop, "watch", "--once", "--json").stdout)
+    assert row["orders"]["count"] == 1 and row["sold_in_orders"] == 2
+    assert list(row["orders"]["sums"]) == ["USD"]
+    assert row["left"] == sum(product["left"] for product in row["products"])
+    assert datetime.fromisoformat(row["at"]).tzinfo is not None
+    assert len(row["servers"]) == 1
+    with running(drop, "watch", "--json", "--interval", "0.2") as watch:
+        assert json.loads(next_line(watch, "left"))["sold_per_second"] is None
+        assert json.loads(next_line(watch, "left"))["sold_per_second"] == 0
+
+
+def test_a_terminal_that_knows_few_characters_shows_the_others_as_questions(
+    drop: RunningShop,
+) -> None:
+    drop.sql("UPDATE products SET name = '靴 – x' WHERE id = 1")
+    drop.environ["PYTHONIOENCODING"] = "latin-1"
+    for command in (("watch", "--once"), ("catalog", "list")):
+        assert "? ? x" in drop.flask(*command).stdout
+
+
 def test_two_products_are_shown_by_size_with_levels_in_signs() -> None:
-    text = _plain("\n".join(drawing.picture(look(2), width=80, rows=23)))
+    text = _plain("\n".join(drawing.picture(snapshot(2), width=80, rows=23)))
     assert re.search(r"\n +6 +6\.5 +7 +7\.5 +8 +8\.5", text)
     assert re.search(r"\n +out +12! +300~ +900 +12k +1M +700 ", text)
     assert re.search(r"SKU-001  A shoe +on sale +1,253,024 left", text)
@@ -631,14 +678,22 @@ def test_two_products_are_shown_by_size_with_levels_in_signs() -> None:
 
 
 def test_of_many_products_those_that_sell_come_first() -> None:
-    pace = {60: 40.0, 59: 20.0}
-    lines = drawing.picture(look(60, speed=pace, pace=pace), width=80, rows=23)
+    shown = snapshot(60)
+    assert shown.tally
+    before = [
+        replace(product, items=(replace(product.items[0], available=amount), *product.items[1:]))
+        for product, amount in zip(shown.tally.products, [0] * 58 + [200, 400], strict=True)
+    ]
+    first = replace(shown.tally, clock=0.0, products=tuple(before), pieces_ordered=390)
+    shown = replace(shown, first=first, speed=shown.tally.sold_per_second(first))
+    assert shown.sold_otherwise == 590
+    lines = drawing.picture(shown, width=80, rows=23)
     text = _plain("\n".join(lines))
     rows = re.findall(r"SKU-\d+", text)
     assert rows[:3] == ["SKU-060", "SKU-059", "SKU-001"]
     assert f"and {60 - len(rows)} more products" in text
     assert re.search(r"SKU-060 +on sale +[\d,]+ +40 +10 +1 +1 +1", text)
-    whole = drawing.picture(look(60), width=80, rows=None)
+    whole = drawing.picture(snapshot(60), width=80, rows=None)
     assert all(any(f"SKU-{n:03}" in line for line in whole) for n in range(1, 61))
 
 

@@ -74,7 +74,7 @@ def _rows(overview: Overview) -> list[dict[str, object]]:
 
 
 def _look(show_all: bool) -> list[str]:
-    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
     return [now, *_table(parts.presence.overview(), None if show_all else _room()), ""]
 
 

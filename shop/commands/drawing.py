@@ -1,139 +1,239 @@
-"""Drawing the drop for a terminal.
+"""Drawing the drop for a terminal of whatever size, and writing it in a line.
 
 What a colour says is said by a word or a sign as well.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import click
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
-from shop.commands.screen import count, cut, warning
+from shop.commands.screen import count
 from shop.inventory import HIGH, LOW, MEDIUM, OUT
 from shop.money import format_money
 from shop.presence import Overview
 from shop.tally import ItemTally, OrdersTally, ProductTally, Tally
 
 #: The sign after a count, and its colour, by level.
-_SIGNS = {HIGH: (" ", None), MEDIUM: ("~", None), LOW: ("!", "yellow"), OUT: (" ", "red")}
+_SIGNS = {HIGH: (" ", ""), MEDIUM: ("~", ""), LOW: ("!", "yellow"), OUT: (" ", "red")}
 
-_LEGEND = " Pieces left by size; ~ medium level, ! low level, out: sold out"
+_LEGEND = "Pieces left by size; ~ medium level, ! low level, out: sold out"
 
-#: How many servers are told of one by one.
+#: Below so many characters what stands beside one another is put below one another; fewer than
+#: the least are not drawn for.
+_NARROW, _LEAST = 60, 12
+
+#: How many servers are listed one by one.
 _MOST_SERVERS = 6
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """What there is to be seen at one moment."""
 
     shop: str
     #: ISO 4217, for sums of nothing
     currency: str
+    #: in the operator's own time zone
     at: datetime
     overview: Overview
     #: the newest counts; None before the first
     tally: Tally | None
+    #: those when the watch began
+    first: Tally | None = None
     #: pieces sold a second, by product id; None where that isn't known
     speed: dict[int, float] | None = None
-    #: the same since the first look
-    pace: dict[int, float] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
 
+    @property
+    def pace(self) -> dict[int, float]:
+        """Pieces sold a second since the watch began, by product id."""
+        return self.tally.sold_per_second(self.first) if self.tally else {}
 
-def line(look: Look) -> str:
-    """Write a look as one line, for a file."""
-    told = [look.at.strftime("%Y-%m-%dT%H:%M:%SZ")]
-    if look.tally is not None:
-        told.append(f"left {look.tally.left}")
-        told.append(f"sold/s {_speed(look.speed)}")
-        told.append(f"orders {_orders(look.tally.orders, look.currency)}")
-        told.append(f"last minute {_orders(look.tally.lately, look.currency)}")
-    overview = look.overview
+    @property
+    def sold_otherwise(self) -> int:
+        """Pieces that left the shelf since the watch began, and not by an order."""
+        if self.tally is None or self.first is None:
+            return 0
+        taken = sum(self.tally.taken_since(self.first).values())
+        return max(0, taken - (self.tally.pieces_ordered - self.first.pieces_ordered))
+
+
+def line(shown: Snapshot) -> str:
+    """Write what is seen as one line, for a file."""
+    told = [shown.at.isoformat(timespec="seconds")]
+    tally = shown.tally
+    if tally is not None:
+        told.append(f"left {tally.left}")
+        told.append(f"sold/s {_speed(shown.speed)}")
+        told.append(f"in orders {tally.pieces_ordered}")
+        told.append(f"otherwise {shown.sold_otherwise}")
+        told.append(f"orders {_orders(tally.orders, shown.currency)}")
+        told.append(f"last minute {_orders(tally.lately, shown.currency)}")
+    overview = shown.overview
     told.append(f"tabs {overview.tabs}")
     told.append(f"carts {overview.cart_count}")
     told.append(f"servers {len(overview.servers)}")
-    return "  ".join([*told, *(f"! {trouble}" for trouble in look.troubles)])
+    return "  ".join([*told, *(f"! {trouble}" for trouble in shown.troubles)])
 
 
-def picture(look: Look, width: int, rows: int | None) -> list[str]:
-    """Draw a look.
+def data(shown: Snapshot) -> dict[str, object]:
+    """Return what is seen for a program. Sums are in minor units, by currency."""
+    tally, overview = shown.tally, shown.overview
+    counts: dict[str, object] = {}
+    if tally is not None:
+        counts = {
+            "left": tally.left,
+            "left_not_released": tally.left_not_released,
+            "sold_per_second": None if shown.speed is None else sum(shown.speed.values()),
+            "sold_in_orders": tally.pieces_ordered,
+            "sold_otherwise_since_start": shown.sold_otherwise,
+            "orders": {"count": tally.orders.count, "sums": tally.orders.sums},
+            "last_minute": {"count": tally.lately.count, "sums": tally.lately.sums},
+            "products": [_product(product, shown) for product in tally.products],
+        }
+    return {
+        "at": shown.at.isoformat(timespec="seconds"),
+        **counts,
+        "tabs": overview.tabs,
+        "carts": overview.cart_count,
+        "servers": [
+            {"name": server.name, "tabs": server.tabs, "carts": server.carts}
+            for server in overview.servers
+        ],
+        "troubles": shown.troubles,
+    }
+
+
+def _product(product: ProductTally, shown: Snapshot) -> dict[str, object]:
+    return {
+        "id": product.id,
+        "sku": product.sku,
+        "name": product.name,
+        "state": _state(product),
+        "left": product.left,
+        "sold_per_second": None if shown.speed is None else shown.speed.get(product.id, 0.0),
+        "sizes": [
+            {"size": item.size, "available": item.available, "level": item.level}
+            for item in product.items
+        ],
+    }
+
+
+def picture(shown: Snapshot, width: int, rows: int | None) -> list[str]:
+    """Draw what is seen.
 
     Args:
         width: of the screen, in characters.
         rows: of the screen; None where there is room for everything. What doesn't fit is
             told in fewer words: a line a product, then only those that sold most.
+
+    Returns:
+        Lines, with what a terminal takes for styles.
     """
-    head = [*_head(look, width), ""]
-    if look.tally is None:
-        return head[:-1]
-    if not look.tally.products:
-        return [*head, "There are no products. Next: bin/flask seed"]
-    grids = [*_grids(look, look.tally, width), _LEGEND]
+    width = max(width, _LEAST)
+    head = _lines(_head(shown, width < _NARROW), width)
+    if shown.tally is None:
+        return head
+    if not shown.tally.products:
+        empty = "There are no products. Next: bin/flask seed, or look at SHOP_INSTANCE"
+        return [*head, *_lines(empty, width)]
+    grids = _lines(Group(*_grids(shown, shown.tally, width < _NARROW), _LEGEND), width)
     if rows is None or len(head) + len(grids) <= rows:
         return head + grids
-    return head + _table(look, look.tally, rows - len(head))
+    return head + _lines(_table(shown, shown.tally, rows - len(head)), width)
 
 
-def _head(look: Look, width: int) -> Iterator[str]:
-    moment = look.at.strftime("%Y-%m-%d %H:%M:%S UTC")
-    yield _bold(f"{look.shop[: width - len(moment) - 2]:<{width - len(moment) - 1}}{moment}")
-    if look.tally is not None:
-        yield from _numbers(look.tally, look)
-    yield from _open(look.overview)
-    yield from (warning(trouble) for trouble in look.troubles)
+def _lines(drawn: RenderableType, width: int) -> list[str]:
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=True,
+        color_system="standard",
+        no_color=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=False,
+    )
+    with console.capture() as drawing:
+        console.print(drawn)
+    return [text.rstrip() for text in drawing.get().split("\n")[:-1]]
 
 
-def _numbers(tally: Tally, look: Look) -> Iterator[str]:
-    items = [item for product in tally.products for item in product.items]
-    out = sum(item.level == OUT for item in items)
-    left = f"{tally.left:,} in {count(len(items) - out, 'size')}, {out} sold out"
-    yield f"{_bold('SOLD  ')}  {_speed(look.speed) + ' a second':<28}{_bold('LEFT')}  {left}"
-    orders = _orders(tally.orders, look.currency)
-    lately = _orders(tally.lately, look.currency)
-    yield f"{_bold('ORDERS')}  {orders:<28}{_bold('LAST MINUTE')}  {lately}"
+def _head(shown: Snapshot, narrow: bool) -> RenderableType:
+    moment = Text(shown.at.strftime("%Y-%m-%d %H:%M:%S %Z"), "bold")
+    facts = [(Text(name, "bold"), Text(fact)) for name, fact in _facts(shown)]
+    drawn: list[RenderableType] = [Text.assemble(name, "  ", fact) for name, fact in facts]
+    if not narrow:
+        table = Table.grid(padding=(0, 2))
+        for row in facts:
+            table.add_row(*row)
+        drawn = [table]
+    troubles = [Text(f"! {trouble}", "bold yellow") for trouble in shown.troubles]
+    return Group(_beside(Text(shown.shop, "bold"), moment, narrow), *drawn, *troubles, "")
 
 
-def _open(overview: Overview) -> Iterator[str]:
-    servers = overview.servers
-    told = [count(overview.tabs, "tab"), count(overview.cart_count, "cart")]
-    yield f"{_bold('OPEN  ')}  {', '.join([*told, count(len(servers), 'server')])}"
+def _beside(left: Text, right: Text, narrow: bool) -> RenderableType:
+    """Draw a text at each edge; of the left one what there is room for."""
+    if narrow:
+        return Group(left, right)
+    both = Table.grid(expand=True, padding=(0, 2))
+    both.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    both.add_column(justify="right")
+    both.add_row(left, right)
+    return both
+
+
+def _facts(shown: Snapshot) -> Iterator[tuple[str, str]]:
+    tally, servers = shown.tally, shown.overview.servers
+    if tally is not None:
+        watched = shown.first is not tally  # else it has only begun
+        otherwise = f", {shown.sold_otherwise:,} otherwise since this began"
+        lately = _orders(tally.lately, shown.currency)
+        soon = f"; {tally.left_not_released:,} coming soon" if tally.left_not_released else ""
+        sizes = [item for p in tally.products if p.released for item in p.items]
+        out = sum(item.level == OUT for item in sizes)
+        onsale = f"{tally.left:,} in {count(len(sizes) - out, 'size')} on sale"
+        speed = f"{_speed(shown.speed)} a second"
+        yield "SOLD", f"{speed}; {tally.pieces_ordered:,} in orders{otherwise if watched else ''}"
+        yield "LEFT", f"{onsale}, {count(out, 'size')} sold out{soon}"
+        yield "ORDERS", f"{_orders(tally.orders, shown.currency)}; last minute {lately}"
+    opened = [
+        *(count(shown.overview.tabs, "tab"), count(shown.overview.cart_count, "cart")),
+        count(len(servers), "server"),
+    ]
+    yield "OPEN", ", ".join(opened)
     if len(servers) > 1:
         for server in servers[:_MOST_SERVERS]:
-            counts = f"{count(server.tabs, 'tab')}, {count(server.carts, 'cart')}"
-            yield cut(f"        {server.name:<26}  {counts}")
+            yield "", f"{server.name}  {count(server.tabs, 'tab')}, {count(server.carts, 'cart')}"
         if len(servers) > _MOST_SERVERS:
-            yield f"        and {len(servers) - _MOST_SERVERS} more"
+            yield "", f"and {len(servers) - _MOST_SERVERS} more"
 
 
-def _grids(look: Look, tally: Tally, width: int) -> Iterator[str]:
+def _grids(shown: Snapshot, tally: Tally, narrow: bool) -> Iterator[RenderableType]:
     """Draw every size of every product."""
-    products = tally.products
-    cell = max((max(len(i.size), len(_pieces(i))) for p in products for i in p.items), default=4)
-    cell += 2
-    across = max(1, (width - 1) // cell)
-    for product in products:
-        yield _title(product, look, width)
-        for start in range(0, len(product.items), across):
-            some = product.items[start : start + across]
-            yield _dim(" " + "".join(f"{item.size:>{cell - 1}} " for item in some))
-            yield " " + "".join(_count(item, cell) for item in some)
+    cells = [_cell(item) for product in tally.products for item in product.items]
+    wide = max((line.cell_len for cell in cells for line in cell.split("\n")), default=1)
+    for product in tally.products:
+        speed = f"{_speed(shown.speed, product.id)} a second"
+        facts = f"{_state(product)}  {product.left:,} left  {speed}"
+        yield _beside(Text(f"{product.sku}  {product.name}", "bold"), Text(facts), narrow)
+        yield Columns(map(_cell, product.items), width=wide, align="right", padding=(0, 1))
         yield ""
 
 
-def _title(product: ProductTally, look: Look, width: int) -> str:
-    speed = _speed(look.speed, product.id)
-    right = f"{_state(product):>11}  {product.left:>9,} left  {speed:>7} a second"
-    room = width - len(right) - 1
-    return _bold(f"{f'{product.sku}  {product.name}'[: room - 1]:<{room}}") + right
-
-
-def _count(item: ItemTally, cell: int) -> str:
+def _cell(item: ItemTally) -> Text:
     sign, color = _SIGNS[item.level]
-    return click.style(f"{_pieces(item):>{cell - 1}}{sign}", fg=color)
+    pieces = Text(f"{_pieces(item)}{sign}", color)
+    return Text.assemble((f"{item.size} ", "dim"), "\n", pieces, justify="right")
 
 
 def _pieces(item: ItemTally) -> str:
@@ -146,37 +246,26 @@ def _pieces(item: ItemTally) -> str:
     return f"{thousands}k" if thousands < 1000 else f"{thousands // 1000}M"
 
 
-def _table(look: Look, tally: Tally, rows: int) -> list[str]:
-    """Draw a line for each product, those that sold most since the first look come first."""
-    products = sorted(tally.products, key=lambda p: (-look.pace.get(p.id, 0.0), not p.released))
+def _table(shown: Snapshot, tally: Tally, rows: int) -> RenderableType:
+    """Draw a line for each product, those that sold most since the watch began come first."""
+    pace = shown.pace
+    products = sorted(tally.products, key=lambda p: (-pace.get(p.id, 0.0), not p.released))
     fitting = rows - 1 if len(products) < rows else max(1, rows - 2)
-    shown, rest = products[:fitting], products[fitting:]
-    lines = [_bold(_HEADING), *(_row(product, look) for product in shown)]
-    if rest:
-        lines.append(f"and {len(rest):,} more products, {sum(p.left for p in rest):,} left")
-    return lines
-
-
-_HEADING = (
-    f"{'PRODUCT':<20}  {'STATE':<11}  {'LEFT':>9}  {'SOLD/S':>6}"
-    f"  {'HIGH':>4} {'MEDIUM':>6} {'LOW':>4} {'OUT':>4}"
-)
-
-
-def _row(product: ProductTally, look: Look) -> str:
-    counts = {level: product.at_level(level) for level in _SIGNS}
-    return (
-        f"{product.sku[:20]:<20}  {_state(product):<11}  {product.left:>9,}"
-        f"  {_speed(look.speed, product.id):>6}"
-        f"  {counts[HIGH]:>4} {counts[MEDIUM]:>6} "
-        + _colored(counts[LOW], "yellow")
-        + " "
-        + _colored(counts[OUT], "red")
-    )
-
-
-def _colored(number: int, color: str) -> str:
-    return click.style(f"{number:>4}", fg=color if number else None)
+    chosen, rest = products[:fitting], products[fitting:]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("PRODUCT", no_wrap=True, overflow="ellipsis")
+    table.add_column("STATE", no_wrap=True)
+    for name in ("LEFT", "SOLD/S", "HIGH", "MEDIUM", "LOW", "OUT"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for product in chosen:
+        levels = [Text(str(number), _SIGNS[level][1] if number else "")
+                  for level in _SIGNS for number in [product.at_level(level)]]  # fmt: skip
+        speed = _speed(shown.speed, product.id)
+        table.add_row(product.sku, _state(product), f"{product.left:,}", speed, *levels)
+    if not rest:
+        return table
+    left = sum(product.left for product in rest)
+    return Group(table, Text(f"and {len(rest):,} more products, {left:,} left"))
 
 
 def _state(product: ProductTally) -> str:
@@ -187,7 +276,7 @@ def _state(product: ProductTally) -> str:
 
 def _speed(speed: dict[int, float] | None, product_id: int | None = None) -> str:
     if speed is None:
-        return "–"
+        return "-"
     pieces = sum(speed.values()) if product_id is None else speed.get(product_id, 0.0)
     return f"{pieces:,.0f}" if pieces >= 10 or pieces == 0 else f"{pieces:.1f}"
 
@@ -195,11 +284,3 @@ def _speed(speed: dict[int, float] | None, product_id: int | None = None) -> str
 def _orders(orders: OrdersTally, currency: str) -> str:
     sums = orders.sums or {currency: 0}
     return f"{orders.count:,}, {' + '.join(format_money(v, k) for k, v in sums.items())}"
-
-
-def _bold(text: str) -> str:
-    return click.style(text, bold=True)
-
-
-def _dim(text: str) -> str:
-    return click.style(text, dim=True)

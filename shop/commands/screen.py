@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import click
 
@@ -46,18 +47,25 @@ def keep_showing(look: Callable[[], list[str]], interval: float) -> None:
     On a terminal every look takes the place of the one before. Nothing else of the terminal is
     changed, so that nothing has to be put right however this ends.
     """
-    redraw = is_terminal()
-    try:
-        if redraw:
-            _write(_CLEAR)
+    if not is_terminal():
+        append(look, interval)
+        return
+    _write(_CLEAR)
+    _repeat(lambda: _draw(look()), interval)
+    _write("\n")  # past the ^C that the terminal shows
+
+
+def append(look: Callable[[], list[str]], interval: float) -> None:
+    """Write what `look` gives below one another, every `interval` seconds, until Ctrl-C."""
+    _repeat(lambda: show(look()), interval)
+
+
+def _repeat(work: Callable[[], None], interval: float) -> None:
+    with suppress(KeyboardInterrupt):
         while True:
             began = time.monotonic()
-            lines = look()
-            _draw(lines) if redraw else show(lines)
+            work()
             time.sleep(max(0.0, began + interval - time.monotonic()))
-    except KeyboardInterrupt:
-        if redraw:
-            _write("\n")  # past the ^C that the terminal shows
 
 
 def show(lines: list[str]) -> None:
