@@ -145,7 +145,10 @@ class Handler(WSGIHandler):
 
     def get_environ(self) -> dict[str, Any]:
         self._stop_clock()
+        host, self.path = split_target(self.path)  # type: ignore[has-type]
         environ: dict[str, Any] = super().get_environ()
+        if host is not None:
+            environ["HTTP_HOST"] = host
         environ["shop.hand_over"] = self._hand_over
         return environ
 
@@ -269,6 +272,25 @@ def _check_head(lines: list[str]) -> None:
         raise ValueError("an unclear content length")
     if len(values.get("host", [])) > 1:
         raise ValueError("more than one host")
+
+
+def split_target(target: str) -> tuple[str | None, str]:
+    """Return the host and the path of what a request line asks for.
+
+    Clients that take the shop for a proxy name the whole address; its host then counts before that
+    of a header (RFC 9112, section 3.2.2).
+
+    Returns:
+        None as the host: it asks for a path, as nearly all do.
+    """
+    found = _WHOLE_ADDRESS.fullmatch(target)
+    if found is None:
+        return None, target
+    path = found["path"]
+    return found["host"], path if path.startswith("/") else f"/{path}"
+
+
+_WHOLE_ADDRESS = re.compile(r"https?://(?P<host>[^/?#\s]+)(?P<path>[^\s]*)", re.IGNORECASE)
 
 
 def opens_stream(came: bytes) -> bool:

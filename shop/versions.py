@@ -161,9 +161,7 @@ class Floor:
                 os.pwrite(file, b"%019d\n" % self._reserved, 0)
 
     def _raise(self) -> None:
-        with suppress(
-            DatabaseBusy, DBAPIError
-        ):  # busy or read-only for now: there is time
+        with suppress(DatabaseBusy, DBAPIError):  # busy or read-only for now: there is time
             self._database.transact(
                 lambda transaction: _lift(transaction, self._floor),
                 durable=False,

@@ -444,3 +444,36 @@ def test_a_system_that_is_not_linux_serves(
         tab.next()
         assert tab.cart == [1]
         assert "1 tab" in shop.flask("carts").stdout
+
+
+# --- What a request line asks for -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "shown"),
+    [
+        ("http://shop.example.com/", 200, "Tideline"),
+        ("HTTP://shop.example.com:80/cart?x=http://y/", 200, 'id="cart"'),
+        ("https://shop.example.com", 200, "Tideline"),
+        ("http://shop.example.com?x", 200, "Tideline"),
+        ("http://shop.example.com/nowhere", 404, "Nothing at this address"),
+        ("/http://shop.example.com/", 404, ""),
+        ("http:///cart", 404, ""),
+        ("ftp://shop.example.com/", 404, ""),
+    ],
+)
+def test_a_request_may_name_the_whole_address(
+    open_drop: RunningShop, target: str, status: int, shown: str
+) -> None:
+    answer = Shopper(open_drop).get(target)
+    assert answer.status == status
+    assert shown in answer.text
+
+
+def test_the_host_of_a_whole_address_is_the_one_that_counts(open_drop: RunningShop) -> None:
+    shopper = Shopper(open_drop)
+    item = [("item_id", "1"), ("csrf_token", shopper.token)]
+    for origin, status in {"http://inner": 400, "http://shop.example.com": 303}.items():
+        headers = {"Host": "inner", "Origin": origin}
+        answer = shopper.send("POST", "http://shop.example.com/cart/items", headers, item)
+        assert answer.status == status
