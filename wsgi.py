@@ -69,12 +69,13 @@ def command(workers: int | None) -> None:
     meet_redis(parts)
     allow_many_files()
     listener = open_listener(parts.settings)
+    empty = not parts.inventory.current().products
     if workers is not None:
         parts.database.close()
-        become_master(workers, listener)
+        become_master(workers, listener, empty)
     parts.presence.start()
     let_go = partial(parts.hub.close, over=parts.settings.drain_seconds)
-    serve(app, listener, on_open=greet, let_go=let_go)
+    serve(app, listener, on_open=partial(greet, empty=empty), let_go=let_go)
     parts.database.close()
 
 
@@ -99,7 +100,7 @@ def meet_redis(parts: Parts) -> None:
         raise SettingError("SHOP_REDIS_URL", shown, allowed) from None
 
 
-def become_master(workers: int, listener: Listener) -> NoReturn:
+def become_master(workers: int, listener: Listener, empty: bool) -> NoReturn:
     """Go on as the process that looks after the workers; the pid stays.
 
     It is a fresh interpreter: to fork, it must not be one that gevent has patched.
@@ -107,8 +108,8 @@ def become_master(workers: int, listener: Listener) -> NoReturn:
     listener.hand_on(os.environ)
     flush_log()
     os.chdir(ROOT)
-    whose = "passed" if listener.passed else "own"
-    os.execv(sys.executable, [sys.executable, "-m", "shop.workers", str(workers), whose])  # noqa: S606
+    told = [str(workers), "passed" if listener.passed else "own", "empty" if empty else "stocked"]
+    os.execv(sys.executable, [sys.executable, "-m", "shop.workers", *told])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -127,14 +127,27 @@ def allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def greet(address: str) -> None:
-    """Say where the shop is, and what to try next."""
+def greet(address: str, *, empty: bool = False) -> None:
+    """Say where the shop is, and what to try next.
+
+    Args:
+        address: as in `address_of`.
+        empty: whether there are no products.
+    """
+    if empty:
+        next_ = (
+            "  There are no products yet. In a second terminal:\n"
+            "    bin/flask seed              a demo catalogue, to try the shop with\n"
+        )
+    else:
+        next_ = (
+            "  Open it in a few tabs, then try in a second terminal:\n"
+            "    bin/flask release 1 2       the drop: sizes appear in every tab\n"
+            "    bin/flask stock list        what is left\n"
+            "    bin/flask sell-out          watch it sell out\n"
+        )
     Output(sys.stdout, lambda _: "").write(
-        f"\nThe shop is open at {address}\n\n"
-        "  Open it in a few tabs, then try in a second terminal:\n"
-        "    bin/flask release 1 2       the drop: sizes appear in every tab\n"
-        "    bin/flask stock list        what is left\n"
-        "    bin/flask sell-out          watch it sell out\n"
+        f"\nThe shop is open at {address}\n\n{next_}"
         "    bin/flask --help            everything else\n\n"
         "  Ctrl-C closes the shop; carts, stock and orders stay.\n\n",
     )

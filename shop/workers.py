@@ -42,12 +42,18 @@ _ENDS = (signal.SIGTERM, signal.SIGINT)
 TO_FINISH = 7
 
 
-def main(workers: int, own_socket: bool) -> None:
-    """Serve with workers, on the socket that was passed to this process (see sd_listen_fds(3))."""
+def main(workers: int, own_socket: bool, empty: bool) -> None:
+    """Serve with workers, on the socket that was passed to this process (see sd_listen_fds(3)).
+
+    Args:
+        workers: how many.
+        own_socket: whether the shop opened it, and nobody else accepts from it.
+        empty: whether there are no products, for what is said when the shop is open.
+    """
     settings = load_settings()
     configure_logging(settings)  # workers inherit that
     share(settings.instance)
-    Master(Serving(settings, workers), own_socket).run()
+    Master(Serving(settings, workers), own_socket, empty).run()
 
 
 class Serving(BaseApplication):
@@ -95,8 +101,9 @@ class Master(Arbiter):
     ones are there; workers that can't start are tried again, but not for ever.
     """
 
-    def __init__(self, app: Serving, own_socket: bool) -> None:
+    def __init__(self, app: Serving, own_socket: bool, empty: bool) -> None:
         super().__init__(app)
+        self._empty = empty
         self._own_socket = own_socket
         self._greeted = False
         self._ending = False
@@ -207,7 +214,7 @@ class Master(Arbiter):
     def _greet(self) -> None:
         if not self._greeted:
             self._greeted = True
-            greet(address_of(self.LISTENERS[0].sock))
+            greet(address_of(self.LISTENERS[0].sock), empty=self._empty)
 
 
 def is_ready(worker: Worker) -> bool:
@@ -284,4 +291,4 @@ class ShopWorker(GeventWorker):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), own_socket=sys.argv[2] == "own")
+    main(int(sys.argv[1]), own_socket=sys.argv[2] == "own", empty=sys.argv[3] == "empty")

@@ -22,7 +22,7 @@ from shop.config import load_settings
 from shop.db import open_database
 from shop.environment import UnreadableFile, read_environment
 from shop.models import Item, Order, Product, UnknownItem, UnknownOrder
-from tests.running import ROOT, RunningShop
+from tests.running import ROOT, RunningShop, eventually
 from tests.shopper import Shopper, Tab
 
 Operate = Callable[..., Result]
@@ -93,6 +93,17 @@ def test_a_file_system_without_wal_is_refused_in_a_line(tmp_path: Path) -> None:
     with closing(open_database(url)) as opened, pytest.raises(DatabaseError) as refused:
         opened.engine.connect()
     assert "can't keep a write-ahead log on this file system" in str(refused.value.orig)
+
+
+@pytest.mark.parametrize("workers", [None, 1])
+def test_an_empty_shop_advises_to_fill_it(
+    open_shop: Callable[..., RunningShop], workers: int | None
+) -> None:
+    shop = open_shop(SHOP_DEMO="off", workers=workers)
+    eventually(lambda: "Ctrl-C" in "".join(shop.output))
+    said = "".join(shop.output)
+    assert "There are no products yet" in said and "bin/flask seed" in said
+    assert "release 1 2" not in said
 
 
 # --- What is said ---------------------------------------------------------------------------
