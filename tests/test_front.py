@@ -27,6 +27,14 @@ from tests.shopper import Answer, Shopper, Tab, notices_in
 MANY_COOKIES = "; ".join(f"__Host-cart-{number:08x}=x" for number in range(40))
 
 
+#: What an operator fills in behind a CDN: here, whoever is on this machine is one.
+BEHIND_A_CDN = {
+    "#set_real_ip_from 192.0.2.0/24;": "set_real_ip_from 127.0.0.0/8;",
+    "#real_ip_header": "real_ip_header",
+    "#real_ip_recursive": "real_ip_recursive",
+}
+
+
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """A folder for instances, where nginx's user may pass through as in /var/lib."""
@@ -274,13 +282,8 @@ def test_what_a_client_claims_of_itself_is_not_passed_on(front_of: Callable[...,
 
 
 def test_behind_a_cdn_visitors_have_their_own_addresses(front_of: Callable[..., Front]) -> None:
-    filled_in = {
-        "#set_real_ip_from 192.0.2.0/24;": "set_real_ip_from 127.0.0.0/8;",
-        "#real_ip_header": "real_ip_header",
-        "#real_ip_recursive": "real_ip_recursive",
-    }
     with Echo() as echo:
-        nginx = front_of(echo, edits=filled_in)
+        nginx = front_of(echo, edits=BEHIND_A_CDN)
         claims = {
             "203.0.113.9": "203.0.113.9",
             "10.9.9.9, 203.0.113.9": "203.0.113.9",
@@ -291,6 +294,23 @@ def test_behind_a_cdn_visitors_have_their_own_addresses(front_of: Callable[..., 
         for claim, address in claims.items():
             answer = ShopperInFront(nginx).send("GET", "/", {"X-Forwarded-For": claim})
             assert json.loads(answer.text)["X-Forwarded-For"] == address
+
+
+def test_a_home_of_ipv6_is_limited_as_one(front_of: Callable[..., Front]) -> None:
+    few = {"zone=shop_requests:10m rate=200r/s": "zone=shop_requests:10m rate=1r/m", "3000": "1"}
+    homes = [
+        ["2001:db8:1:2::1", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2:ffff::"],
+        ["2001:db8:1:3::1", "2001:db8:1:3::2"],
+        ["2001:db8::1", "2001:db8::2:0:0:1", "2001:db8::3"],
+        ["203.0.113.9", "203.0.113.9", "203.0.113.9"],
+        ["203.0.113.10"],
+    ]
+    with Echo() as echo:
+        nginx = front_of(echo, edits=BEHIND_A_CDN | few)
+        for home in homes:
+            sent = [{"X-Forwarded-For": address} for address in home]
+            answers = [ShopperInFront(nginx).send("GET", "/", claim) for claim in sent]
+            assert [answer.status for answer in answers] == [200, 200, 429][: len(home)], home
 
 
 def test_behind_a_published_port_the_shops_own_pages_are_known(front: Front) -> None:
