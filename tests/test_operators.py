@@ -332,3 +332,10 @@ config.ROOT = Path(sys.argv.pop(1))
 from shop.commands.__main__ import main
 main()
 """
+
+
+def test_a_shop_is_copied_to_where_none_is(closed_drop: RunningShop, tmp_path: Path) -> None:
+    there = RunningShop(tmp_path / "there")
+    source = f"sqlite:///{closed_drop.database}"
+    there.flask("db", "copy", "--from", source, "--to", f"sqlite:///{there.database}")
+    assert there.stock() == closed_drop.stock()

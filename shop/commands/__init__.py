@@ -91,14 +91,19 @@ def on_database(command: F | None = None, *, makes_shop: bool = False) -> Any:
             click.echo(f"A new shop was made: {parts.database.shown_url}", err=True)
         return command(*args, **kwargs)
 
-    return in_shop(run, makes_shop=makes_shop)
+    return in_shop(run, needs_shop=not makes_shop)
 
 
-def in_shop(command: F, *, makes_shop: bool = False) -> Any:
+def in_shop(command: F | None = None, *, needs_shop: bool = True) -> Any:
     """Run a command with the shop's parts at hand, and say in a line when a database fails it.
 
     The shop's own database is left alone.
+
+    Args:
+        needs_shop: whether the command ends with status 1 where there is no shop.
     """
+    if command is None:
+        return functools.partial(in_shop, needs_shop=needs_shop)
 
     @with_appcontext
     @functools.wraps(command)
@@ -116,13 +121,13 @@ def in_shop(command: F, *, makes_shop: bool = False) -> Any:
     @click.pass_context
     @functools.wraps(command)
     def find_shop(ctx: click.Context, *args: Any, **kwargs: Any) -> Any:
-        _find_shop(ctx.ensure_object(ScriptInfo), makes_shop)
+        _find_shop(ctx.ensure_object(ScriptInfo), needs_shop)
         return ctx.invoke(run, *args, **kwargs)
 
     return find_shop
 
 
-def _find_shop(info: ScriptInfo, makes_shop: bool) -> None:
+def _find_shop(info: ScriptInfo, needs_shop: bool) -> None:
     """Say how the app is made; before that, that there is a shop, as making the app makes files.
 
     A test brings an app along.
@@ -132,6 +137,6 @@ def _find_shop(info: ScriptInfo, makes_shop: bool) -> None:
     if info.create_app is not None:
         return
     file = database_file()
-    if file is not None and not makes_shop:
+    if file is not None and needs_shop:
         require_file(file)
     info.create_app = create_app

@@ -45,7 +45,7 @@ def db() -> None:
     is_flag=True,
     help="Also while the shop is open; what is bought from then on is left behind.",
 )
-@in_shop
+@in_shop(needs_shop=False)
 def copy(source: URL, target: URL, while_open: bool) -> None:
     """Copy the whole shop into another, empty database: SQLite or PostgreSQL, either way.
 
