@@ -348,8 +348,8 @@ def _generated_key(file: Path) -> str:
             pass
         finally:
             draft.unlink()
-    key = file.read_text().strip()
-    if len(key) < SECRET_KEY_MIN_LENGTH:
+    key = file.read_text("utf-8", errors="replace").strip()
+    if len(key) < SECRET_KEY_MIN_LENGTH or "\N{REPLACEMENT CHARACTER}" in key:
         raise SettingError(
             "SHOP_INSTANCE", str(file.parent), "the secret_key in it is damaged: delete that file"
         )

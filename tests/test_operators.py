@@ -18,7 +18,7 @@ from sqlalchemy.exc import DatabaseError
 
 from shop import create_app
 from shop.commands.__main__ import commands
-from shop.config import load_settings
+from shop.config import SettingError, load_settings
 from shop.db import open_database
 from shop.environment import UnreadableFile, read_environment
 from shop.models import Item, Order, Product, UnknownItem, UnknownOrder
@@ -307,6 +307,12 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     file.mkdir()
     with pytest.raises(UnreadableFile, match="can't be read: Is a directory"):
         read_environment(file)
+
+
+def test_a_secret_key_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "secret_key").write_bytes(b"\xe9" * 40)
+    with pytest.raises(SettingError, match="the secret_key in it is damaged"):
+        load_settings({"SHOP_INSTANCE": str(tmp_path)})
 
 
 def test_a_command_says_in_a_line_what_is_wrong_with_the_file(tmp_path: Path) -> None:

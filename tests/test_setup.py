@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from PIL import Image
 
 from shop import migrations
 from tests.running import ROOT
@@ -144,3 +145,10 @@ def test_what_was_taken_over_says_where_it_is_from() -> None:
     assert "LICENSE.htmx" in names
     for script in scripts:
         assert script in notes, f"no version, source and hash of {script} is written beside it"
+
+
+def test_the_readme_shows_the_shop_moving_in_a_small_picture() -> None:
+    (name,) = re.findall(r"!\[[^]]+\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    with Image.open(ROOT / name) as film:
+        assert film.n_frames > 10  # type: ignore[attr-defined]  # of moving pictures
+    assert (ROOT / name).stat().st_size <= 500_000
