@@ -68,7 +68,7 @@ WALLS = {
 
 #: Beyond those walls: what models may know of the shop is the database, how things are named in
 #: announcements, and one another.
-MODELS_KNOW = ("shop.db", "shop.changes", "shop.models")
+MODELS_KNOW = ("shop.db", "shop.changes", "shop.models", "shop.versions")
 
 
 def files_of(room: str) -> list[Path]:
