@@ -13,8 +13,10 @@ from shop.inventory import ProductView
 from shop.money import format_money
 
 #: For a strict policy nothing is evaluated or styled by script. A dismissed notice stays dismissed
-#: when it is morphed.
+#: when it is morphed. An action whose answer got lost on the way is given up after 10 s, that its
+#: button works again.
 HTMX_CONFIG = {
+    "defaultTimeout": 10_000,
     "history": False,
     "includeIndicatorCSS": False,
     "morphIgnore": ["data-htmx-powered", "data-dismissed", "data-in-cart"],

@@ -61,13 +61,37 @@
     say("The shop can’t be reached right now. When it is back, your cart will be up to date again.");
   });
 
-  // --- A purchase is sent once ----------------------------------------------------------------
+  // --- A double click, or a key held down, buys once -------------------------------------------
+  // Nothing is remembered of what was sent: nobody tells a page that a request was stopped, or lost on
+  // the way. The purchase's number keeps what is sent again one purchase.
 
   const checkout = document.getElementById("checkout");
-  let sent = false;
-  checkout?.addEventListener("submit", (event) => {
-    if (sent) event.preventDefault();
-    sent = true;
+  checkout?.addEventListener("click", (event) => {
+    if (event.detail > 1 && event.target.closest("#purchase")) event.preventDefault();
   });
+  checkout?.addEventListener("keydown", (event) => {
+    if (event.repeat && event.key === "Enter" && !event.target.closest("textarea")) event.preventDefault();
+  });
+
+  // An answer that got lost had the receipt: what was sent leads to it once more.
+  let sent = null;
+  checkout?.addEventListener("submit", () => {
+    sent = [...new FormData(checkout)];
+  });
+  checkout?.addEventListener("click", (event) => {
+    if (!sent || !event.target.closest('a[href="/checkout/complete"]')) return;
+    event.preventDefault();
+    const again = document.createElement("form");
+    again.method = "post";
+    again.action = checkout.action;
+    again.hidden = true;
+    for (const [name, value] of sent) again.append(hiddenInput(name, value));
+    document.body.append(again);
+    again.submit();
+  });
+
+  const hiddenInput = (name, value) =>
+    Object.assign(document.createElement("input"), { type: "hidden", name, value });
+
   document.getElementById("checkout-errors")?.focus();
 })();
