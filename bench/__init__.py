@@ -1,5 +1,1 @@
-"""Benchmarks of the shop, beside plainer servers that are run and measured in the same minute.
-
-Figures of one machine say little elsewhere; their ratios say more. So nothing is compared with a
-number from another day: what the shop is compared with runs beside it, loaded by the same client.
-"""
+"""Benchmarks: what the shop costs, measured beside other servers on the same machine."""

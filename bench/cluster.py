@@ -2,160 +2,268 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, LiteralString
 
 import click
+import psycopg
 
-from bench.cluster_report import Tabs, print_drop, print_profile, print_tabs
-from bench.drop import Load, refuse_too_few, run_drop
-from bench.machine import Machine, allow_files
-from bench.one_cart import Delays, OneCart
-from bench.report import json_option, write_json
-from bench.samples import read_profile
-from bench.shops import Shop, open_cluster, open_shop
+from bench.machine import OtherWork, allow_files
+from bench.processes import Client, client, cpu_of
+from bench.report import Goal, Report, into_option, number, quantile
+from bench.shoppers import BOUGHT
+from bench.shops import OPENING, Cluster, Shop, open_cluster, open_shop
 
-#: What must hold, in seconds: a change is in all tabs of its cart, p95, with several servers and
-#: with one alone.
+#: p95, in seconds, until a change of a cart is in all of its tabs: of several servers, of one.
 SEVERAL, ALONE = 0.150, 0.100
 
-PARTS = ("cart", "alone", "drop")
+#: p99, in seconds, from a commit in a drop until a tab shows it.
+IN_A_DROP = 0.500
+
+#: One size in so many is scarce; there is so much of it, of what will be asked for, from and to;
+#: and so much of the others, with some more for chance.
+_SCARCE, _FEW, _ENOUGH, _SPARE = 3, (0.2, 0.9), 1.6, 10
+
+#: Seconds that servers have, when the shoppers have left, for what they were asked before.
+_SETTLE = 40.0
+
+_COMMITTED: LiteralString = "extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8"
 
 
 @click.command()
-@click.option(
-    "--part",
-    "parts",
-    type=click.Choice(PARTS),
-    multiple=True,
-    help="Measure this only: tabs of one CART on all servers, the same on a server ALONE with "
-    "SQLite, a DROP. Can be given twice.",
-)
 @click.option("--servers", default=2, type=click.IntRange(2, 8), show_default=True)
-@click.option(
-    "--tabs",
-    default=12,
-    type=click.IntRange(2, 40),
-    show_default=True,
-    help="Of one cart, on the servers in turn.",
-)
-@click.option(
-    "--changes",
-    default=200,
-    type=click.IntRange(10, 5000),
-    show_default=True,
-    help="Of that cart, at the servers in turn.",
-)
-@click.option(
-    "--streams",
-    default=4000,
-    type=click.IntRange(10, 50_000),
-    show_default=True,
-    help="Shoppers in the drop, each with a tab and a cart.",
-)
-@click.option(
-    "--rate",
-    default=100.0,
-    type=click.FloatRange(0.5, 5000),
-    show_default=True,
-    help="Purchases offered a second, however the shop is doing.",
-)
-@click.option(
-    "--seconds",
-    default=60.0,
-    type=click.FloatRange(2, 3600),
-    show_default=True,
-    help="Of purchases.",
-)
-@click.option(
-    "--at-checkout",
-    is_flag=True,
-    help="Shoppers stand at the checkout with what they want: a purchase is one request, and an "
-    "add before it only for a cart that was bought before.",
-)
-@click.option(
-    "--profile",
-    is_flag=True,
-    help="Tell where the servers' CPU time goes, and what PostgreSQL is asked. Costs some itself.",
-)
-@json_option
+@click.option("--tabs", default=8, type=click.IntRange(2, 40), show_default=True)
+@click.option("--changes", default=200, type=click.IntRange(10, 5000), show_default=True)
+@click.option("--streams", default=4000, type=click.IntRange(10, 50_000), show_default=True)
+@click.option("--rate", default=100.0, type=click.FloatRange(0.5, 5000), show_default=True)
+@click.option("--seconds", default=60.0, type=click.FloatRange(2, 3600), show_default=True)
+@into_option
 def cluster(
-    parts: tuple[str, ...],
-    servers: int,
-    tabs: int,
-    changes: int,
-    streams: int,
-    rate: float,
-    seconds: float,
-    at_checkout: bool,
-    profile: bool,
-    file: Path | None,
+    servers: int, tabs: int, changes: int, streams: int, rate: float, seconds: float, into: Path
 ) -> None:
     """Measure a shop on several servers, with a real PostgreSQL (fsync on) and a real Redis.
 
-    First, how soon a change of a cart is in all tabs that show it, on whichever server. Then a
-    drop: shoppers with a tab and a cart each buy at random moments, half of them at another server
-    than their tab's, and some sizes sell out. A purchase is an add, the checkout page and the
-    order. Afterwards the books must agree with what was answered and with what tabs show.
-
-    PostgreSQL and Redis must be installed; bin/test does that. Takes some five minutes, most of it
-    for letting 4,000 shoppers in.
+    First, how soon each of CHANGES to a cart is in all TABS that show it, on whichever server; and
+    the same on one server with SQLite. Then a drop: shoppers with a tab and a cart each buy at
+    random moments, RATE a second, half of them at another server than their tab's, and some sizes
+    sell out. A purchase is an add, the checkout page and the order. Afterwards the books must agree
+    with what was answered and with what tabs show.
 
     \b
-    Examples:
-      bin/bench cluster
-      bin/bench cluster --part cart --part alone --changes 500
-      bin/bench cluster --part drop --streams 400 --rate 20 --seconds 15 --profile
+    Example:
+      bin/bench cluster --streams 400 --rate 20 --seconds 15
     """
-    machine, load = Machine.here(), Load(servers, streams, rate, seconds, at_checkout)
-    wanted = parts or PARTS
-    if "drop" in wanted:
-        refuse_too_few(load)
-        allow_files(2 * streams)
-    figures: dict[str, Any] = {"carts": list(_measure_carts(wanted, servers, tabs, changes))}
-    print_tabs(figures["carts"])
-    if "drop" in wanted:
-        figures |= _measure_drop(load, profile)
-    figures["load_after"] = os.getloadavg()[0]
-    click.echo(f"\n{machine}, after it {figures['load_after']:.1f}")
-    if file is not None:
-        write_json(file, machine=machine, **figures)
+    allow_files(2 * streams)
+    others = OtherWork()
+    with open_cluster(servers) as opened:
+        several = _change_a_cart(opened.shop, tabs, changes)
+    with open_shop() as shop:
+        alone = _change_a_cart(shop, min(4, tabs), changes)
+    with open_cluster(servers, streams) as opened, client() as shoppers:
+        drop = Drop(opened, shoppers, streams, rate, seconds)
+        drop.run()
+    _report(drop, several, alone).publish(into, others)
 
 
-def _measure_carts(wanted: Sequence[str], servers: int, tabs: int, changes: int) -> Iterator[Tabs]:
-    if "cart" in wanted:
-        _say(f"{changes} changes of a cart in {tabs} tabs on {servers} servers …")
-        with open_cluster(servers) as opened:
-            delays = _change(opened.shop, tabs, changes)
-        yield Tabs(f"{servers} servers, PostgreSQL", SEVERAL, delays)
-    if "alone" in wanted:
-        _say(f"{changes} changes of a cart in {tabs} tabs on one server …")
-        with open_shop() as shop:
-            delays = _change(shop, tabs, changes)
-        yield Tabs("1 server, SQLite", ALONE, delays)
+def _change_a_cart(shop: Shop, tabs: int, changes: int) -> list[float]:
+    ports = [server.port for server in shop.servers]
+    click.echo(f"{changes} changes of a cart in {tabs} tabs, {len(ports)} server(s) …", err=True)
+    items = [item["id"] for item in shop.items()]
+    with client() as visitor:
+        how = {"ports": ports, "tabs": tabs, "changes": changes, "items": items}
+        delays: list[float] = visitor.do("one_cart", 60 + changes, **how)
+    return delays
 
 
-def _change(shop: Shop, tabs: int, changes: int) -> Delays:
-    cart = OneCart([server.port for server in shop.servers], tabs)
-    try:
-        return cart.change(changes, [str(item["id"]) for item in shop.items()])
-    finally:
-        cart.close()
+class Drop:
+    """Shoppers who come in and buy, and what the books say afterwards."""
+
+    def __init__(
+        self, cluster: Cluster, client: Client, streams: int, rate: float, seconds: float
+    ) -> None:
+        self._cluster, self._client, self._shop = cluster, client, cluster.shop
+        self.streams, self.rate, self.seconds = streams, rate, seconds
+        self.cpu: dict[str, float] = {}
+        self.delays: dict[str, list[float]] = {}
+        self.books: dict[str, int] = {}
+        self.outcomes: Counter[str] = Counter()
+
+    def run(self) -> None:
+        """Let the shoppers in, have them buy, and read the books."""
+        self._stock()
+        before = self._shelf()
+        items = [str(item["id"]) for item in self._shop.items()]
+        click.echo(f"{self.streams:,} shoppers come in …", err=True)
+        chance = random.Random(1)
+        contents = [
+            sorted(chance.sample([*map(int, items)], 1 + n % 2)) for n in range(self.streams)
+        ]
+        ports = [server.port for server in self._shop.servers]
+        how = {"ports": ports, "contents": contents}
+        self._client.do("come_in", 2 * OPENING, timeout=OPENING, **how)
+        click.echo(f"they buy for {self.seconds:g} s …", err=True)
+        cpu = self._cpu_times()
+        bought = self._client.do(
+            "buy", self.seconds + 60, rate=self.rate, seconds=self.seconds, items=items
+        )
+        self.cpu = {part: after - cpu[part] for part, after in self._cpu_times().items()}
+        self.cpu["load client"] = bought["cpu"]
+        self._read_books(before, bought)
+
+    @property
+    def made(self) -> float:
+        """Purchases a second that were made."""
+        return self.outcomes[BOUGHT] / self.seconds
+
+    def _stock(self) -> None:
+        """Put so much on the shelf that some sizes sell out in the drop, one after another."""
+        skus = [item["sku"] for item in self._shop.items()]
+        purchases = self.rate * self.seconds
+        asked_for = (1.5 * min(purchases, self.streams) + purchases) / len(skus)
+        scarce, (least, most) = skus[::_SCARCE], _FEW
+        for sku in skus:
+            self._shop.set_stock(sku, round(asked_for * _ENOUGH) + _SPARE)
+        for number_, sku in enumerate(scarce):
+            share = least + (most - least) * number_ / (len(scarce) - 1)
+            self._shop.set_stock(sku, round(asked_for * share) + 1)
+
+    def _shelf(self) -> dict[str, int]:
+        return {item["sku"]: item["available"] for item in self._shop.items()}
+
+    def _cpu_times(self) -> dict[str, float]:
+        return {
+            "servers": sum(cpu_of(server.pid) for server in self._shop.servers),
+            "PostgreSQL": cpu_of(self._cluster.postgresql.pid),
+            "Redis": cpu_of(self._cluster.redis.pid),
+        }
+
+    def _read_books(self, before: Mapping[str, int], bought: dict[str, Any]) -> None:
+        """Compare the database with what was answered and shown, once nothing happens any more."""
+        purchases = bought["purchases"]
+        made = [one for one in purchases if one["outcome"] == BOUGHT]
+        self.outcomes = Counter(one["outcome"] or "no answer in time" for one in purchases)
+        self.outcomes["all shoppers still busy"] = bought["nobody"]
+        deadline = time.monotonic() + _SETTLE
+        while True:
+            shown = self._client.do("look", after=1.0)
+            orders, sold_out_at, self.books = self._balance(before, made, shown)
+            if not any(self.books.values()) or time.monotonic() > deadline:
+                break
+        seen = [one for one in made if one["emptied"] is not None and one["email"] in orders]
+        for place, elsewhere in (("same server", False), ("another server", True)):
+            self.delays[f"commit to the shopper's tab, {place}"] = [
+                one["emptied"] - orders[one["email"]]
+                for one in seen
+                if one["elsewhere"] == elsewhere
+            ]
+        self.delays["last piece's commit to every tab"] = [
+            at - since
+            for item, since in sold_out_at.items()
+            for at in shown["sold_out_at"].get(item, ())
+        ]
+        self.delays["purchase, from when it was due"] = [
+            one["answered"] - one["due"] for one in made
+        ]
+        self.delays |= {f"answer: {kind}": took for kind, took in bought["times"].items()}
+        self.books["purchases that the shopper's tab never showed"] = len(made) - len(seen)
+
+    def _balance(
+        self, before: Mapping[str, int], made: list[dict[str, Any]], shown: dict[str, Any]
+    ) -> tuple[dict[str, float], dict[str, float], dict[str, int]]:
+        """Read the database as of one moment: servers may still be at work.
+
+        Returns:
+            When each order was committed by its e-mail address, and the last piece of each item
+            that sold out, on the wall clock; and what doesn't agree, by name: nothing ever should.
+        """
+        with psycopg.connect(self._cluster.url) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+
+            def rows(question: LiteralString) -> list[Any]:
+                return connection.execute(question).fetchall()
+
+            stock = dict(rows("SELECT sku, available FROM items"))
+            ordered = dict(rows("SELECT sku, count(*) FROM order_lines GROUP BY sku"))
+            orders = dict(rows(f"SELECT email, {_COMMITTED} FROM orders"))
+            gone = rows(f"SELECT id, {_COMMITTED} FROM items WHERE available = 0")
+            held = rows("SELECT count(*) FROM cart_items")[0][0]
+        sold_out = sorted(str(item) for item, _ in gone)
+        wrong = {
+            "items oversold, or sold and not ordered": sum(
+                stock[sku] < 0 or was - stock[sku] != ordered.get(sku, 0)
+                for sku, was in before.items()
+            ),
+            "purchases answered as made, not in the orders": len(
+                {one["email"] for one in made} - orders.keys()
+            ),
+            "lines in carts that tabs don't show, or show too many": abs(
+                held - sum(map(len, shown["carts"].values()))
+            ),
+            "tabs with wrong sizes": sum(sizes != sold_out for sizes in shown["sold_out"]),
+        }
+        return orders, {str(item): at for item, at in gone}, wrong
 
 
-def _measure_drop(load: Load, looking: bool) -> dict[str, Any]:
-    with TemporaryDirectory(prefix="shop-bench-samples-") as folder:
-        samples = Path(folder) if looking else None
-        drop = run_drop(load, samples, _say)
-        profile = read_profile(samples) if samples else None
-    print_drop(drop)
-    if profile is not None:
-        print_profile(profile, drop)
-    return {"drop": drop, "profile": profile}
+def _report(drop: Drop, several: list[float], alone: list[float]) -> Report:
+    delays = {
+        "a change of a cart to all its tabs, several servers": several,
+        "… one server, SQLite": alone,
+        **drop.delays,
+    }
+    wrong = sum(drop.books.values())
+    goals = [
+        Goal("a change of a cart, several servers, p95", *_ms(several, 0.95, SEVERAL)),
+        Goal("a change of a cart, one server, p95", *_ms(alone, 0.95, ALONE)),
+        Goal("purchases made, a second", drop.made, drop.rate, "", at_least=True),
+        Goal("whatever doesn't agree in the books", wrong, 0, ""),
+    ]
+    goals += [
+        Goal(f"{name}, p99", *_ms(drop.delays[name], 0.99, IN_A_DROP))
+        for name in drop.delays
+        if name.startswith(("commit", "last piece")) and drop.delays[name]
+    ]
+    outcomes = ", ".join(f"{n:,} {outcome}" for outcome, n in drop.outcomes.most_common() if n)
+    books = "; ".join(f"{name}: {count}" for name, count in drop.books.items())
+    made = max(1, drop.outcomes[BOUGHT])
+    cpu = ", ".join(
+        f"{part} {seconds:.1f} s ({1e3 * seconds / made:.2f} ms a purchase)"
+        for part, seconds in drop.cpu.items()
+    )
+    figures = {
+        "offered": drop.rate,
+        "made": drop.made,
+        "streams": drop.streams,
+        "servers": len(drop._shop.servers),
+        "cpu_per_purchase": {part: seconds / made for part, seconds in drop.cpu.items()},
+        "wrong": wrong,
+        **{
+            name: {"p50": quantile(d, 0.5), "p99": quantile(d, 0.99)}
+            for name, d in delays.items()
+            if d
+        },
+    }
+    return Report(
+        name="cluster",
+        head=["time", "times", "p50", "p95", "p99", "longest"],
+        rows=[[name, *_cells(times)] for name, times in delays.items() if times],
+        goals=goals,
+        figures=figures,
+        bars={name: 1e3 * quantile(times, 0.99) for name, times in delays.items() if times},
+        bars_title="p99, ms",
+        note=f"{drop.streams:,} streams; {drop.rate:g} purchases a second offered for "
+        f"{drop.seconds:g} s: {outcomes}. The books: {books}. CPU time: {cpu}.",
+    )
 
 
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+def _ms(times: list[float], share: float, limit: float) -> tuple[float, float, str]:
+    return 1e3 * quantile(times, share), 1e3 * limit, "ms"
+
+
+def _cells(times: list[float]) -> Iterator[str]:
+    yield f"{len(times):,}"
+    for share in (0.5, 0.95, 0.99, 1.0):
+        yield number(1e3 * quantile(times, share), "ms")

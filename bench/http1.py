@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 @dataclass(frozen=True)
 class Request:
-    """What to ask, and what must be answered."""
+    """What to ask, and what should be answered."""
 
     #: under which name the time it takes is noted
     kind: str
@@ -17,7 +17,7 @@ class Request:
     path: str
     #: as pairs where a field stands in it several times
     form: Mapping[str, str] | Sequence[tuple[str, str]] | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     status: int = 200
 
 
@@ -27,16 +27,11 @@ class Answer:
 
     status: int
     headers: list[tuple[str, str]]
-    body: bytes
+    text: str
 
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-    @property
-    def location(self) -> str:
-        """Where it leads to; nothing if it doesn't."""
-        return dict(self.headers).get("location", "")
+    def header(self, name: str) -> str:
+        """Return a header's value; nothing without it."""
+        return dict(self.headers).get(name, "")
 
 
 class Browser:
@@ -77,13 +72,13 @@ class Browser:
             return None
         first, *lines = self._came[:end].decode("latin-1").split("\r\n")
         headers = [(k.lower(), v.strip()) for k, _, v in (line.partition(":") for line in lines)]
-        lengths = [int(value) for name, value in headers if name == "content-length"]
-        if not lengths:
+        length = dict(headers).get("content-length")
+        if length is None:
             raise ValueError(f"an answer without Content-Length: {first}")
-        whole = end + 4 + lengths[0]
+        whole = end + 4 + int(length)
         if len(self._came) < whole:
             return None
-        answer = Answer(int(first.split()[1]), headers, bytes(self._came[end + 4 : whole]))
+        answer = Answer(int(first.split()[1]), headers, self._came[end + 4 : whole].decode())
         del self._came[:whole]
         self._keep_cookies(answer)
         return answer
@@ -94,10 +89,9 @@ class Browser:
 
     def _keep_cookies(self, answer: Answer) -> None:
         for name, value in answer.headers:
-            if name != "set-cookie":
-                continue
-            key, _, text = value.partition(";")[0].partition("=")
-            if "max-age=0;" in value.lower() + ";":
-                self._cookies.pop(key, None)
-            else:
-                self._cookies[key] = text
+            if name == "set-cookie":
+                key, _, text = value.partition(";")[0].partition("=")
+                if "max-age=0;" in value.lower() + ";":
+                    self._cookies.pop(key, None)
+                else:
+                    self._cookies[key] = text

@@ -1,73 +1,46 @@
-"""What the figures were measured on, of which shop, and how many files may be open at once."""
+"""What figures were measured on, and what else wanted the processors meanwhile."""
 
 from __future__ import annotations
 
 import os
 import platform
 import resource
-from dataclasses import dataclass
+import time
 from importlib.metadata import version
 from pathlib import Path
 
 import click
 import psutil
 
-from bench.processes import ROOT, said
+from bench.processes import ROOT, cpu_of, output_of
 
 #: Descriptors that a process needs besides one for each stream.
 _SPARE_FILES = 200
-
-
-_GIT = ("git", "-C", str(ROOT))
 
 #: What makes a difference to the figures. What they are written to does not.
 _MEASURED = ("shop", "bench", "wsgi.py", "requirements.txt")
 
 
-@dataclass(frozen=True)
-class Machine:
-    """A machine, and the software that figures depend on most."""
-
-    processor: str
-    processors: int
-    #: in bytes
-    memory: int
-    kernel: str
-    python: str
-    gevent: str
-    flask: str
-    #: how many processes wanted a processor in the minute before, on average
-    load_before: float
-
-    @classmethod
-    def here(cls) -> Machine:
-        return cls(
-            processor=_processor(),
-            processors=len(os.sched_getaffinity(0)),
-            memory=psutil.virtual_memory().total,
-            kernel=f"{platform.system()} {platform.release()}",
-            python=f"{platform.python_implementation()} {platform.python_version()}",
-            gevent=version("gevent"),
-            flask=version("flask"),
-            load_before=os.getloadavg()[0],
-        )
-
-    def __str__(self) -> str:
-        return (
-            f"{self.processor}, {self.processors} processors, {self.memory / 2**30:.1f} GB, "
-            f"{self.kernel}; {self.python}, gevent {self.gevent}, Flask {self.flask}; "
-            f"load before the run {self.load_before:.1f}"
-        )
+def describe_machine() -> str:
+    """Describe the machine, and the software that figures depend on most, in one line."""
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{_processor()}, {len(os.sched_getaffinity(0))} processors, {memory:.1f} GB, "
+        f"{platform.system()} {platform.release()}; "
+        f"{platform.python_implementation()} {platform.python_version()}, "
+        f"gevent {version('gevent')}, Flask {version('flask')}"
+    )
 
 
-def commit() -> str | None:
-    """Return which commit of the shop this is, with a `+` if it was changed since.
+def commit() -> str:
+    """Return which commit this is, with a `+` if what is measured was changed since.
 
-    None if nobody knows: without git, or outside of a clone.
+    Nothing if nobody knows: without git, or outside of a clone.
     """
-    head = said(*_GIT, "rev-parse", "--short=12", "HEAD")
-    changed = said(*_GIT, "status", "--porcelain", "--", *_MEASURED)
-    return None if head is None else head + ("+" if changed else "")
+    git = ("git", "-C", str(ROOT))
+    head = output_of(*git, "rev-parse", "--short=12", "HEAD")
+    changed = output_of(*git, "status", "--porcelain", "--", *_MEASURED)
+    return head + ("+" if head and changed else "")
 
 
 def allow_files(streams: int) -> None:
@@ -85,7 +58,25 @@ def allow_files(streams: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, max(needed, hard)))
     except (ValueError, OSError):
         message = f"{streams} streams need {needed} open files, {hard} are allowed here (ulimit -n)"
-        raise click.ClickException(f"{message}: give fewer --streams") from None
+        raise click.ClickException(message) from None
+
+
+class OtherWork:
+    """All work on this machine, and on its host, that isn't the benchmark's; from now on."""
+
+    def __init__(self) -> None:
+        self._began, self._before = time.monotonic(), _cpu_of_others()
+
+    def processors(self) -> float:
+        """Return how many processors it had since then, on average."""
+        spent = max(0.0, _cpu_of_others() - self._before)
+        return spent / (time.monotonic() - self._began)
+
+
+def _cpu_of_others() -> float:
+    times = psutil.cpu_times()
+    everybody = times.user + times.nice + times.system + times.irq + times.softirq + times.steal
+    return float(everybody - cpu_of(os.getpid()))
 
 
 def _processor() -> str:

@@ -1,4 +1,4 @@
-"""Processes of the benchmark's own: started, measured, and ended with it whatever happens."""
+"""Processes of a benchmark's own: started, measured, and ended with it whatever happens."""
 
 from __future__ import annotations
 
@@ -23,11 +23,8 @@ import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: How long a server may take to start, in seconds.
-START = 30.0
-
-#: How long a process may take to end when it is asked to, in seconds, before it is made to.
-END = 8.0
+#: How long a server may take to start, and to end when it is asked to, in seconds.
+START, END = 30.0, 8.0
 
 _PR_SET_PDEATHSIG = 1
 _CPUCLOCK_SCHED = 2
@@ -46,14 +43,13 @@ class Server:
         return int(self.process.pid)
 
     def cpu(self) -> float:
-        """Return the CPU time it has used, in seconds; see `cpu_clock`."""
+        """Return the CPU time it has used, in seconds."""
         return cpu_clock(self.pid)
 
     def memory(self) -> int:
         """Return its unique set size in bytes: what would be freed if it ended now.
 
-        Unlike the resident set it holds no pages of libraries that are shared with others. The
-        kernel's own memory for sockets is in neither.
+        The kernel's memory for its sockets is not in it.
         """
         return int(self.process.memory_full_info().uss)
 
@@ -61,8 +57,8 @@ class Server:
 def cpu_clock(pid: int) -> float:
     """Return the CPU time that a process has used, user's and system's, in seconds.
 
-    By the clock that the kernel keeps for the process, to the nanosecond; what /proc says of the
-    same comes in steps of 10 ms (clock_getcpuclockid(3)).
+    /proc tells the same in steps of 10 ms; this is the kernel's own clock of the process
+    (clock_getcpuclockid(3)).
     """
     return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
 
@@ -73,20 +69,13 @@ def cpu_of(pid: int) -> float:
     return sum(sum(one.cpu_times()[:4]) for one in (process, *process.children(recursive=True)))
 
 
-def said(*command: str) -> str | None:
-    """Return what a program says, on whichever stream; None if it fails or isn't there."""
+def output_of(*command: str) -> str:
+    """Return what a program prints, on whichever stream; nothing if it fails or isn't there."""
     try:
-        done = subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+        return ""
+    return (done.stdout + done.stderr).strip()
 
 
 class Client:
@@ -96,19 +85,19 @@ class Client:
         self._commands = _pipe(process.stdin)
         self._answers = _Lines(_pipe(process.stdout))
 
-    def tell(self, **command: Any) -> None:
-        """Give it something to do."""
+    def send(self, command: str, **options: Any) -> None:
+        """Give it something to do, see `bench.client`, and don't wait for it."""
         try:
-            self._commands.write(json.dumps(command).encode() + b"\n")
+            self._commands.write(json.dumps([command, options]).encode() + b"\n")
             self._commands.flush()
         except BrokenPipeError:
             raise click.ClickException("the load client ended too early") from None
 
     def answer(self, within: float) -> Any:
-        """Return what it says when it has done it.
+        """Return the result of what it was given to do first.
 
         Raises:
-            ClickException: it could not, or takes longer than `within` seconds.
+            ClickException: it failed, or takes longer than `within` seconds.
         """
         line = self._answers.next(time.monotonic() + within)
         if not line:
@@ -116,11 +105,11 @@ class Client:
         answer = json.loads(line)
         if "error" in answer:
             raise click.ClickException(f"the load client: {answer['error']}")
-        return answer
+        return answer["result"]
 
-    def do(self, within: float, **command: Any) -> Any:
-        """Have it do something, and return what it says then."""
-        self.tell(**command)
+    def do(self, command: str, within: float = 60.0, **options: Any) -> Any:
+        """Have it do something, and return the result."""
+        self.send(command, **options)
         return self.answer(within)
 
 
@@ -152,41 +141,28 @@ def server(
 
     Args:
         command: arguments to the program.
-        program: the Python interpreter that runs this, or another one.
         environ: environment variables besides this process's own.
 
     Raises:
-        ClickException: it ended, or said nothing for `START` seconds.
+        ClickException: it ended, or printed nothing for `START` seconds.
     """
     with (
-        tempfile.TemporaryFile() as complaints,
-        _running([program, *command], environ, complaints) as run,
+        tempfile.TemporaryFile() as errors,
+        _running([program, *command], environ, errors) as process,
     ):
-        port = _port_of(run, complaints)
-        yield Server(port, psutil.Process(run.pid))
+        yield Server(_port_of(process, errors), psutil.Process(process.pid))
 
 
 @contextmanager
-def client(module: str) -> Iterator[Client]:
-    """Run a load client: a module that serves `answer_commands`."""
-    with _running([sys.executable, "-m", module], None, None) as process:
+def client() -> Iterator[Client]:
+    """Run a load client, see `bench.client`."""
+    with _running([sys.executable, "-m", "bench.client"], None, None) as process:
         yield Client(process)
-
-
-def answer_commands(does: Any) -> None:
-    """Be a load client: call the method of `does` that each line names, print what it returns."""
-    for line in sys.stdin:
-        command = json.loads(line)
-        try:
-            answer = getattr(does, command.pop("do"))(**command)
-        except (OSError, RuntimeError, ValueError) as error:
-            answer = {"error": str(error) or type(error).__name__}
-        print(json.dumps(answer), flush=True)
 
 
 @contextmanager
 def _running(
-    command: list[str], environ: Mapping[str, str] | None, complaints: IO[bytes] | None
+    command: list[str], environ: Mapping[str, str] | None, errors: IO[bytes] | None
 ) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         command,
@@ -194,7 +170,7 @@ def _running(
         env={**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=complaints,
+        stderr=errors,
         start_new_session=True,  # Ctrl-C is this process's to answer
         preexec_fn=_end_with_parent,
     )
@@ -217,19 +193,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
     for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with suppress(BrokenPipeError):
-                pipe.close()
+        with suppress(BrokenPipeError):
+            _pipe(pipe).close()
 
 
-def _port_of(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> int:
+def _port_of(process: subprocess.Popen[bytes], errors: IO[bytes]) -> int:
     lines, deadline = _Lines(_pipe(process.stdout)), time.monotonic() + START
     while line := lines.next(deadline):
         if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
             return int(found[1])
-    complaints.seek(0)
-    said = complaints.read().decode(errors="replace").strip().splitlines()
-    raise click.ClickException(f"a server did not start: {said[-1] if said else 'it said nothing'}")
+    errors.seek(0)
+    words = errors.read().decode(errors="replace").strip().splitlines()
+    reason = words[-1] if words else "it printed nothing"
+    raise click.ClickException(f"a server did not start: {reason}")
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

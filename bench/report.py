@@ -1,177 +1,203 @@
-"""Printing figures, and keeping them: as JSON, as charts, and as tables in the document.
+"""What a benchmark found: printed, kept as JSON, drawn, and written into the document.
 
-What is written down for people is made by the run that measured it, from the same figures as the
-JSON beside it. So the three can't disagree.
+One command makes one table, from the same figures as the JSON and the chart beside it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from textwrap import fill
+from statistics import median
 from typing import Any
 
 import click
+import pygal
+from pygal.style import CleanStyle
 
-from bench.machine import Machine, commit
+from bench.machine import OtherWork, commit, describe_machine
 from bench.processes import ROOT
-from bench.tables import Table
 
-#: Where what a benchmark found is kept, and beside it the document of all of them.
+#: Where figures are kept; the document beside it, `docs/benchmarks.md`, has the tables.
 PUBLISHED = ROOT / "docs" / "benchmarks"
 
 
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the value that this share of them doesn't exceed: one that was seen."""
+    ordered = sorted(values)
+    return ordered[max(0, min(len(ordered), -int(-share * len(ordered) // 1)) - 1)]
+
+
+def number(value: float, unit: str = "") -> str:
+    """Write a number with three digits that count."""
+    digits = (
+        0
+        if abs(value) >= 100 or not value
+        else 1
+        if abs(value) >= 10
+        else 2
+        if abs(value) >= 1
+        else 3
+    )
+    return f"{value:,.{digits}f} {unit}".strip()
+
+
+def spread(values: Sequence[float], unit: str = "", scale: float = 1) -> str:
+    """Write the median of values, with the least and the most of them."""
+    inner = sorted(value * scale for value in values)
+    if not inner:
+        return "–"
+    if len(inner) == 1:
+        return number(inner[0], unit)
+    return f"{number(median(inner), unit)} ({number(inner[0])}–{number(inner[-1])})"
+
+
 @dataclass(frozen=True)
+class Goal:
+    """A figure that must hold, at most `limit` or at least."""
+
+    name: str
+    value: float
+    limit: float
+    unit: str
+    at_least: bool = False
+
+    @property
+    def holds(self) -> bool:
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    def __str__(self) -> str:
+        word = "at least" if self.at_least else "at most"
+        verdict = "holds" if self.holds else "**does not hold**"
+        limit = number(self.limit, self.unit)
+        return f"{self.name}: {number(self.value, self.unit)}, {word} {limit}: {verdict}"
+
+
+@dataclass
 class Report:
     """What a benchmark found.
 
     Args:
         name: its command's.
-        options: what it was asked to do, as far as it counts.
-        figures: all of them, of every run: times in seconds, sizes in bytes. Dataclasses are taken.
-        tables: as they are printed, and stand in the document.
-        charts: by name, as SVG; the main one has the name of the benchmark.
-        note: in a sentence or more, how it was measured; below the tables.
-        document: which one, beside the folder, has the tables; if not given, that of the folder.
-        how: the word for where its figures are from, before the date.
-        passages: what else stands in it, by name, as Markdown: `NAME` there is `REPORT: NAME`.
+        figures: medians and quantiles by name; times in seconds, sizes in bytes.
+        head, rows: the table, as it is printed and stands in the document.
+        bars: what the chart shows, by label; `bars_title` says what it is, with its unit.
+        note: how it was measured, in a sentence or more.
     """
 
     name: str
-    machine: Machine
-    options: Mapping[str, Any]
-    figures: Mapping[str, Any]
-    tables: Sequence[Table]
-    charts: Mapping[str, str] = field(default_factory=dict)
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    goals: Sequence[Goal] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    bars: Mapping[str, float] = field(default_factory=dict)
+    bars_title: str = ""
     note: str = ""
-    document: str = ""
-    how: str = "Measured"
-    passages: Mapping[str, str] = field(default_factory=dict)
+    document: str = "benchmarks"
 
-    def show(self) -> None:
-        """Print the tables, and what they were measured on."""
-        click.echo("\n\n".join(map(str, self.tables)))
-        for words in filter(None, (self.note, str(self.machine))):
-            click.echo("\n" + fill(words, 110))
-
-    def publish(self, into: Path) -> None:
-        """Write `NAME.json` and the charts into a folder, and the tables into its document.
-
-        The document of a folder `docs/benchmarks` is `docs/benchmarks.md`. What stands between
-        its lines `<!-- NAME -->` and `<!-- /NAME -->` is replaced; without them it is left alone.
-        So it is with passages, between `<!-- NAME: PASSAGE -->` and `<!-- /NAME: PASSAGE -->`.
+    def publish(self, into: Path, other_work: OtherWork) -> None:
+        """Print it all, and write it: `NAME.json` and `NAME.svg` into a folder, the table into
+        the document beside that, between its lines `<!-- NAME -->` and `<!-- /NAME -->`.
 
         Raises:
             ClickException: a file can't be written.
         """
-        files = {into / f"{self.name}.json": self.as_json()}
-        files |= {into / f"{name}.svg": svg for name, svg in self.charts.items()}
-        document = into.with_name(f"{self.document or into.name}.md")
-        if document.exists():
-            files |= {document: self._put_into(document.read_text(), into.name)}
-        for file, text in files.items():
-            _write(file, text)
-        click.echo("Written to " + ", ".join(_from_here(file) for file in files))
-
-    def write(self, file: Path) -> None:
-        """Write `NAME.json` under another name.
-
-        Raises:
-            ClickException: the file can't be written.
-        """
-        _write(file, self.as_json())
-        click.echo(f"Written to {file}")
-
-    def as_json(self) -> str:
-        """Return all figures, with the conditions that they were measured under."""
-        return as_json(
-            self.machine, benchmark=self.name, options=dict(self.options), **self.figures
+        machine, others = describe_machine(), other_work.processors()
+        measured = (
+            f"Measured {datetime.now(UTC):%Y-%m-%d} at {commit() or 'no commit'} by `{_command()}` "
+            f"on {machine}; all else there had {others:.2f} processors meanwhile."
         )
+        goals = "\n".join(f"- {goal}" for goal in self.goals)
+        text = "\n\n".join(filter(None, (self._table(), goals, self.note, measured)))
+        click.echo(text)
+        figures = {
+            "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": _command(),
+            "commit": commit(),
+            "machine": machine,
+            "other_work": round(others, 3),
+            **_rounded(self.figures),
+        }
+        files = {into / f"{self.name}.json": json.dumps(figures, indent=1) + "\n"}
+        if self.bars:
+            files[into / f"{self.name}.svg"] = _bar_chart(self.bars_title, self.bars)
+            text = f"![{self.bars_title}]({into.name}/{self.name}.svg)\n\n{text}"
+        document = into.parent / f"{self.document}.md"
+        if document.exists():
+            files[document] = _put_into(document.read_text(), self.name, text)
+        for file, content in files.items():
+            _write(file, content)
+        click.echo(f"\nWritten to {', '.join(map(str, files))}", err=True)
 
-    def _put_into(self, text: str, folder: str) -> str:
-        blocks = {f"{self.name}: {name}": f"\n{words}\n\n" for name, words in self.passages.items()}
-        for name, block in {self.name: self._markdown(folder), **blocks}.items():
-            between = re.compile(rf"(?<=^<!-- {name} -->\n).*?(?=^<!-- /{name} -->$)", re.S | re.M)
-            text = between.sub(lambda _, block=block: block, text)  # type: ignore[misc]
-        return text
-
-    def _markdown(self, folder: str) -> str:
-        pictures = [f"![{_title(svg)}]({folder}/{name}.svg)" for name, svg in self.charts.items()]
-        tables = [table.markdown() for table in self.tables]
-        measured = f"{self.how} {_now():%Y-%m-%d} by `{_command()}` on {self.machine}."
-        figures = f"All figures: [{self.name}.json]({folder}/{self.name}.json)."
-        parts = [*pictures, *tables, self.note, f"{measured} {figures}"]
-        return "\n" + "\n\n".join(filter(None, parts)) + "\n\n"
-
-
-def print_table(head: list[str], rows: list[list[str]]) -> None:
-    """Print rows under a head, the first column to the left and the others to the right."""
-    click.echo(str(Table(head, rows)))
-
-
-def as_json(machine: Machine, **figures: Any) -> str:
-    """Return figures as JSON, with the machine, the date, the command and the commit."""
-    conditions = {
-        "measured_at": _now().isoformat(timespec="seconds"),
-        "command": _command(),
-        "commit": commit(),
-        "machine": asdict(machine),
-    }
-    return json.dumps(conditions | figures, indent=1, default=_plain) + "\n"
+    def _table(self) -> str:
+        line = ["---", *["---:"] * (len(self.head) - 1)]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.head, line, *self.rows))
 
 
-def _writable_parent(_: click.Context, option: click.Parameter, file: Path | None) -> Path | None:
+def read_figures(folder: Path, name: str) -> dict[str, Any]:
+    """Return the figures that another benchmark kept.
+
+    Raises:
+        ClickException: it has not been run.
+    """
+    file = folder / f"{name}.json"
+    if not file.exists():
+        raise click.ClickException(f"{folder} lacks {file.name}. Run `bin/bench {name}` first.")
+    figures: dict[str, Any] = json.loads(file.read_text())
+    return figures
+
+
+def _make_folder(_: click.Context, __: click.Parameter, folder: Path) -> Path:
     """Refuse before the run, not after it."""
-    if file is not None and not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
-        raise click.BadParameter(f"{file.parent} is no folder that can be written to")
-    return file
-
-
-def _writable_folder(_: click.Context, option: click.Parameter, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".writable").touch()
+        (folder / ".writable").unlink()
     except OSError as error:
         raise click.BadParameter(f"{folder}: {error.strerror}") from None
-    if not os.access(folder, os.W_OK):
-        raise click.BadParameter(f"{folder} can't be written to")
     return folder.resolve()
 
 
-#: The option of a command to keep its figures in a file of one's choice, as `file`.
-json_option = click.option(
-    "--json",
-    "file",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=_writable_parent,
-    help="Keep all figures there as well, times in seconds and sizes in bytes.",
-)
-
-#: The option of a command to publish what it found elsewhere, as `into`.
+#: The option of a command to write elsewhere, as `into`.
 into_option: Callable[..., Any] = click.option(
     "--into",
     type=click.Path(file_okay=False, path_type=Path),
     default=PUBLISHED,
     show_default="docs/benchmarks",
-    callback=_writable_folder,
-    help="Write JSON and charts there; and tables into the document beside it, docs/benchmarks.md.",
+    callback=_make_folder,
+    help="Write JSON and chart there, and the table into the document beside it.",
 )
 
 
-def write_json(file: Path, *, machine: Machine, **figures: Any) -> None:
-    """Write figures, dataclasses among them, times in seconds and sizes in bytes.
+def _put_into(text: str, name: str, block: str) -> str:
+    between = re.compile(rf"(?<=^<!-- {name} -->\n).*?(?=^<!-- /{name} -->$)", re.S | re.M)
+    return between.sub(lambda _: f"\n{block}\n\n", text)
 
-    Raises:
-        ClickException: the file can't be written.
-    """
-    _write(file, as_json(machine, **figures))
-    click.echo(f"Written to {file}")
+
+def _bar_chart(title: str, bars: Mapping[str, float]) -> str:
+    style = CleanStyle(background="white", plot_background="white")
+    chart = pygal.HorizontalBar(
+        style=style, js=[], show_legend=False, print_values=True, height=90 + 45 * len(bars)
+    )
+    chart.title = title
+    chart.x_labels = [*bars]
+    chart.value_formatter = number
+    chart.add("", [*bars.values()])
+    return f"{chart.render(is_unicode=True)}\n"
+
+
+def _rounded(figure: Any) -> Any:
+    """Return figures with four digits that count: more would be noise."""
+    if isinstance(figure, float):
+        return float(f"{figure:.4g}")
+    if isinstance(figure, Mapping):
+        return {name: _rounded(value) for name, value in figure.items()}
+    return [_rounded(value) for value in figure] if isinstance(figure, list) else figure
 
 
 def _write(file: Path, text: str) -> None:
@@ -181,25 +207,5 @@ def _write(file: Path, text: str) -> None:
         raise click.ClickException(f"{file}: {error.strerror}") from None
 
 
-def _plain(value: Any) -> Any:
-    """Return what JSON can say of an object: what it says itself, or its fields."""
-    own = getattr(value, "as_json", None)
-    return own() if own else asdict(value)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def _command() -> str:
-    """Return the command that was given, as one would type it."""
     return shlex.join(["bin/bench", *sys.argv[1:]])
-
-
-def _title(svg: str) -> str:
-    found = re.search(r"<title[^>]*>([^<]*)", svg)
-    return found[1] if found else ""
-
-
-def _from_here(file: Path) -> str:
-    return os.path.relpath(file) if file.is_relative_to(Path.cwd()) else str(file)

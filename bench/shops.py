@@ -1,14 +1,13 @@
-"""The real shop, opened in a temporary folder with its doors wide open, for a benchmark."""
+"""The real shop, opened in a temporary folder for a benchmark, and its operator."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import combinations, cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,18 +17,21 @@ from flask import Flask
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from bench.processes import Server, server
+from bench.processes import Client, Server, server
 from machines.network import HERE
 from machines.postgresql import PostgreSQL
 from machines.redis import Redis
 from machines.service import NotThere
 from shop import create_app
 
-#: More than any benchmark sells.
-PLENTY = 1_000_000
+#: More than any benchmark sells; and a count that a shopper sees as another level.
+PLENTY, FEW = 1_000_000, 100
 
-#: What servers of one shop share.
-_KEY = "the key of all the servers of a benchmark"
+#: What the front page of the demo catalogue watches.
+FRONT_PAGE = "/stream?product=1&product=2"
+
+#: Seconds that filling carts and opening streams may take, and one message to reach all of them.
+OPENING, DELIVERY = 300.0, 60.0
 
 
 class Shop:
@@ -40,12 +42,8 @@ class Shop:
         environ: the settings that its servers have.
     """
 
-    def __init__(
-        self, servers: list[Server], app: Flask, environ: Mapping[str, str] | None = None
-    ) -> None:
-        self.servers = servers
-        self.environ = environ or {}
-        self.app = app
+    def __init__(self, servers: list[Server], app: Flask, environ: Mapping[str, str]) -> None:
+        self.servers, self.environ = servers, environ
         self._operator = app.test_cli_runner()
         self._committed = 0.0
         event.listen(Engine, "commit", self._note_commit)
@@ -55,71 +53,63 @@ class Shop:
         """The server, or the first of several."""
         return self.servers[0]
 
-    def seed(self) -> None:
-        """Put the demo catalogue into a shop that starts empty."""
-        self._command("seed")
+    def command(self, *words: str) -> str:
+        """Run an operators' command, and return what it prints.
 
-    def release(self) -> None:
-        """Release both products of the demo catalogue."""
-        self._command("release", "1", "2")
+        Raises:
+            ClickException: it fails.
+        """
+        result = self._operator.invoke(args=list(words))
+        if result.exit_code != 0:
+            reason = result.output.strip() or repr(result.exception)
+            raise click.ClickException(f"flask {' '.join(words)}: {reason}")
+        return str(result.output)
 
     def items(self) -> list[dict[str, Any]]:
-        """Return what `stock list` says of every item."""
-        items: list[dict[str, Any]] = json.loads(self._command("stock", "list", "--json"))
+        """Return what `stock list` tells of every item."""
+        items: list[dict[str, Any]] = json.loads(self.command("stock", "list", "--json"))
         return items
 
     def set_stock(self, sku: str, count: int) -> float:
-        """Say that `count` pieces are on the shelf.
+        """Set a count.
 
         Returns:
             The monotonic clock, in seconds, when the commit began: tabs can't know before.
         """
-        self._command("stock", "set", sku, str(count))
+        self.command("stock", "set", sku, str(count))
         return self._committed
 
-    def look_anew(self) -> None:
-        """Have servers that are looked at while they work forget what was seen so far."""
-        for serving in self.servers:
-            os.kill(serving.pid, signal.SIGUSR1)
+    def level_changes(self, sku: str) -> Callable[[], float]:
+        """Return a function that moves an item to another level, down and up in turn."""
+        counts = cycle((FEW, PLENTY))
+        return lambda: self.set_stock(sku, next(counts))
 
     def close(self) -> None:
         event.remove(Engine, "commit", self._note_commit)
-
-    def _command(self, *words: str) -> str:
-        result = self._operator.invoke(args=list(words))
-        if result.exit_code != 0:
-            said = result.output.strip() or repr(result.exception)
-            raise click.ClickException(f"flask {' '.join(words)}: {said}")
-        return str(result.output)
 
     def _note_commit(self, _connection: object) -> None:
         self._committed = time.monotonic()
 
 
 @contextmanager
-def open_shop(max_streams: int = 0, samples: Path | None = None, **settings: str) -> Iterator[Shop]:
-    """Open a shop of its own with the demo catalogue released, plenty of every size in it.
+def open_shop(streams: int = 0, **settings: str) -> Iterator[Shop]:
+    """Open a shop with the demo catalogue released, and plenty of every size.
 
     Args:
-        samples: a file for what is seen of the server's work. None: it isn't looked at.
+        streams: how many will be open.
         settings: besides a benchmark's usual ones.
     """
     with TemporaryDirectory(prefix="shop-bench-") as folder:
-        environ = _settings(folder, max_streams) | settings
-        with serve_shop(environ, samples) as serving:
+        environ = _settings(folder, streams) | settings
+        with serve_shop(environ) as serving:
             yield from _stocked(Shop([serving], create_app(environ), environ))
 
 
 @contextmanager
-def serve_shop(environ: Mapping[str, str], samples: Path | None = None) -> Iterator[Server]:
+def serve_shop(environ: Mapping[str, str]) -> Iterator[Server]:
     """Run a server of a shop; see `open_shop`."""
-    if samples is None:
-        with server("wsgi.py", environ=environ) as serving:
-            yield serving
-    else:
-        looking = {"BENCH_SAMPLES": str(samples)}
-        with server("-m", "bench.servers.sampled", environ={**environ, **looking}) as serving:
-            yield serving
+    with server("wsgi.py", environ=environ) as serving:
+        yield serving
 
 
 @dataclass(frozen=True)
@@ -134,53 +124,64 @@ class Cluster:
 
 
 @contextmanager
-def open_cluster(
-    servers: int, max_streams: int = 0, samples: Path | None = None
-) -> Iterator[Cluster]:
-    """Open a shop of its own on several servers, with a PostgreSQL that waits for the disk.
-
-    Args:
-        samples: a folder for what is seen of the servers' work, a file for each; and PostgreSQL
-            counts statements. None: neither, as both cost something.
+def open_cluster(servers: int, streams: int = 0) -> Iterator[Cluster]:
+    """Open a shop on several servers, with a PostgreSQL that waits for the disk, and a Redis.
 
     Raises:
         ClickException: a real part is not installed, or does not start.
     """
-    with _saying_what_is_missing(), ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="shop-bench-")))
-        # When each commit began: what tabs show is measured from there.
-        counts = {"shared_preload_libraries": "pg_stat_statements"} if samples else {}
-        postgresql = PostgreSQL(HERE, fsync=True, track_commit_timestamp="on", **counts)
-        stack.enter_context(postgresql)
-        redis = stack.enter_context(Redis())
-        url = postgresql.create_database("shop")
-        shared = {"SHOP_DATABASE_URL": url, "SHOP_REDIS_URL": redis.url, "SHOP_SECRET_KEY": _KEY}
-
-        def settings(name: object) -> dict[str, str]:
-            return _settings(str(folder / str(name)), max_streams) | shared
-
-        app = create_app(settings("operator"))
-        shop = Shop([], app)
-        shop.seed()
-        for number in range(servers):
-            kept = samples / f"{number}.json" if samples else None
-            shop.servers.append(stack.enter_context(serve_shop(settings(number), kept)))
-        for opened in _stocked(shop):
-            yield Cluster(opened, postgresql, redis, url)
-
-
-@contextmanager
-def _saying_what_is_missing() -> Iterator[None]:
     try:
-        yield
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="shop-bench-")))
+            # When each commit began: what tabs show is measured from there.
+            postgresql = PostgreSQL(HERE, fsync=True, track_commit_timestamp="on")
+            stack.enter_context(postgresql)
+            redis = stack.enter_context(Redis())
+            url = postgresql.create_database("shop")
+            shared = {"SHOP_DATABASE_URL": url, "SHOP_REDIS_URL": redis.url, "SHOP_DEMO": "off"}
+            shared["SHOP_SECRET_KEY"] = "7f9c2ba4e88f827d616045507605853ed73b8093f6efbc88"
+
+            def settings(name: object) -> dict[str, str]:
+                return _settings(str(folder / str(name)), streams) | shared
+
+            shop = Shop([], create_app(settings("operator")), shared)
+            shop.command("seed")
+            for number in range(servers):
+                shop.servers.append(stack.enter_context(serve_shop(settings(number))))
+            for opened in _stocked(shop):
+                yield Cluster(opened, postgresql, redis, url)
     except NotThere as error:
         raise click.ClickException(str(error)) from None
+
+
+def pairs(shop: Shop, count: int, holding: int | None = None) -> list[list[int]]:
+    """Return what `count` two-line carts hold, as different as the demo catalogue allows.
+
+    The last two sizes are left out: they are for what happens meanwhile.
+
+    Args:
+        holding: an item that each of them holds.
+    """
+    items = [item["id"] for item in shop.items()][:-2]
+    if holding is None:
+        different = [list(pair) for pair in combinations(items, 2)]
+    else:
+        different = [sorted((holding, other)) for other in items if other != holding]
+    return list(islice(cycle(different), count))
+
+
+def open_tabs(tabs: Client, shop: Shop, path: str, contents: Sequence[Sequence[int]]) -> Any:
+    """Fill a cart for each of the contents, and open a tab that shows it; see `Tabs.open`."""
+    port = shop.server.port
+    tabs.do("fill", OPENING, port=port, contents=contents, timeout=OPENING)
+    how = {"port": port, "path": path, "count": len(contents)}
+    return tabs.do("open", OPENING, timeout=OPENING, **how)
 
 
 def _stocked(shop: Shop) -> Iterator[Shop]:
     """Release everything and put plenty of every size on the shelf; in the end, close."""
     try:
-        shop.release()
+        shop.command("release", "1", "2")
         for item in shop.items():
             shop.set_stock(item["sku"], PLENTY)
         yield shop
@@ -188,14 +189,14 @@ def _stocked(shop: Shop) -> Iterator[Shop]:
         shop.close()
 
 
-#: Whoever measures is one address and does what thousands do: it is counted, and never too much.
+#: Few visitors do what thousands do: it is counted, and never too much.
 _COUNTED = (
     *("SHOP_ACTIONS_PER_CART", "SHOP_ACTIONS_PER_ADDRESS"),
     *("SHOP_NEW_CARTS_PER_ADDRESS", "SHOP_PAIRS_PER_ADDRESS"),
 )
 
 
-def _settings(instance: str, max_streams: int) -> dict[str, str]:
+def _settings(instance: str, streams: int) -> dict[str, str]:
     """Return settings that leave nothing to this machine's own `.env`; empty is the default."""
     names = (
         *("SHOP_DATABASE_URL", "SHOP_REDIS_URL", "SHOP_SECRET_KEY", "SHOP_HOST", "SHOP_CURRENCY"),
@@ -207,7 +208,7 @@ def _settings(instance: str, max_streams: int) -> dict[str, str]:
         "SHOP_PORT": "0",
         "SHOP_DEMO": "on",
         "SHOP_DRAIN_SECONDS": "0",
-        "SHOP_MAX_STREAMS": str(max(20_000, max_streams)),
+        "SHOP_MAX_STREAMS": str(max(20_000, streams + 100)),
         "SHOP_STREAMS_PER_ADDRESS": "0",
         **dict.fromkeys(_COUNTED, "1000000"),
     }

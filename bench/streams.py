@@ -2,44 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+import socket
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection
-from itertools import cycle
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 import click
 
-from bench.broadcasts import Figures, Load, measure_streams
-from bench.carts import make_carts, pairs
-from bench.contenders import (
-    HUB,
-    NCHAN,
-    OTHERS,
-    PATIENCE,
-    PLAIN,
-    Contender,
-    missing,
-    publisher,
-    say_what_is_missing,
-    versions,
+from bench.contenders import TIMEOUT, contenders, publish
+from bench.machine import OtherWork, allow_files
+from bench.processes import Client, Server, client
+from bench.report import Goal, Report, into_option, spread
+from bench.shops import DELIVERY, OPENING, Shop, open_shop, pairs
+
+#: The two messages: one such as a chat's or a counter's, and a product's of the shop.
+SMALL, FRAGMENT = "300 bytes", "product fragment"
+
+_SHOP, _CARTS = "shop", "carts"
+_OF_SHOP = {_SHOP: "the shop", _CARTS: "the shop, a cart each"}
+
+#: Who sends the shop's fragment as well: it tells little more of the others.
+_SEND_FRAGMENTS = ("nchan", "plain")
+
+#: Streams that are opened and closed before, so that what is made but once isn't counted.
+_WARM_UP = 50
+
+#: A server is done when it uses less of a processor than this, looked at so often, for so long.
+_IDLE, _LOOK, _SETTLE = 0.02, 0.1, 10.0
+
+#: Connections that are written to in turn, to see what the kernel alone takes, and how often.
+_PAIRS, _ROUNDS = 200, 25
+
+#: Figures of one run of one server: times in seconds, sizes in bytes.
+Figures = dict[str, float]
+
+_ROWS = (
+    ("memory per idle stream", "memory", "KB", 1 / 1024),
+    ("CPU per delivery", "cpu_per_delivery", "µs", 1e6),
+    ("load client's for it", "client_per_delivery", "µs", 1e6),
+    ("first tab to last", "first_to_last", "ms", 1e3),
+    ("change to the last tab", "to_last", "ms", 1e3),
+    ("CPU per opening", "cpu_per_opening", "ms", 1e3),
 )
-from bench.loopback import measure_floor
-from bench.machine import Machine, allow_files
-from bench.processes import client
-from bench.report import into_option, json_option
-from bench.shops import PLENTY, Shop, open_shop
-from bench.shown import OURS
-from bench.streams_report import report
-from bench.trials import CARTS, FRAGMENT, OF_SHOP, SMALL, Message, Results, Trial
-from shop.framing import sse_event
 
-#: A count that a shopper sees as another level than `PLENTY`.
-FEW = 100
 
-#: Besides the hub, who sends the shop's fragment too: it tells little more of the others.
-_FRAGMENTS = (NCHAN, PLAIN)
+@dataclass(frozen=True)
+class Case:
+    """A server that sends a message to so many streams."""
+
+    who: str
+    label: str
+    message: str
+    streams: int
 
 
 class Counts(click.ParamType):
@@ -47,7 +69,7 @@ class Counts(click.ParamType):
 
     name = "counts"
 
-    def convert(self, value: Any, *_: object) -> tuple[int, ...]:
+    def convert(self, value: object, *_: object) -> tuple[int, ...]:
         if isinstance(value, tuple):
             return value
         try:
@@ -60,138 +82,158 @@ class Counts(click.ParamType):
 
 
 @click.command()
-@click.option(
-    "--streams",
-    "counts",
-    default="1000,5000,10000",
-    type=Counts(),
-    show_default=True,
-    help="Open on each server at once; several numbers are measured one after another.",
-)
-@click.option(
-    "--deliveries",
-    default=20,
-    type=click.IntRange(1, 1000),
-    show_default=True,
-    help="Messages to each stream, one after another.",
-)
-@click.option(
-    "--runs",
-    default=1,
-    type=click.IntRange(1, 20),
-    show_default=True,
-    help="Of every server, each in a fresh process.",
-)
+@click.option("--streams", "counts", default="1000,5000,10000", type=Counts(), show_default=True)
+@click.option("--deliveries", default=20, type=click.IntRange(1, 1000), show_default=True)
+@click.option("--runs", default=1, type=click.IntRange(1, 20), show_default=True)
 @into_option
-@json_option
-def streams(
-    counts: tuple[int, ...], deliveries: int, runs: int, into: Path, file: Path | None
-) -> None:
+def streams(counts: tuple[int, ...], deliveries: int, runs: int, into: Path) -> None:
     """Measure open streams: memory while idle, CPU time for a delivery and an opening, delay.
 
     The shop's hub alone sends a message of 300 bytes, and the real shop a product's fragment, to
     tabs without a cart and to tabs with a cart of two lines each. Beside them, in turns, other
-    servers send the same bytes: nginx with nchan, Node's http, gevent with a generator for each
-    stream, Starlette with sse-starlette. Takes some five minutes a run.
+    servers send the same bytes. Takes some eight minutes a run.
 
     \b
-    Examples:
-      bin/bench streams --runs 3
-      bin/bench streams --streams 2000 --deliveries 10 --into /tmp
+    Example:
+      bin/bench streams --streams 2000 --deliveries 10 --into /tmp/bench
     """
     allow_files(counts[-1])
-    machine = Machine.here()
-    say_what_is_missing()
-    results = Results(counts[-1], [other.label for other in missing()], versions())
-    messages = [Message(SMALL, small_text()), Message(FRAGMENT, product_fragment())]
+    others, missing = OtherWork(), [c.label for c in contenders().values() if not c.is_there]
+    if missing:
+        click.echo(f"Measured without {', '.join(missing)}: see bin/bench --install", err=True)
+    texts = {SMALL: _small_text(), FRAGMENT: _fragment()}
+    found: defaultdict[Case, list[Figures]] = defaultdict(list)
+    kernel: defaultdict[str, list[float]] = defaultdict(list)
     for run in range(runs):
-        results.begin_run()
-        for trial, measure in _trials(messages, counts, deliveries, turned=run % 2 == 1):
-            if trial.label not in results.missing:
-                click.echo(f"run {run + 1} of {runs}: {trial} …", err=True)
-                measure_trial(results, trial, measure)
-    options = {"streams": counts, "deliveries": deliveries, "runs": runs}
-    found = report(results, machine, options)
-    found.show()
-    found.publish(into)
-    if file is not None:
-        found.write(file)
+        cases = list(_cases(counts))
+        # Whoever goes first in one run goes last in the next.
+        for case in reversed(cases) if run % 2 else cases:
+            click.echo(f"run {run + 1} of {runs}: {case.label}, {case.streams:,} …", err=True)
+            found[case].append(_measure(case, texts[case.message], deliveries))
+        for message, text in texts.items():
+            kernel[message].append(_send_and_receive(len(event_of(text))))
+    _report(found, kernel, counts, f"{runs} run(s) of {deliveries} messages").publish(into, others)
 
 
-Measure = Callable[[], Figures]
+def event_of(text: str) -> bytes:
+    """Return a text as an event of a stream."""
+    return ("".join(f"data: {line}\n" for line in text.split("\n")) + "\n").encode()
 
 
-def measure_trial(results: Results, trial: Trial, measure: Measure) -> None:
-    """Measure once; a server beside ours that fails is missing from then on."""
-    try:
-        results.add(trial, measure(), measure_floor(trial.bytes))
-    except click.ClickException as error:
-        if trial.who in OURS:
-            raise
-        click.echo(f"{trial.label} could not be measured: {error.message}", err=True)
-        results.give_up(trial.label)
+def _cases(counts: tuple[int, ...]) -> Iterator[Case]:
+    there = {name: one.label for name, one in contenders().items() if one.is_there}
+    for streams in counts:
+        for who, label in there.items():
+            yield Case(who, label, SMALL, streams)
+        fragments = {who: label for who, label in there.items() if who in _SEND_FRAGMENTS}
+        for who, label in (_OF_SHOP | fragments).items():
+            yield Case(who, label, FRAGMENT, streams)
 
 
-def _trials(
-    messages: Sequence[Message], counts: Sequence[int], deliveries: int, turned: bool
-) -> Iterator[tuple[Trial, Measure]]:
-    """Give all that a run measures, in the order in which it does.
-
-    Args:
-        turned: whether who goes first in other runs goes last.
-    """
-    for message in messages:
-        for count in counts:
-            trials = list(_of_message(message, count, deliveries))
-            yield from reversed(trials) if turned else trials
-
-
-def _of_message(message: Message, count: int, deliveries: int) -> Iterator[tuple[Trial, Measure]]:
-    if message.name == FRAGMENT:
-        for who, label in OF_SHOP.items():
-            trial = Trial(who, label, message.name, message.bytes, count)
-            yield trial, partial(_of_shop, count, deliveries, with_carts=who == CARTS)
-    for server in _FRAGMENTS if message.name == FRAGMENT else (HUB, *OTHERS):
-        if server.is_there():
-            trial = Trial(server.name, server.label, message.name, message.bytes, count)
-            yield trial, partial(_of_server, server, message.text, count, deliveries)
+def _measure(case: Case, text: str, deliveries: int) -> Figures:
+    with ExitStack() as stack:
+        tabs = stack.enter_context(client())
+        if case.who in _OF_SHOP:
+            shop = stack.enter_context(open_shop(case.streams))
+            server, change = shop.server, shop.level_changes(_sku(shop))
+            if case.who == _CARTS:
+                contents = pairs(shop, case.streams)
+                tabs.do("fill", OPENING, port=server.port, contents=contents, timeout=OPENING)
+        else:
+            server = stack.enter_context(contenders()[case.who].run(case.streams))
+            change = partial(publish, server, text)
+            change()
+        return _measure_streams(server, tabs, change, case, deliveries)
 
 
-def _of_server(contender: Contender, text: str, count: int, deliveries: int) -> Figures:
-    with contender.run(count) as server, client("bench.crowd") as crowd:
-        publish = publisher(server, text)
-        publish()
-        return measure_streams(server, crowd, Load("/stream", publish, count, deliveries))
+def _measure_streams(
+    server: Server, tabs: Client, change: Callable[[], float], case: Case, deliveries: int
+) -> Figures:
+    path = "/stream?product=1" if case.who in _OF_SHOP else "/stream"
+
+    def open_streams(count: int) -> Figures:
+        how = {"port": server.port, "path": path, "count": count}
+        opened: Figures = tabs.do("open", OPENING, timeout=OPENING, **how)
+        return opened
+
+    open_streams(min(_WARM_UP, case.streams))
+    _deliver(tabs, change)
+    tabs.do("leave")
+    for _ in range(2):  # a server that waits at a queue notices by writing that nobody reads
+        change()
+        _settle(server)
+    memory, cpu = server.memory(), server.cpu()
+    open_streams(case.streams)
+    _settle(server)
+    memory, opening = server.memory() - memory, server.cpu() - cpu
+    heard, spent = [], [server.cpu()]
+    for _ in range(deliveries):
+        heard.append(_deliver(tabs, change))
+        spent.append(server.cpu())
+    _settle(server)
+    spent[-1] = server.cpu()
+    tabs.do("leave")
+    return {
+        "memory": memory / case.streams,
+        "cpu_per_opening": opening / case.streams,
+        # Of the broadcast in the middle: a heartbeat or a compiler warming up doesn't count.
+        "cpu_per_delivery": median(b - a for a, b in pairwise(spent)) / case.streams,
+        "client_per_delivery": median(one["cpu"] for one in heard) / case.streams,
+        "first_to_last": median(one["last"] - one["first"] for one in heard),
+        "to_last": median(one["last"] for one in heard),
+    }
 
 
-def _of_shop(count: int, deliveries: int, with_carts: bool) -> Figures:
-    with open_shop(count + 100) as shop, client("bench.crowd") as crowd:
-        cookies = make_carts(shop, pairs(_item_ids(shop), count)) if with_carts else None
-        load = Load("/stream?product=1", _level_changes(shop), count, deliveries, cookies)
-        return measure_streams(shop.server, crowd, load)
+def _deliver(tabs: Client, change: Callable[[], float]) -> Figures:
+    tabs.do("prepare")
+    tabs.send("expect_message", timeout=DELIVERY)
+    began = change()
+    heard = tabs.answer(2 * DELIVERY)
+    return {**heard, "first": heard["first"] - began, "last": heard["last"] - began}
 
 
-def _item_ids(shop: Shop) -> list[int]:
-    return [item["id"] for item in shop.items()]
+def _settle(server: Server) -> None:
+    """Wait until the server has done what it has to do."""
+    deadline, before = time.monotonic() + _SETTLE, server.cpu()
+    while time.monotonic() < deadline:
+        time.sleep(_LOOK)
+        worked, before = server.cpu() - before, server.cpu()
+        if worked < _IDLE * _LOOK:
+            return
 
 
-def _level_changes(shop: Shop) -> Callable[[], float]:
-    """Return a function that moves a size of product 1 to another level, down and up in turn."""
-    sku = next(item["sku"] for item in shop.items() if item["id"] == 1)
-    counts = cycle((FEW, PLENTY))
-    return lambda: shop.set_stock(sku, next(counts))
+def _send_and_receive(size: int) -> float:
+    """Return the CPU time that the kernel takes for a message over loopback TCP, in seconds."""
+    message = bytes(size)
+    with ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as listener:
+        ends = []
+        for _ in range(_PAIRS):
+            near = stack.enter_context(socket.create_connection(listener.getsockname()))
+            near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            ends.append((near, stack.enter_context(listener.accept()[0])))
+        began = time.process_time()
+        for _ in range(_ROUNDS):
+            for near, _far in ends:
+                os.write(near.fileno(), message)
+            for _near, far in ends:
+                far.recv(size, socket.MSG_WAITALL)
+        return (time.process_time() - began) / (_PAIRS * _ROUNDS)
 
 
-def small_text(size: int = 300) -> str:
-    """Return a text that is as long as that as an event, such as a chat's or a counter's."""
+def _sku(shop: Shop) -> str:
+    return str(next(item["sku"] for item in shop.items() if item["id"] == 1))
+
+
+def _small_text(size: int = 300) -> str:
+    """Return a text that is as long as that as an event."""
     text = "<p id='news'>{}</p>"
-    return text.format("n" * (size - len(sse_event(text.format("")))))
+    return text.format("n" * (size - len(event_of(text.format("")))))
 
 
-def product_fragment() -> str:
+def _fragment() -> str:
     """Return the text that the shop sends of a product, for the other servers to send as well."""
     with open_shop() as shop:
-        connection = HTTPConnection("127.0.0.1", shop.server.port, timeout=PATIENCE)
+        connection = HTTPConnection("127.0.0.1", shop.server.port, timeout=TIMEOUT)
         try:
             connection.request("GET", "/stream?product=1")
             answer = connection.getresponse()
@@ -199,3 +241,65 @@ def product_fragment() -> str:
             return "\n".join(line.removeprefix("data: ") for line in lines)
         finally:
             connection.close()
+
+
+def _report(
+    found: dict[Case, list[Figures]],
+    kernel: dict[str, list[float]],
+    counts: tuple[int, ...],
+    runs: str,
+) -> Report:
+    cases = sorted(found, key=lambda case: (case.message, case.streams))
+    rows = [
+        [f"{case.label}, {case.message}", f"{case.streams:,}"]
+        + [spread([run[key] for run in found[case]], unit, scale) for _, key, unit, scale in _ROWS]
+        for case in cases
+    ]
+    rows += [
+        [f"the kernel alone, {message}", "", "", spread(times, "µs", 1e6), "", "", "", ""]
+        for message, times in kernel.items()
+    ]
+    figures = {
+        f"{case.who}, {case.message}, {case.streams}": {
+            key: median(run[key] for run in found[case]) for _, key, _, _ in _ROWS
+        }
+        for case in cases
+    }
+    middle = {
+        (case.who, case.message): figures[f"{case.who}, {case.message}, {counts[-1]}"]
+        for case in cases
+        if case.streams == counts[-1]
+    }
+    deliveries = {
+        f"{case.label}, {case.message}": 1e6 * middle[case.who, case.message]["cpu_per_delivery"]
+        for case in cases
+        if case.streams == counts[-1]
+    }
+    return Report(
+        name="streams",
+        head=["server", "streams", *(title for title, *_ in _ROWS)],
+        rows=rows,
+        goals=list(_goals(middle, {name: median(times) for name, times in kernel.items()})),
+        figures=figures | {"kernel": {name: median(times) for name, times in kernel.items()}},
+        bars=deliveries,
+        bars_title=f"CPU for a delivery to one of {counts[-1]:,} tabs, µs",
+        note=f"Medians of {runs}; what a change is, is another process's commit to the shop's "
+        "database, and a request to the other servers. Goals are of the most streams.",
+    )
+
+
+def _goals(found: dict[tuple[str, str], Figures], kernel: dict[str, float]) -> Iterator[Goal]:
+    yield Goal("memory of an idle stream", found[_SHOP, FRAGMENT]["memory"] / 1024, 1.5, "KB")
+    with_cart = found[_CARTS, FRAGMENT]
+    yield Goal("… with a cart of two lines", with_cart["memory"] / 1024, 3, "KB")
+    yield Goal("CPU to open one with a cart", 1e3 * with_cart["cpu_per_opening"], 0.8, "ms")
+    for message, who in ((SMALL, "hub"), (FRAGMENT, _SHOP)):
+        ours = found[who, message]
+        name = f"CPU per delivery, {message}"
+        alone = ours["cpu_per_delivery"] / kernel[message]
+        yield Goal(f"{name}, of a bare send and receive", alone, 1.5, "×")
+        if other := found.get(("nchan", message)):
+            ratio = ours["cpu_per_delivery"] / other["cpu_per_delivery"]
+            yield Goal(f"{name}, of nchan's", ratio, 1, "×")
+            ratio = ours["first_to_last"] / other["first_to_last"]
+            yield Goal(f"first tab to last, {message}, of nchan's", ratio, 1, "×")

@@ -33,6 +33,7 @@ WALLS = {
     "buyer": ["flask", "sqlalchemy", *shop_but("text")],
     "permissions": ["shop", "flask", "sqlalchemy", "gevent"],
     "db": ["shop"],
+    "versions": ["flask", "gevent", *shop_but("db")],
     "changes": ["shop"],
     "relay": ["flask", "sqlalchemy", "gevent", "shop.db", "shop.models", "shop.live"],
     "tcp": ["shop", "flask", "sqlalchemy", "gevent"],
@@ -67,7 +68,7 @@ WALLS = {
 }
 
 #: Beyond those walls: what models may know of the shop is the database, how things are named in
-#: announcements, and one another.
+#: announcements, what is newer, and one another.
 MODELS_KNOW = ("shop.db", "shop.changes", "shop.models", "shop.versions")
 
 
