@@ -17,8 +17,6 @@ from statistics import median
 from typing import Any
 
 import click
-import pygal
-from pygal.style import CleanStyle
 
 from bench.machine import OtherWork, commit, describe_machine
 from bench.processes import ROOT
@@ -180,6 +178,10 @@ def _put_into(text: str, name: str, block: str) -> str:
 
 
 def _bar_chart(title: str, bars: Mapping[str, float]) -> str:
+    # Known only here: it puts a finder of modules of its own into Python's import system.
+    import pygal
+    from pygal.style import CleanStyle
+
     style = CleanStyle(background="white", plot_background="white")
     chart = pygal.HorizontalBar(
         style=style, js=[], show_legend=False, print_values=True, height=90 + 45 * len(bars)

@@ -35,10 +35,7 @@ _FRAGMENT_END = b">\n\n"
 #: How bytes end where a message may end: that of an event stream, or of one in chunks.
 _ENDS = (b"\n\n", b"\n\n\r\n")
 
-_REF, _STRUCK = b'data-cart-ref="', b"cart-item--out-of-stock"
-
-#: A line's classes stand so near to its item, in bytes.
-_NEAR = 200
+_REF, _STRUCK, _ITEM = b'data-cart-ref="', b"cart-item--out-of-stock", b'data-item-id="'
 
 _buffer = bytearray(1 << 18)
 _view = memoryview(_buffer)
@@ -84,7 +81,9 @@ def own_cart(struck: int | None) -> Finds:
         if any(_buffer.find(one, 0, size) < 0 for one in tab.lines):
             raise RuntimeError("a tab was sent its cart without its lines")
         at = _buffer.find(_STRUCK, 0, size)
-        return at < 0 if not line else at >= 0 and _buffer.find(line, at, at + _NEAR) > 0
+        if at < 0 or not line:
+            return at < 0 and not line
+        return _buffer.startswith(line, _buffer.find(_ITEM, at, size))
 
     return finds
 
