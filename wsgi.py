@@ -74,6 +74,7 @@ def command(workers: int | None) -> None:
         parts.database.close()
         become_master(workers, listener, empty)
     parts.presence.start()
+    parts.pruning.start()
     let_go = partial(parts.hub.close, over=parts.settings.drain_seconds)
     serve(app, listener, on_open=partial(greet, empty=empty), let_go=let_go)
     parts.database.close()

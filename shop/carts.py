@@ -13,13 +13,24 @@ from sqlalchemy import ColumnElement, Select, bindparam, select
 from shop.changes import product_name, sale_name
 from shop.db import WRITE_WAIT, Database, Transaction
 from shop.inventory import Catalog, ItemView, ProductView
-from shop.models import Cart, CartItem, CartRecord, Item, OpenCart, check_for_sale
+from shop.models import (
+    Cart,
+    CartItem,
+    CartRecord,
+    Item,
+    OpenCart,
+    check_for_sale,
+    delete_untouched,
+)
 from shop.models.cart import cart_ref
 from shop.turns import Turns
 from shop.versions import LAST, NUMBERS, as_of, newest
 
 #: How many carts are read in one query; SQLite takes 32,766 parameters at most.
 _BATCH = 500
+
+#: How many carts are deleted in one step: some milliseconds.
+_STEP = 100
 
 #: The skus that a visitor's own copy of their cart names; asked for only when it is needed.
 Copy = Callable[[], Iterable[str]]
@@ -280,6 +291,19 @@ class Carts:
             return CartState.of(cart)
 
         return self._database.transact(work, durable=False, patience=PAGE_PATIENCE)
+
+    def prune(self, before: int) -> int:
+        """Delete some carts that nobody has changed since a moment, in one short step.
+
+        Args:
+            before: seconds since 1970.
+
+        Returns:
+            How many: none when none is left.
+        """
+        return self._database.transact(
+            lambda transaction: delete_untouched(transaction, before, _STEP), durable=False
+        )
 
     def _change(
         self,

@@ -87,6 +87,8 @@ class Settings:
     pairs_per_address: int
     #: the most pairs in one order; 0 is no limit
     max_per_order: int
+    #: for how many days a cart is kept that nobody touches; 0 is for ever
+    keep_carts_days: int
     #: whether e-mail addresses below .test are taken (RFC 6761), for a shop under test
     test_emails: bool
     #: over how many seconds a closing server lets its streams go
@@ -141,6 +143,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         actions_per_address=source.integer("SHOP_ACTIONS_PER_ADDRESS", 10_000, 0, 100_000_000),
         new_carts_per_address=source.integer("SHOP_NEW_CARTS_PER_ADDRESS", 1000, 0, 1_000_000),
         pairs_per_address=source.integer("SHOP_PAIRS_PER_ADDRESS", 500, 0, 1_000_000),
+        keep_carts_days=source.integer("SHOP_KEEP_CARTS_DAYS", 180, 0, 36_500),
         max_per_order=source.integer("SHOP_MAX_PER_ORDER", 0, 0, 1_000_000),
         metrics_allow=source.networks("SHOP_METRICS_ALLOW", "127.0.0.0/8,::1"),
         test_emails=source.switch("SHOP_TEST_EMAILS", False),

@@ -19,6 +19,7 @@ from shop.live import Live
 from shop.logs import dropped_lines
 from shop.metrics import REDIS, Metrics
 from shop.presence import OpenHere, Presence
+from shop.pruning import Pruning
 from shop.relay import Relay
 from shop.seats import Seats
 from shop.streams import Hub
@@ -42,6 +43,7 @@ class Parts:
     #: to the other machines' servers; None on a single one
     relay: Relay | None
     presence: Presence
+    pruning: Pruning
 
 
 def install_parts(app: Flask, settings: Settings) -> Parts:
@@ -70,6 +72,7 @@ def install_parts(app: Flask, settings: Settings) -> Parts:
         metrics=metrics,
         relay=relay,
         presence=Presence(settings.instance / "run", here, relay),
+        pruning=Pruning(carts, settings.keep_carts_days),
         seats=seats,
     )
     app.extensions["shop"] = built

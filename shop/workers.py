@@ -266,6 +266,7 @@ class ShopWorker(GeventWorker):
         if not self.alive:  # told before
             told.set()
         parts.presence.start()
+        parts.pruning.start()
         server.start()
         self._say_ready()
         living = gevent.spawn(self._show_life, told)

@@ -16,11 +16,14 @@ if "HEARTBEAT" in os.environ:  # before anybody else knows these
     shop.streams.HEARTBEAT = float(os.environ["HEARTBEAT"])
     shop.streams.STALLED = float(os.environ["STALLED"])
 
+import shop.pruning  # noqa: E402
 import shop.server  # noqa: E402
 import shop.web.budgets  # noqa: E402
 
 patience = float(os.environ.get("PATIENCE", "60"))
 shop.server.IDLE = shop.server.HEAD = shop.server.BODY = patience
+if "PRUNE" in os.environ:
+    shop.pruning.FIRST = shop.pruning.EVERY = (0.1, 0.2)
 shop.web.budgets.WINDOW = int(os.environ.get("WINDOW", "60"))
 
 from wsgi import app, main  # noqa: E402

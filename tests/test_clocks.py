@@ -117,7 +117,7 @@ def test_a_cart_that_a_clock_far_ahead_numbered_makes_nobody_else_late(tmp_path:
     for row in (
         f"INSERT INTO products VALUES (1, 'A', 'B', 'C', 'D', 100, '', 1, true, {in_an_hour})",
         f"INSERT INTO items VALUES (1, 1, 'A-1', '9', 700, {in_an_hour})",
-        f"INSERT INTO carts VALUES ('{'x' * 64}', {in_an_hour}, 0, NULL)",
+        f"INSERT INTO carts (id, version, purchases) VALUES ('{'x' * 64}', {in_an_hour}, 0)",
         f"INSERT INTO cart_items VALUES ('{'x' * 64}', 1)",
     ):
         database.transact(partial(execute, row))

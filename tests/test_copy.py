@@ -89,7 +89,8 @@ def bought(released: Path, tmp_path: Path) -> str:
 
 
 _BOUGHT = """
-    INSERT INTO carts VALUES ('kim', 1900000000007, 1, NULL), ('stray', 3, 0, 'kim');
+    INSERT INTO carts (id, version, purchases, merged_into)
+      VALUES ('kim', 1900000000007, 1, NULL), ('stray', 3, 0, 'kim');
     INSERT INTO cart_items VALUES ('kim', 4), ('kim', 17);
     INSERT INTO orders VALUES
         (7, 'K7QX-4MNP', 'f0', 0, 'k@example.com', 'Løv 👟', '', 1900000000, 5000000000, 'USD');
@@ -543,7 +544,7 @@ def test_memory_does_not_grow_with_the_shop(
 
 _MANY = """
     WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
-    INSERT INTO carts SELECT printf('%064d', i), i, 0, NULL FROM n
+    INSERT INTO carts (id, version, purchases) SELECT printf('%064d', i), i, 0 FROM n
 """
 
 

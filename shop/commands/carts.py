@@ -1,14 +1,15 @@
-"""Which carts are open."""
+"""Which carts are open, and letting go of those that nobody touches."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import UTC, datetime
 
 import click
 
-from shop.commands import CannotBeDone, in_shop, screen
+from shop.commands import CannotBeDone, Group, in_shop, on_database, screen
 from shop.commands.screen import count
 from shop.parts import parts
 from shop.presence import OpenCart, Overview
@@ -17,12 +18,13 @@ from shop.presence import OpenCart, Overview
 _AROUND = 6
 
 
-@click.command()
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
 @click.option("--all", "show_all", is_flag=True, help="Every cart, however many there are.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; with --watch a line a look.")
+@click.pass_context
 @in_shop
-def carts(watch: bool, show_all: bool, as_json: bool) -> None:
+def carts(ctx: click.Context, watch: bool, show_all: bool, as_json: bool) -> None:
     """Show which carts are open, over all servers; the ones opened last come first.
 
     \b
@@ -30,7 +32,10 @@ def carts(watch: bool, show_all: bool, as_json: bool) -> None:
       bin/flask carts
       bin/flask carts --watch
       bin/flask carts --json | jq '[.[].tabs] | add'
+      bin/flask carts prune --older-than 180d
     """
+    if ctx.invoked_subcommand is not None:
+        return
     if watch:
         look = _json_line if as_json else lambda: _look(show_all)
         screen.keep_showing(look, interval=1.0)
@@ -44,6 +49,41 @@ def carts(watch: bool, show_all: bool, as_json: bool) -> None:
     else:
         bounded = screen.is_terminal() and not show_all
         screen.show(_table(overview, _room() if bounded else None))
+
+
+class _Age(click.ParamType[int]):
+    """How long ago, in seconds, from a number and a unit."""
+
+    name = "age"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        found = re.fullmatch(r"([0-9]{1,6})([smhdw])", str(value))
+        if not found or not int(found[1]):
+            self.fail(f"{value!r} is no age: 180d is one, or 12h, or 4w", param, ctx)
+        return int(found[1]) * _SECONDS[found[2]]
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
+
+
+@carts.command()
+@click.option("--older-than", "age", type=_Age(), required=True, help="As 180d, 12h or 4w.")
+@on_database
+def prune(age: int) -> None:
+    """Delete the carts that nobody changed for so long; what was bought from them stays.
+
+    The serving shop does so by itself after SHOP_KEEP_CARTS_DAYS.
+
+    \b
+    Example:
+      bin/flask carts prune --older-than 180d
+    """
+    before, deleted = int(time.time()) - age, 0
+    while step := parts.carts.prune(before):
+        deleted += step
+    click.echo(f"{count(deleted, 'cart')} deleted")
 
 
 def _json_line() -> list[str]:

@@ -1,7 +1,7 @@
 """The trade: what is sold, what is in a cart, what was bought. Knows nothing of the web."""
 
 from shop.models.cart import AlreadyInCart, Cart, NotInCart
-from shop.models.cart_record import CartItem, CartRecord, OpenCart
+from shop.models.cart_record import CartItem, CartRecord, OpenCart, delete_untouched
 from shop.models.catalog import (
     CATALOG_STAMPS,
     LARGEST_ID,
@@ -39,6 +39,7 @@ __all__ = [
     "UnknownProduct",
     "catalog_stamp",
     "check_for_sale",
+    "delete_untouched",
     "order_of_cart",
     "take",
 ]

@@ -6,6 +6,8 @@ and making objects of rows would cost more than the database does.
 
 from __future__ import annotations
 
+import time
+
 from sqlalchemy import (
     BigInteger,
     Executable,
@@ -32,6 +34,8 @@ class CartRecord(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger, index=True)
+    #: when it was changed last, in seconds since 1970
+    touched: Mapped[int] = mapped_column(BigInteger, index=True)
     #: how many purchases were made from this cart: names the next one
     purchases: Mapped[int]
     #: the cart this one was merged into, of the same visitor
@@ -76,7 +80,7 @@ class OpenCart:
         self._keep_items(self.before.item_ids - after.item_ids, _TAKE_OUT)
         self._keep_items(after.item_ids - self.before.item_ids, _PUT_IN)
         advance(self._transaction)
-        values = {"of_cart": self.id, "made": self.purchases}
+        values = {"of_cart": self.id, "made": self.purchases, "now": int(time.time())}
         ((self.version,),) = self._transaction.execute(_KEEP, values)
         self.before = after
         self._transaction.note(cart_name(self.id))
@@ -105,7 +109,8 @@ class OpenCart:
         if not rows:
             # Another tab of the visitor may be just as far: one of the two makes it, and the other
             # one finds in it what that one put there.
-            made = self._transaction.execute(_MAKE, {"id": self.id})
+            values = {"id": self.id, "ref": self.ref, "now": int(time.time())}
+            made = self._transaction.execute(_MAKE, values)
             self.is_new = bool(made)
             rows = self._transaction.execute(_LOCK, {"of_cart": self.id})
         merged_into: str | None
@@ -116,20 +121,57 @@ class OpenCart:
         return [row.item_id for row in self._transaction.execute(_HELD, {"of_cart": self.id})]
 
 
+def delete_untouched(transaction: Transaction, before: int, most: int) -> int:
+    """Delete some carts that nobody has changed since a moment.
+
+    One that is being changed is left alone.
+
+    Args:
+        before: seconds since 1970.
+        most: how many carts at the most.
+
+    Returns:
+        How many carts.
+    """
+    rows = transaction.execute(_UNTOUCHED, {"before": before, "most": most})
+    ids = [row.id for row in rows]
+    if ids:
+        transaction.execute(_EMPTY_THEM, {"of_carts": ids})
+        transaction.execute(_DELETE_THEM, {"of_carts": ids})
+        for cart_id in ids:
+            transaction.note(cart_name(cart_id))
+    return len(ids)
+
+
 # Made once: making a statement takes longer than running it.
+_UNTOUCHED = (
+    select(CartRecord.id)
+    .where(CartRecord.touched < bindparam("before"))
+    .order_by(CartRecord.touched)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_EMPTY_THEM = delete(CartItem).where(CartItem.cart_id.in_(bindparam("of_carts", expanding=True)))
+_DELETE_THEM = delete(CartRecord).where(CartRecord.id.in_(bindparam("of_carts", expanding=True)))
 _LOCK = (
     select(CartRecord.version, CartRecord.purchases, CartRecord.merged_into)
     .where(CartRecord.id == bindparam("of_cart"))
     .with_for_update()
 )
+# One that was deleted, or lost, counts its purchases on from those that were made.
 _MAKE = text(
-    "INSERT INTO carts (id, version, purchases) VALUES (:id, 0, 0)"
+    "INSERT INTO carts (id, version, touched, purchases) VALUES (:id, 0, :now,"
+    " (SELECT coalesce(max(purchase) + 1, 0) FROM orders WHERE cart_ref = :ref))"
     " ON CONFLICT DO NOTHING RETURNING id"
 )
 _KEEP = (
     update(CartRecord)
     .where(CartRecord.id == bindparam("of_cart"))
-    .values(version=next_version(CartRecord.version), purchases=bindparam("made"))
+    .values(
+        version=next_version(CartRecord.version),
+        touched=bindparam("now"),
+        purchases=bindparam("made"),
+    )
     .returning(CartRecord.version)
 )
 _LEAD = (

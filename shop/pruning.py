@@ -1,0 +1,58 @@
+"""The serving shop deletes carts that nobody touched for long, a few at a time."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+
+from sqlalchemy.exc import DBAPIError
+
+from shop.carts import Carts
+from shop.db import DatabaseBusy
+
+log = logging.getLogger(__name__)
+
+#: Seconds until it is looked for old carts the first time: after a start, others go first, and a
+#: clock that is wrong is set. Drawn between these, as several processes start at once.
+FIRST = (60.0, 600.0)
+
+#: Seconds between two looks.
+EVERY = (1800.0, 5400.0)
+
+#: Seconds between two steps of one look, in which all others go on.
+PAUSE = 0.1
+
+_DAY = 24 * 3600
+
+
+class Pruning:
+    """Deletes old carts for as long as a process serves."""
+
+    def __init__(self, carts: Carts, keep_days: int) -> None:
+        """Take the carts, and for how many days one is kept that nobody touches; 0: for ever."""
+        self._carts = carts
+        self._keep_days = keep_days
+
+    def start(self) -> None:
+        """Begin, in a thread (under gevent: a greenlet) of its own."""
+        if self._keep_days:
+            threading.Thread(target=self._run, name="pruning", daemon=True).start()
+
+    def _run(self) -> None:
+        time.sleep(random.uniform(*FIRST))
+        while True:
+            try:
+                self._prune()
+            except (DBAPIError, DatabaseBusy) as error:
+                log.warning("old carts are left for later: %s", error)
+            time.sleep(random.uniform(*EVERY))
+
+    def _prune(self) -> None:
+        deleted, before = 0, int(time.time()) - self._keep_days * _DAY
+        while step := self._carts.prune(before):
+            deleted += step
+            time.sleep(PAUSE)
+        if deleted:
+            log.info("carts deleted that nobody touched for %d days: %d", self._keep_days, deleted)
