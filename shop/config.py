@@ -17,7 +17,7 @@ import click
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from shop.environment import Variables, read_environment
+from shop.environment import Variables, is_text, read_environment
 from shop.money import MINOR_DIGITS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -170,7 +170,11 @@ def release_version() -> str:
 
 
 def _variables(environ: Mapping[str, str] | None) -> Variables:
-    return Variables(read_environment(ROOT / ".env") if environ is None else environ)
+    found = read_environment(ROOT / ".env") if environ is None else environ
+    for name, value in found.items():
+        if name.startswith("SHOP_") and not is_text(value):
+            raise SettingError(name, "…", "text in UTF-8 is allowed")
+    return Variables(found)
 
 
 class _Source:
@@ -184,7 +188,7 @@ class _Source:
 
     def integer(self, name: str, default: int, least: int, most: int) -> int:
         text = self.text(name, str(default))
-        if text.isascii() and text.isdigit() and least <= int(text) <= most:
+        if re.fullmatch("[0-9]{1,20}", text) and least <= int(text) <= most:
             return int(text)
         raise SettingError(name, text, f"a whole number from {least} to {most} is allowed")
 

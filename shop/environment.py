@@ -32,6 +32,15 @@ def read_environment(file: Path) -> dict[str, str]:
     return {**_read_file(file), **own}
 
 
+def is_text(value: str) -> bool:
+    """Tell whether what a process was given is text; bytes that are none come as surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _read_file(file: Path) -> dict[str, str]:
     try:
         text = file.read_text("utf-8-sig")  # some editors begin a file with a byte order mark

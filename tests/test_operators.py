@@ -219,6 +219,23 @@ def test_a_number_that_is_none_is_called_so(operate: Operate, count: str) -> Non
     assert "range" not in done.output
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "0.1", "1e3", "x"])
+def test_a_time_that_is_none_is_called_so(operate: Operate, seconds: str) -> None:
+    done = operate("watch", "--once", "--interval", seconds)
+    assert (done.exit_code, f"{seconds}" in done.output) == (2, True)
+
+
+def test_what_is_no_text_is_refused_in_a_line(closed_drop: RunningShop, tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "shop.commands", "stock", "set"]
+    environ = {**closed_drop.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+    done = subprocess.run([*command, b"\xff", "1"], env=environ, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1), done.stderr
+    with pytest.raises(SettingError, match=r"SHOP_NAME.*UTF-8"):
+        load_settings({"SHOP_INSTANCE": str(tmp_path), "SHOP_NAME": "\udcff"})
+    with pytest.raises(SettingError, match="SHOP_PORT"):
+        load_settings({"SHOP_INSTANCE": str(tmp_path), "SHOP_PORT": "9" * 5000})
+
+
 # --- Help -----------------------------------------------------------------------------------
 
 

@@ -75,6 +75,24 @@ class WholeNumber(click.ParamType[int]):
         return int(value)
 
 
+class Seconds(click.ParamType[float]):
+    """A number of seconds from `least` to `most`, with a fraction or without."""
+
+    name = "seconds"
+
+    def __init__(self, least: float, most: float) -> None:
+        self.least, self.most = least, most
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if not re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", str(value)):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        if not self.least <= float(value) <= self.most:
+            self.fail(f"{value} is not from {self.least:g} to {self.most:g}", param, ctx)
+        return float(value)
+
+
 def on_database(command: F | None = None, *, makes_shop: bool = False) -> Any:
     """Run a command on the shop's database, migrated if it comes from an earlier release.
 

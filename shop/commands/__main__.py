@@ -8,6 +8,7 @@ import click
 
 from shop.commands import Group, all_commands
 from shop.config import release_version
+from shop.environment import is_text
 
 
 def main() -> None:
@@ -15,6 +16,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A terminal or a file may not know all characters that names are written in.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    for argument in sys.argv[1:]:
+        if not is_text(argument):
+            click.echo(f"Error: the argument {argument!r} is not UTF-8", err=True)
+            sys.exit(2)
     commands.main(prog_name="bin/flask")
 
 

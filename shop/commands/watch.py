@@ -8,7 +8,7 @@ from datetime import datetime
 import click
 from sqlalchemy.exc import DBAPIError
 
-from shop.commands import drawing, on_database, screen
+from shop.commands import Seconds, drawing, on_database, screen
 from shop.inventory import Levels
 from shop.parts import parts
 from shop.tally import Tally, take_tally
@@ -16,7 +16,7 @@ from shop.tally import Tally, take_tally
 
 @click.command()
 @click.option("--once", is_flag=True, help="Once, without the speed of sales.")
-@click.option("--interval", type=click.FloatRange(0.2, 3600), default=1.0, show_default=True,
+@click.option("--interval", type=Seconds(0.2, 3600), default=1.0, show_default=True,
               metavar="SECONDS", help="From one to the next.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="For programs; a line each time.")
 @on_database
