@@ -24,6 +24,7 @@ from sqlalchemy.exc import DatabaseError  # noqa: E402
 from shop import create_app  # noqa: E402
 from shop.config import OWN_INSTANCE, ROOT, SettingError, load_settings, without_password  # noqa: E402
 from shop.demo import prepare_database  # noqa: E402
+from shop.environment import said_of_file  # noqa: E402
 from shop.listening import Listener, allow_many_files, greet, open_listener  # noqa: E402
 from shop.logs import configure_logging, flush_log  # noqa: E402
 from shop.parts import Parts  # noqa: E402
@@ -44,6 +45,9 @@ def main() -> int:
     except click.ClickException as error:
         click.echo(f"Error: {error.format_message()}", err=True)
         return error.exit_code
+    except PermissionError as error:
+        click.echo(f"Error: {said_of_file(error)}", err=True)
+        return 1
     return 0
 
 

@@ -237,7 +237,8 @@ def _make_instance(environ: Mapping[str, str]) -> Path:
         allowed = f"a folder that can be written is allowed ({error.strerror})"
         raise SettingError("SHOP_INSTANCE", str(folder), allowed) from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise SettingError("SHOP_INSTANCE", str(folder), "a folder that can be written is allowed")
+        allowed = "a folder that can be written is allowed (Permission denied)"
+        raise SettingError("SHOP_INSTANCE", str(folder), allowed)
     return folder
 
 

@@ -32,6 +32,14 @@ def read_environment(file: Path) -> dict[str, str]:
     return {**_read_file(file), **own}
 
 
+def said_of_file(error: OSError) -> str:
+    """Say in a line which file the system refused, and what that may come from."""
+    line = f"{error.filename} can't be used: {error.strerror}"
+    if isinstance(error, PermissionError):
+        line += "; is this the user that the shop runs as?"
+    return line
+
+
 def is_text(value: str) -> bool:
     """Tell whether what a process was given is text; bytes that are none come as surrogates."""
     try:
@@ -47,7 +55,7 @@ def _read_file(file: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise UnreadableFile(f"{file} can't be read: {error.strerror}") from None
+        raise UnreadableFile(said_of_file(error)) from None
     except UnicodeDecodeError as error:
         number = error.object[: error.start].count(b"\n") + 1
         allowed = "it is not UTF-8: save the file in that encoding"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -104,6 +105,27 @@ def test_an_empty_shop_advises_to_fill_it(
     said = "".join(shop.output)
     assert "There are no products yet" in said and "bin/flask seed" in said
     assert "release 1 2" not in said
+
+
+@pytest.mark.parametrize("closed", ["instance", "instance/.migrate.lock", "instance/static"])
+def test_files_of_another_user_are_named_in_a_line(closed_drop: RunningShop, closed: str) -> None:
+    closed_drop.flask("catalog", "list")
+    path = closed_drop.instance.parent / closed
+    path.chmod(0)
+    # root may read everything: without that right it is as any other user.
+    without = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    command = [sys.executable, "-P", "-m", "shop.commands", "catalog", "list"]
+    environ = {**closed_drop.environ, "PYTHONPATH": str(ROOT)}
+    try:
+        for program in (command, [sys.executable, str(ROOT / "wsgi.py")]):
+            done = subprocess.run(
+                [*without, *program], env=environ, capture_output=True, text=True, timeout=60
+            )
+            assert done.returncode in (1, 2)
+            (line,) = done.stderr.splitlines()
+            assert str(path) in line and "ermission denied" in line
+    finally:
+        path.chmod(0o700)
 
 
 # --- What is said ---------------------------------------------------------------------------
@@ -322,7 +344,7 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
         read_environment(file)
     file.unlink()
     file.mkdir()
-    with pytest.raises(UnreadableFile, match="can't be read: Is a directory"):
+    with pytest.raises(UnreadableFile, match="can't be used: Is a directory"):
         read_environment(file)
 
 

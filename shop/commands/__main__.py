@@ -8,7 +8,7 @@ import click
 
 from shop.commands import Group, all_commands
 from shop.config import release_version
-from shop.environment import is_text
+from shop.environment import is_text, said_of_file
 
 
 def main() -> None:
@@ -20,7 +20,13 @@ def main() -> None:
         if not is_text(argument):
             click.echo(f"Error: the argument {argument!r} is not UTF-8", err=True)
             sys.exit(2)
-    commands.main(prog_name="bin/flask")
+    try:
+        commands.main(prog_name="bin/flask")
+    except OSError as error:
+        if error.filename is None:  # of no file: a fault of the program
+            raise
+        click.echo(f"Error: {said_of_file(error)}", err=True)
+        sys.exit(1)
 
 
 @click.version_option(release_version(), prog_name="drop-shop")
