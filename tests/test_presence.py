@@ -453,6 +453,11 @@ class Terminal:
             assert time.monotonic() < deadline and self._read(), self.text
         return found
 
+    def resize(self, columns: int) -> None:
+        """Make it narrower or wider; what was read so far is forgotten."""
+        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+        self.text = ""
+
     def interrupt(self) -> Seen:
         """Press Ctrl-C, and read to the end."""
         os.write(self._descriptor, b"\x03")
@@ -503,6 +508,16 @@ def test_the_drop_is_watched_until_ctrl_c(drop: RunningShop, kim: Shopper) -> No
     assert all(len(line) <= 80 for screen in seen.screens for line in screen.split("\n"))
     assert all(len(screen.split("\n")) <= 24 for screen in seen.screens)
     assert "\x1b[1m" in seen.text
+
+
+def test_the_drop_fits_a_terminal_that_is_made_narrower(closed_drop: RunningShop) -> None:
+    terminal = Terminal(closed_drop, "watch", "--interval", "0.2")
+    terminal.until("OST-KILN")
+    terminal.resize(40)
+    terminal.until("OST-KILN.*OST-KILN.*OST-KILN")  # the first may have been drawn before
+    seen = terminal.interrupt()
+    assert seen.status == 0
+    assert max(len(line) for line in seen.screens[-2].split("\n")) <= 40
 
 
 def test_colours_can_be_refused(drop: RunningShop) -> None:
