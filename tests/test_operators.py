@@ -109,7 +109,8 @@ def test_an_empty_shop_advises_to_fill_it(
 
 @pytest.mark.parametrize("closed", ["instance", "instance/.migrate.lock", "instance/static"])
 def test_files_of_another_user_are_named_in_a_line(closed_drop: RunningShop, closed: str) -> None:
-    closed_drop.flask("catalog", "list")
+    create_app(closed_drop.environ)  # makes what lies there beside the database
+    (closed_drop.instance / ".migrate.lock").touch()
     path = closed_drop.instance.parent / closed
     path.chmod(0)
     # root may read everything: without that right it is as any other user.
@@ -264,15 +265,19 @@ def test_what_is_no_text_is_refused_in_a_line(closed_drop: RunningShop, tmp_path
 def test_help_is_the_shops_own(tmp_path: Path) -> None:
     shop = RunningShop(tmp_path / "none", SHOP_PORT="no number")
     said = shop.flask("--help").stdout
+
+    def ask(*words: str) -> Result:
+        return CliRunner().invoke(commands, words, prog_name="bin/flask")
+
     assert said.startswith("Usage: bin/flask [OPTIONS] COMMAND")
     for flasks in ("--app", "--env-file", "routes", "shell", "Python, Flask"):
         assert flasks not in said
     assert "..." not in said.split("Commands:")[1], "a short help that is cut"
-    assert shop.flask("--version").stdout.startswith("drop-shop, version ")
-    assert "Flask" not in shop.flask("--version").stdout
-    assert "Usage: bin/flask stock set" in shop.flask("stock", "set", "--help").stdout
-    unknown = shop.flask("routes", check=False)
-    assert unknown.returncode == 2 and "Try 'bin/flask --help'" in unknown.stderr
+    assert ask("--version").output.startswith("drop-shop, version ")
+    assert "Flask" not in ask("--version").output
+    assert "Usage: bin/flask stock set" in ask("stock", "set", "--help").output
+    unknown = ask("routes")
+    assert unknown.exit_code == 2 and "Try 'bin/flask --help'" in unknown.output
 
 
 # --- Settings -------------------------------------------------------------------------------
