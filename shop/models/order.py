@@ -64,11 +64,16 @@ class Order(Base):
         Raises:
             UnknownOrder: there is none.
         """
-        signs = re.sub(r"[\s\u2010-\u2015_-]+", "", number).upper()  # spaces, hyphens and dashes
+        signs = _SET_APART.sub("", number).upper()
         order = session.scalar(select(cls).where(cls.number == f"{signs[:4]}-{signs[4:]}"))
         if order is None:
             raise UnknownOrder(number)
         return order
+
+
+#: What separates or surrounds a number that is typed or pasted: spaces, hyphens and dashes, and
+#: marks that nobody sees.
+_SET_APART = re.compile(r"[\s\xad\u200b-\u2015\u202a-\u202e\u2060-\u2069\ufeff_-]+")
 
 
 class OrderLine(Base):
