@@ -227,7 +227,8 @@ def test_an_order_is_found_as_people_write_its_number(drop: RunningShop) -> None
     plain = number.replace("-", "")
     with closing(app.extensions["shop"].database) as database, database.reading() as session:
         for written in (number.lower(), plain, plain.lower(), f" {number[:4]} {number[5:]} ",
-                        number.replace("-", "\N{EN DASH}"), f"\u2068{number}\u2069\u200b"):  # fmt: skip
+                        number.replace("-", "\N{EN DASH}"),
+                        f"\u2068{number}\u2069\u200b"):  # fmt: skip
             assert Order.find(session, written).number == number
         for other in ("", "-", f"{number}A", number[:-1], f"{number}%"):
             with pytest.raises(UnknownOrder):
