@@ -39,9 +39,6 @@ Copy = Callable[[], Iterable[str]]
 PAGE_PATIENCE = 0.5
 
 
-#: How many looks are kept of one catalogue.
-_MOST_LOOKS = 4096
-
 _readings = count(1)
 
 
@@ -117,8 +114,6 @@ class CartLook:
         self.lines = lines
         #: the newest version of what it shows
         self.version = version
-        #: what was rendered of it, for who renders
-        self.rendered: Any = None
 
     @classmethod
     def of(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartLook:
@@ -126,9 +121,7 @@ class CartLook:
         look: CartLook | None = catalog.looks.get((item_ids, bought))
         if look is None:
             look = cls._made(item_ids, bought, catalog)
-            if len(catalog.looks) >= _MOST_LOOKS:
-                catalog.looks.clear()
-            catalog.looks[item_ids, bought] = look
+            catalog.looks.keep((item_ids, bought), look, 1 + len(look.lines))
         return look
 
     @classmethod

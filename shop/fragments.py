@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from jinja2 import Environment
 from markupsafe import Markup
 
+from shop.bounded import Bounded
 from shop.carts import CartLook, CartView, Line
 from shop.framing import Message, Stencil
 from shop.inventory import HIGH, LOW, MEDIUM, OUT, ProductView
@@ -16,8 +16,8 @@ from shop.inventory import HIGH, LOW, MEDIUM, OUT, ProductView
 #: What a shopper reads of a level.
 LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "going fast", LOW: "few left", OUT: "sold out"}
 
-#: How many renderings are kept of each kind of thing.
-_KEPT = 4096
+#: How many characters of renderings are kept.
+_MOST_KEPT = 64_000_000
 
 Kept = TypeVar("Kept")
 
@@ -55,7 +55,7 @@ class Fragments:
 
     def __init__(self, jinja: Environment) -> None:
         self._jinja = jinja
-        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._kept: Bounded[Hashable, Any] = Bounded(_MOST_KEPT)
 
     def stock(self, product: ProductView) -> Markup:
         """Render the live part of a product: its price, and its sizes or "coming soon"."""
@@ -110,11 +110,7 @@ class Fragments:
 
     def _cart_stencils(self, look: CartLook) -> CartStencils:
         """Render all that is shown of a cart, whosever it is."""
-        stencils: CartStencils | None = look.rendered
-        if stencils is None:
-            stencils = self._once(("cart", look.key), lambda: self._render_cart(look))
-            look.rendered = stencils
-        return stencils
+        return self._once(("cart", look.key), lambda: self._render_cart(look))
 
     def _render_cart(self, look: CartLook) -> CartStencils:
         known = {"cart": look, **_GAPS}
@@ -144,10 +140,16 @@ class Fragments:
     def _once(self, key: Hashable, render: Callable[[], Kept]) -> Kept:
         kept: Kept | None = self._kept.get(key)
         if kept is None:
-            kept = self._kept[key] = render()
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            kept = render()
+            self._kept.keep(key, kept, _weight(kept))
         return kept
+
+
+def _weight(rendered: Any) -> int:
+    """Return how many characters are kept with a rendering."""
+    if isinstance(rendered, CartStencils):
+        return sum(stencil.weight for stencil in (*rendered.parts, rendered.message))
+    return len(rendered) if isinstance(rendered, str) else int(rendered.weight)
 
 
 def _partial(target: str, html: Markup) -> str:

@@ -48,6 +48,11 @@ class Message:
             self._websocket = websocket_text_frame(self.text)
         return self._websocket
 
+    @property
+    def weight(self) -> int:
+        """How many characters are kept at the most: of the text, and of what it is encoded as."""
+        return 3 * len(self.text)
+
     def _make_text(self) -> str:
         raise NotImplementedError
 
@@ -115,6 +120,11 @@ class Stencil:
         self._text = text
         self._encoded: bytes | None = None
         self._sse: bytes | None = None
+
+    @property
+    def weight(self) -> int:
+        """How many characters are kept at the most: of the text, and of what it is encoded as."""
+        return 3 * len(self._text)
 
     def fill(self, **gaps: str) -> Message:
         """Return the text with its gaps filled, by name; nothing in them ends a line."""

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import literal_column, select, true
 
+from shop.bounded import Bounded
 from shop.changes import concerns_stock
 from shop.db import Database, DatabaseBusy
 from shop.models import CATALOG_STAMPS, Item, Product, catalog_stamp
@@ -23,6 +24,9 @@ from shop.versions import LAST, NUMBERS, Floor, newest, succeed
 
 #: How long a page waits for the catalogue to be read, in seconds, until it shows what was known.
 PATIENCE = 1.0
+
+#: How many lines of carts are kept as they are seen, of some 300 bytes each.
+_MOST_LINES = 100_000
 
 OUT, LOW, MEDIUM, HIGH = "out", "low", "medium", "high"
 
@@ -103,7 +107,9 @@ class Catalog:
     #: the last number that had been drawn when it was read
     last: int = 0
     #: what others made of this moment, for as long as it is the present one (see `shop.carts`)
-    looks: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    looks: Bounded[Any, Any] = field(
+        default_factory=lambda: Bounded(_MOST_LINES), compare=False, repr=False
+    )
 
     @classmethod
     def of(cls, products: list[ProductView], floor: int, last: int) -> Catalog:

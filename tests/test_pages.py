@@ -620,3 +620,28 @@ def test_a_sku_of_awkward_characters_has_a_page_and_its_form_leads_back_there(
         assert items_in(again.text) == [FREE]
     finally:
         shop.sql("UPDATE products SET sku = 'OST-TIDELINE' WHERE id = 1")
+
+
+# --- What isn't a page ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/wp-login.php", {}),
+        ("/.env", {"Accept": "text/html"}),
+        ("/favicon.ico", {"Accept": "image/avif,image/webp,*/*;q=0.8"}),
+        ("/nowhere", {"Accept": "application/json"}),
+        ("/nowhere", {"Sec_Fetch_Dest": "image", "Accept": "*/*"}),
+        ("/static/000000000000/shop.css", {}),
+        ("/nowhere/" + "x" * 4000 + ".txt", {}),
+    ],
+)
+def test_who_asks_for_what_is_no_page_is_refused_in_a_line(
+    shop: RunningShop, path: str, headers: dict[str, str]
+) -> None:
+    answer = Shopper(shop).get(path, **headers)
+    assert answer.status == 404
+    assert answer.headers.get_content_type() == "text/plain"
+    assert len(answer.body) < 100
+    assert answer.headers["Set-Cookie"] is None

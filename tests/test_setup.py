@@ -38,6 +38,7 @@ WALLS = {
     "relay": ["flask", "sqlalchemy", "gevent", "shop.db", "shop.models", "shop.live"],
     "tcp": ["shop", "flask", "sqlalchemy", "gevent"],
     "turns": ["shop", "flask", "sqlalchemy"],
+    "bounded": ["shop", "flask", "sqlalchemy", "gevent"],
     "framing": ["shop", "flask", "sqlalchemy", "gevent"],
     "streams": ["flask", "sqlalchemy", *shop_but("framing", "tcp", "turns")],
     "seats": ["flask", "sqlalchemy", "gevent", *shop_but("shared_table")],

@@ -141,7 +141,11 @@ def address_key() -> str | None:
     Returns:
         None: the request came over a socket file, and nobody said for whom.
     """
-    return _key_of(request.remote_addr or "", parts.settings.secret_key)
+    return _key_of((request.remote_addr or "")[:_LONGEST], parts.settings.secret_key)
+
+
+#: More characters than any address has, with its zone and port: what is kept of it is bounded.
+_LONGEST = 100
 
 
 @lru_cache(maxsize=1024)

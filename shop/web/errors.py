@@ -13,6 +13,7 @@ from shop.db import DatabaseBusy
 from shop.metrics import DATABASE
 from shop.parts import parts
 from shop.web.pages import PROBLEM, Notice, show_notice, show_page, wants_fragments
+from shop.web.requests import current_request
 from shop.web.visitor import visitor
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,8 @@ def _show(error: HTTPException) -> Response:
 def _render(code: int, title: str, text: str) -> Response:
     if wants_fragments():
         return show_notice(code, Notice(text, PROBLEM))
+    if not _is_for_a_page():
+        return Response(f"{title}. {text}\n", code, mimetype="text/plain")
     try:
         return show_page(
             "errors/error.html",
@@ -97,6 +100,17 @@ def _render(code: int, title: str, text: str) -> Response:
     except Exception:  # an error page must not fail, whatever is broken
         log.exception("the error page failed as well")
         return Response(render_template_string(_BARE_PAGE, title=title, text=text), code)
+
+
+def _is_for_a_page() -> bool:
+    """Tell whether somebody may look at the answer: a picture, a script or a probe gets a line."""
+    asked = current_request()
+    accepted = asked.headers.get("Accept", "*/*")
+    if "text/html" not in accepted and "*/*" not in accepted:
+        return False
+    if asked.headers.get("Sec-Fetch-Dest", "document") != "document":
+        return False
+    return asked.url_rule is not None or "." not in asked.path.rpartition("/")[2]
 
 
 def _cart_if_known() -> CartView:

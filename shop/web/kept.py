@@ -9,12 +9,12 @@ way is not kept.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from shop.bounded import Bounded
 from shop.fragments import CartHtml
 from shop.framing import Stencil
 from shop.inventory import ProductView
@@ -22,8 +22,8 @@ from shop.inventory import ProductView
 #: What a page is made of: see `key_of`.
 Key = tuple[object, ...]
 
-#: How many pages are kept, of some 20 KB each; what was rendered first goes first.
-_MOST = 128
+#: How many characters of pages are kept; one has some 20,000 in each of its encodings.
+_MOST = 32_000_000
 
 #: Stand where a visitor's own belongs: noncharacters, which are in no text that means anything.
 _GAPS = {name: chr(0xFDE0 + n) for n, name in enumerate(("token", "told", *CartHtml._fields))}
@@ -53,15 +53,14 @@ class KeptPages:
     """The pages of one app."""
 
     def __init__(self) -> None:
-        self._pages: OrderedDict[Key, Stencil] = OrderedDict()
+        self._pages: Bounded[Key, Stencil] = Bounded(_MOST)
 
     def page(self, key: Key, render: Render, own: Own) -> bytes:
         """Return a page for one visitor, in UTF-8, rendered only if it isn't kept."""
         stencil = self._pages.get(key)
         if stencil is None:
-            stencil = self._pages[key] = Stencil(render(_gaps()), _GAPS)
-            while len(self._pages) > _MOST:
-                self._pages.popitem(last=False)
+            stencil = Stencil(render(_gaps()), _GAPS)
+            self._pages.keep(key, stencil, stencil.weight)
         cart = own.cart._asdict()
         return stencil.encoded({"token": own.token, "told": own.told, **cart})
 
