@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -31,6 +32,9 @@ class PostgreSQL(Service):
             kills it to see that should not be content with that.
         settings: further ones, as in postgresql.conf.
     """
+
+    #: the folder of its programs, if not where Debian has them
+    programs: Path | None = None
 
     gently = signal.SIGINT  # a fast shutdown: clients are sent away
 
@@ -75,7 +79,7 @@ class PostgreSQL(Service):
 
     def dump(self, database: str) -> str:
         """Return what makes a database what it is, as `restore` takes it."""
-        pg_dump = program("pg_dump", "postgresql", PROGRAMS)
+        pg_dump = self._program("pg_dump")
         command = [*self.machine.enter, pg_dump, self.url_of(database)]
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout
 
@@ -86,17 +90,22 @@ class PostgreSQL(Service):
             Its URL.
         """
         url = self.create_database(name)
-        psql = [program("psql", "postgresql", PROGRAMS), "--quiet", "--no-psqlrc"]
+        psql = [self._program("psql"), "--quiet", "--no-psqlrc"]
         command = [*self.machine.enter, *psql, "--set", "ON_ERROR_STOP=1", url]
         subprocess.run(command, input=dump, capture_output=True, check=True, text=True)
         return url
+
+    def _program(self, name: str) -> str:
+        if self.programs is not None:
+            return str(self.programs / name)
+        return program(name, "postgresql", PROGRAMS)
 
     def _do(self, statement: Any) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(statement)
 
     def _make_cluster(self) -> None:
-        initdb = [program("initdb", "postgresql", PROGRAMS), "--pgdata", str(self._data)]
+        initdb = [self._program("initdb"), "--pgdata", str(self._data)]
         initdb += ["--username", USER, "--auth", "trust", "--no-sync", "--no-instructions"]
         # Debian's own C.UTF-8 and not this machine's language: texts sort alike everywhere.
         initdb += ["--encoding", "UTF8", "--locale", "C.UTF-8"]
@@ -112,7 +121,7 @@ class PostgreSQL(Service):
         words = [f"--{name}={value}" for name, value in self._settings.items()]
         return [
             *as_postgres(),
-            program("postgres", "postgresql", PROGRAMS),
+            self._program("postgres"),
             *("-D", str(self._data)),
             *words,
         ]

@@ -128,6 +128,13 @@ class Metrics:
             "Lines of the log that were dropped, as who reads it stood still.",
             registry=registry,
         )
+        self._backup_age = Gauge(
+            "shop_last_backup_age_seconds",
+            "Time since bin/flask db backup last wrote one on this machine; +Inf: none is known.",
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self._age_of_backup: Callable[[], float] = lambda: float("inf")
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -178,6 +185,10 @@ class Metrics:
         """Take the count of lines that the log dropped from here, whenever `gather` is called."""
         self._dropped_lines = dropped_lines
 
+    def follow_backups(self, age: Callable[[], float]) -> None:
+        """Take the age of the last backup, in seconds, from here, whenever counts are asked for."""
+        self._age_of_backup = age
+
     def gather(self) -> None:
         """Take over what the log and the hub have counted since the last time."""
         seen, self._seen_lines = self._seen_lines, self._dropped_lines()
@@ -199,6 +210,7 @@ class Metrics:
         of their last `gather`.
         """
         self.gather()
+        self._backup_age.set(self._age_of_backup())
         encode, content_type = choose_encoder(accept)
         folder = os.environ.get(FOLDER)
         if not folder:

@@ -9,6 +9,7 @@ from typing import cast
 from flask import Flask, current_app
 from werkzeug.local import LocalProxy
 
+from shop import backups
 from shop.carts import Carts
 from shop.changes import EVERYTHING, Changes, cart_id_of
 from shop.config import Settings
@@ -56,6 +57,7 @@ def install_parts(app: Flask, settings: Settings) -> Parts:
     _connect(changes, database, inventory, relay)
     metrics = Metrics()
     _count(metrics, hub, inventory, relay)
+    metrics.follow_backups(partial(backups.age, settings.instance))
     live = Live(database, inventory, carts, changes, fragments, hub, metrics, relay)
     here = OpenHere(hub, live.open_carts, inventory)
     seats = Seats(settings.instance / "run" / "seats")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
@@ -86,24 +85,3 @@ def test_the_shop_starts_with_the_example(tmp_path: Path, filled_in: bool) -> No
     with ExitStack() as stack:
         stack.callback(shop.end)
         assert 'class="masthead__name" href="/">Noon<' in shop.start().page()
-
-
-def test_a_backup_is_whole_and_closed_while_the_shop_sells(released: Path, tmp_path: Path) -> None:
-    instance = Path(shutil.copytree(released, tmp_path / "instance"))
-    shop = RunningShop(instance, SHOP_DEMO="off")
-    with ExitStack() as stack:
-        stack.callback(shop.end)
-        shop.start()
-        shop.flask("sell", shop.sku(1))
-        for _ in range(3):
-            done = subprocess.run(
-                [str(ROOT / "deploy" / "backup"), str(tmp_path / "backups"), "--keep", "1"],
-                env=shop.environ,
-                capture_output=True,
-                text=True,
-            )
-            assert done.returncode == 0, done.stderr
-    (backup,) = (tmp_path / "backups").iterdir()
-    assert {file.name for file in backup.iterdir()} == {"shop.sqlite3", "secret_key"}
-    assert {file.stat().st_mode & 0o077 for file in (backup, *backup.iterdir())} == {0}
-    assert RunningShop(backup).stock() == shop.stock()

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 
 from shop import copying
 from shop.commands import CannotBeDone, Group, WrongCall, in_shop
+from shop.commands.backup import backup
 from shop.config import read_database_url
 from shop.db import Database, open_database
 from shop.migrations import check, migrate
@@ -34,7 +35,10 @@ class _Address(click.ParamType[URL]):
 
 @click.group(cls=Group)
 def db() -> None:
-    """Move the shop from one database to another."""
+    """Back the shop up, or move it from one database to another."""
+
+
+db.add_command(backup)
 
 
 @db.command("copy")

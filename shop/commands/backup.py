@@ -1,0 +1,55 @@
+"""Writing a backup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shop import backups
+from shop.commands import CannotBeDone, WholeNumber, in_shop
+from shop.migrations import check
+from shop.parts import parts
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--keep",
+    default=14,
+    show_default=True,
+    metavar="N",
+    type=WholeNumber(1, 10_000),
+    help="How many backups stay in FOLDER, this one among them.",
+)
+@in_shop
+def backup(folder: Path, keep: int) -> None:
+    """Write a backup into a folder of its own in FOLDER, while the shop serves.
+
+    It holds the database as of one moment (shop.sqlite3, or shop.dump of a PostgreSQL), and the
+    secret key if the shop generated one. The link "latest" leads to it. Older backups beyond the
+    newest N are deleted, in the order in which they were written; nothing else in FOLDER is.
+
+    How to go back to one: docs/operations.md, "Backup and restore".
+
+    \b
+    Example:
+      bin/flask db backup /var/backups/shop --keep 14
+    """
+    check(parts.database)
+    try:
+        written = backups.write(parts.settings, parts.database, folder)
+        _note()
+        kept = backups.keep_newest(folder, keep)
+    except (backups.CannotBackUp, OSError) as error:
+        raise CannotBeDone(str(error)) from None
+    there = f"{len(kept)} backups" if len(kept) > 1 else "the only backup"
+    click.echo(f"{written.path}: {written.size / 1e6:,.1f} MB, {there} in {folder}")
+
+
+def _note() -> None:
+    """Have `/metrics` know of it."""
+    try:
+        backups.note(parts.settings.instance)
+    except OSError as error:
+        click.echo(f"Warning: /metrics does not know of this backup: {error}", err=True)
