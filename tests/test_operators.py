@@ -152,6 +152,22 @@ def test_reset_says_what_it_would_delete(operate: Operate) -> None:
     assert "2 products, 26 sizes, 0 carts and 0 orders" in refused.output
 
 
+def test_reset_writes_a_backup_first(closed_drop: RunningShop, operate: Operate) -> None:
+    before = closed_drop.stock()
+    blocked = closed_drop.instance / "backups"
+    blocked.touch()  # no folder can be made there
+    refused = operate("reset", "--yes")
+    assert (refused.exit_code, "nothing was deleted" in refused.output) == (1, True)
+    assert closed_drop.stock() == before
+    blocked.unlink()
+    done = operate("reset", "--yes")
+    (backup,) = [path for path in blocked.iterdir() if path.is_dir() and not path.is_symlink()]
+    assert done.output.startswith(f"Backup: {backup}\nThe shop is empty: 2 products")
+    assert RunningShop(backup).stock() == before
+    assert closed_drop.stock() == {}
+    assert operate("reset", "--yes", "--no-backup").output.startswith("The shop is empty")
+
+
 def test_sell_out_leaves_a_shop_with_orders_alone(drop: RunningShop) -> None:
     shopper = Shopper(drop)
     shopper.add(1)

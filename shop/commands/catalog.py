@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.orm import Session
 
+from shop import backups
 from shop.changes import EVERYTHING
 from shop.commands import CannotBeDone, Group, WrongCall, on_database
 from shop.commands.screen import count
@@ -94,22 +96,41 @@ def seed(random_seed: int | None) -> None:
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Really do it.")
+@click.option(
+    "--backup/--no-backup",
+    "with_backup",
+    default=True,
+    help="Whether to write a backup first, into the instance folder.",
+)
 @on_database
-def reset(yes: bool) -> None:
-    """Empty the shop: products, stock, carts and orders. There is no way back.
+def reset(yes: bool, with_backup: bool) -> None:
+    """Empty the shop: products, stock, carts and orders.
 
-    Without --yes it says what it would delete, and deletes nothing.
+    Without --yes it says what it would delete, and deletes nothing. With it, it writes a backup
+    into the instance folder first; --no-backup leaves that out, and there is no way back then.
 
     \b
-    Example:
+    Examples:
+      bin/flask reset
       bin/flask reset --yes
     """
     with parts.database.reading() as session:
         contents = _contents(session)
     if not yes:
         raise WrongCall(f"this deletes {contents} of {_whose()}; say so with --yes")
+    if with_backup:
+        click.echo(f"Backup: {_back_up()}")
     parts.database.write(_delete_everything)
     click.echo(f"The shop is empty: {contents} deleted. Next: bin/flask seed")
+
+
+def _back_up() -> Path:
+    """Write a backup of the shop beside it, and return its folder."""
+    folder = parts.settings.instance / "backups"
+    try:
+        return backups.write(parts.settings, parts.database, folder).path
+    except (backups.CannotBackUp, OSError) as error:
+        raise CannotBeDone(f"{error}; nothing was deleted (--no-backup does without)") from None
 
 
 def _contents(session: Session) -> str:
