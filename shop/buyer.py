@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
 
-from shop.text import clean, find_no_text, is_blank
+from shop.text import clean, find_no_text, is_blank, on_one_line
 
 #: The most characters that are taken, by field.
 LIMITS = {"email": 254, "name": 200, "address": 1000}
@@ -20,6 +20,8 @@ _MISSING = {
     "name": "Please give your name.",
     "address": "Please give the whole address: street, town, country.",
 }
+
+_SEVERAL_LINES = frozenset({"address"})
 
 _LEAST_ADDRESS = 8
 
@@ -70,16 +72,16 @@ def _checked(field: str, typed: str, test_emails: bool) -> str:
     label = _LABELS[field]
     if no_text := find_no_text(typed):
         raise _Wrong(f"There is a character in this {label} that can’t be printed ({no_text}).")
-    text = clean(typed)
+    text = clean(typed if field in _SEVERAL_LINES else on_one_line(typed))
     if len(text) > LIMITS[field]:
         raise _Wrong(f"This {label} is too long: at most {LIMITS[field]} characters, please.")
     if is_blank(text):
         unseen = f"This {label} is blank. " if typed.strip() else ""
         raise _Wrong(unseen + _MISSING[field])
+    if "\n" in text and field not in _SEVERAL_LINES:
+        raise _Wrong(f"Please give your {label} on one line.")
     if field == "email":
         return _checked_email(text, test_emails)
-    if field == "name" and "\n" in text:
-        raise _Wrong("Please give your name on one line.")
     if field == "address" and len(text) < _LEAST_ADDRESS:
         raise _Wrong(_MISSING[field])
     return text

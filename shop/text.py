@@ -26,6 +26,14 @@ def clean(text: str) -> str:
     return "\n".join(line for line in lines if line)
 
 
+def on_one_line(text: str) -> str:
+    """Return a text with spaces for the line breaks that a field for one line doesn't show.
+
+    Browsers keep CR and LF out of such a field, and leave the others in it.
+    """
+    return text.translate(_HIDDEN_BREAKS)
+
+
 def is_blank(text: str) -> bool:
     """Tell whether there is nothing to be seen in a text that was cleaned."""
     return not any(unicodedata.category(character) not in _UNSEEN for character in text)
@@ -56,6 +64,8 @@ def _is_no_text(character: str) -> bool:
 _UNSEEN = frozenset({"Mn", "Mc", "Me", "Zs", "Zl", "Zp", "Cf", "Cc"})
 
 _LINE_BREAKS = "\n\v\f\r\x85\u2028\u2029"
+
+_HIDDEN_BREAKS = str.maketrans(dict.fromkeys("\v\f\x85\u2028\u2029", " "))
 
 #: What looks like a space: Unicode's other white space, and blanks that are letters or symbols
 #: by name (fillers of Hangul, Braille without a dot, a note without a head).

@@ -423,6 +423,7 @@ PASTED = [
     ("name", "\ufeffKim\u200b\xa0\t Vale\u200e\r\n", "Kim Vale"),
     ("name", "Kim\u2063 \u200d \xadVale\ufffc\U000e0056", "Kim Vale"),
     ("name", "\u5c71\u7530\u3000\u592a\u90ce", "\u5c71\u7530 \u592a\u90ce"),
+    ("name", "Kim\u2028Vale\x0b\x85", "Kim Vale"),
     ("name", "Mu\u0308ller", "M\xfcller"),
     ("name", "\ufa19\u8fbb\U000e0100", "\ufa19\u8fbb\U000e0100"),
     ("address", "1 Way, Town\r\n\u202d+1 555 0100\u202c", "1 Way, Town\n+1 555 0100"),
@@ -479,6 +480,12 @@ def test_what_is_pasted_is_stored_without_what_nobody_sees(
         ("address", "\u200b" * 8, "This address is blank. Please give the whole address"),
         ("email", "kim vale@example.com", "There is a space before the @."),
         ("email", "kim@exam ple.com", "There is a space after the @."),
+        (
+            "email",
+            "kim@example.com\nBcc: x@example.com",
+            "Please give your e-mail address on one line",
+        ),
+        ("name", "Kim\nVale", "Please give your name on one line."),
         ("email", "kim", "An email address must have an @-sign."),
         ("email", "kim@example", "It should have a period."),
         ("email", "kim..vale@example.com", "cannot have two periods in a row."),
@@ -492,7 +499,7 @@ def test_a_message_says_which_field_is_wrong_and_why(
     shopper.add(1)
     (notice,) = notices_in(shopper.buy(typed={field: text}, hx=True).text)
     assert said in notice
-    label = {"email": "This e-mail address can’t be used."}.get(field, field)
+    label = {"email": "e-mail address"}.get(field, field)
     assert label in notice
 
 

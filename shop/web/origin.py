@@ -59,9 +59,12 @@ def is_here(url: str) -> bool:
     A Host without a port may have lost it in a proxy before a published port: then the name
     decides. Ports keep nothing apart that cookies don't give to all of them (RFC 6265, 8.5).
     """
+    host = current_request().environ.get("HTTP_HOST", "")
     try:
         there = urlsplit(url)
-        here = urlsplit(f"{there.scheme}://{current_request().environ.get('HTTP_HOST', '')}")
+        if there.netloc == host:  # as it nearly always is
+            return host != ""
+        here = urlsplit(f"{there.scheme}://{host}")
         same_port = here.port is None or _port(there) == _port(here)
         return bool(here.hostname) and there.hostname == here.hostname and same_port
     except ValueError:  # of what is no address
