@@ -20,8 +20,10 @@ from click.testing import Result
 from sqlalchemy import inspect, make_url
 
 from shop import create_app
+from shop.config import read_database_url
 from shop.copying import tables
 from shop.db import open_database
+from shop.migrations import migrate
 from tests.databases import SECRET_KEY, Clusters, Databases, shop_in
 from tests.running import ROOT, RunningShop, eventually
 from tests.shopper import Shopper, Tab, ref_in, text_of, version_in
@@ -118,7 +120,8 @@ def empty_postgresql(on_postgresql: Clusters, tmp_path: Path) -> Iterator[EmptyD
 def tabled_postgresql(empty_postgresql: EmptyDatabase, tmp_path: Path) -> str:
     """A database of PostgreSQL with the shop's tables, and nothing in them."""
     url = empty_postgresql()
-    RunningShop(tmp_path, SHOP_DATABASE_URL=url, SHOP_SECRET_KEY=SECRET_KEY).flask("stock", "list")
+    with closing(open_database(read_database_url("--to", url))) as database:
+        migrate(database, tmp_path)
     return url
 
 
@@ -550,8 +553,7 @@ _MANY = """
 
 def peak_memory(operator: RunningShop, source: str, target: str) -> float:
     """Copy in a process of its own and return the most memory that it had, in MB."""
-    command = [sys.executable, "-c", _MEASURED, "--app", str(ROOT / "shop")]
-    command += ["db", "copy", "--from", source, "--to", target]
+    command = [sys.executable, "-c", _MEASURED, "db", "copy", "--from", source, "--to", target]
     env = {**operator.environ, "FLASK_SKIP_DOTENV": "1"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     found = re.search(r"VmHWM:\s+(\d+) kB", done.stdout)
@@ -561,7 +563,8 @@ def peak_memory(operator: RunningShop, source: str, target: str) -> float:
 
 # What wait4 says of a child has in it the most that its parent had when it was forked.
 _MEASURED = """
-import atexit, pathlib, flask.cli
+import atexit, pathlib, sys
+from shop.commands.__main__ import main
 atexit.register(lambda: print(pathlib.Path("/proc/self/status").read_text()))
-flask.cli.main()
+main()
 """

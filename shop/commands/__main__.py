@@ -9,10 +9,12 @@ import click
 from shop.commands import Group, all_commands
 from shop.config import release_version
 from shop.environment import is_text, said_of_file
+from shop.output import open_standard_streams
 
 
 def main() -> None:
     """Run the command that the arguments name."""
+    open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # A terminal or a file may not know all characters that names are written in.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]

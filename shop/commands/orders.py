@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import click
-from sqlalchemy import select
 
 from shop.commands import Group, WrongCall, on_database
 from shop.commands.tables import table
-from shop.models import Order, UnknownOrder
+from shop.models import Order, UnknownOrder, all_orders
 from shop.money import format_money
 from shop.parts import parts
 
@@ -30,33 +32,51 @@ def list_orders(as_json: bool) -> None:
       bin/flask orders list
       bin/flask orders list --json | jq length
     """
-    with parts.database.reading() as session:
-        found = session.scalars(select(Order).order_by(Order.id)).all()
-        if as_json:
-            click.echo(json.dumps([_row(order) for order in found], indent=1))
-            return
-        for order in found:
-            total = format_money(order.total, order.currency)
-            pieces = len(order.lines)
-            what = f"{pieces} {'piece' if pieces == 1 else 'pieces'}"
-            click.echo(f"{order.number}  {_time(order)}  {what:>9}  {total:>12}  {order.email}")
-        if not found:
-            click.echo("There are no orders yet.")
+    texts = _as_json if as_json else _as_lines
+    for text in texts(all_orders(parts.database)):
+        click.echo(text, nl=False)
 
 
-def _row(order: Order) -> dict[str, object]:
+Pages = Iterator[list[tuple[Any, list[Any]]]]
+
+
+def _as_json(pages: Pages) -> Iterator[str]:
+    """Write one array, an order on each line."""
+    before = "[\n"
+    for page in pages:
+        yield before + ",\n".join(json.dumps(_row(order, lines)) for order, lines in page)
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def _as_lines(pages: Pages) -> Iterator[str]:
+    none = True
+    for page in pages:
+        none = False
+        yield "".join(f"{_line(order, len(lines))}\n" for order, lines in page)
+    if none:
+        yield "There are no orders yet.\n"
+
+
+def _line(order: Any, pieces: int) -> str:
+    total = format_money(order.total, order.currency)
+    what = f"{pieces} {'piece' if pieces == 1 else 'pieces'}"
+    return f"{order.number}  {_time(order)}  {what:>9}  {total:>12}  {order.email}"
+
+
+def _row(order: Any, lines: Sequence[Any]) -> dict[str, object]:
     return {
         "number": order.number,
         "email": order.email,
         "placed_at": _time(order),
         "total": order.total,
         "currency": order.currency,
-        "lines": [{"sku": line.sku, "price": line.price} for line in order.lines],
+        "lines": [{"sku": line.sku, "price": line.price} for line in lines],
     }
 
 
-def _time(order: Order) -> str:
-    return order.placed_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _time(order: Any) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(order.placed))
 
 
 @orders.command("show")
@@ -70,26 +90,27 @@ def show_order(number: str, as_json: bool) -> None:
     Example:
       bin/flask orders show K7QX-4MNP
     """
-    with parts.database.reading() as session:
-        try:
+    try:
+        with parts.database.reading() as session:
             order = Order.find(session, number)
-        except UnknownOrder:
-            raise WrongCall(
-                f"there is no order {number!r}; 'bin/flask orders list' shows them"
-            ) from None
-        if as_json:
-            row = _row(order) | {"name": order.name, "address": order.address}
-            click.echo(json.dumps(row, indent=1))
-            return
-        click.echo(f"Order {order.number}, placed {_time(order)}")
-        rows = [
-            (line.sku, f"{line.brand} {line.product}, size {line.size}", line.price)
-            for line in order.lines
-        ]
-        shown = [
-            (f"  {sku}", what, format_money(price, order.currency))
-            for sku, what, price in [*rows, ("Total", "", order.total)]
-        ]
-        click.echo("\n".join(table(shown, right=(2,))))
-        click.echo(f"To: {order.name}, {', '.join(order.address.splitlines())}")
-        click.echo(f"E-mail: {order.email}")
+            session.expunge_all()
+    except UnknownOrder:
+        raise WrongCall(
+            f"there is no order {number!r}; 'bin/flask orders list' shows them"
+        ) from None
+    if as_json:
+        row = _row(order, order.lines) | {"name": order.name, "address": order.address}
+        click.echo(json.dumps(row, indent=1))
+        return
+    click.echo(f"Order {order.number}, placed {_time(order)}")
+    rows = [
+        (line.sku, f"{line.brand} {line.product}, size {line.size}", line.price)
+        for line in order.lines
+    ]
+    shown = [
+        (f"  {sku}", what, format_money(price, order.currency))
+        for sku, what, price in [*rows, ("Total", "", order.total)]
+    ]
+    click.echo("\n".join(table(shown, right=(2,))))
+    click.echo(f"To: {order.name}, {', '.join(order.address.splitlines())}")
+    click.echo(f"E-mail: {order.email}")

@@ -10,14 +10,17 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Executable
+from sqlalchemy import Executable, Select, bindparam
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 
 from shop.db.transaction import Transaction, Values, statements_in, work_in
 
 #: How long a writer waits for what others hold, in seconds, before it gives up.
 WRITE_WAIT = 15.0
+
+#: How many rows are read at a time of what may have any number of them.
+PAGE = 1000
 
 T = TypeVar("T")
 
@@ -96,6 +99,22 @@ class Database(ABC):
         Raises:
             DatabaseBusy, DBAPIError: there is no answer.
         """
+
+    def pages(
+        self, question: Select[*tuple[Any, ...]], key: InstrumentedAttribute[int]
+    ) -> Iterator[Any]:
+        """Ask one question page by page, each of `PAGE` rows at most and a question by itself.
+
+        So nothing is held between two pages, however long whoever takes them is busy with one.
+
+        Args:
+            key: the column that rows are numbered by; it is among what is asked for.
+        """
+        page = question.where(key > bindparam("after")).order_by(key).limit(PAGE)
+        rows = self.rows(page, {"after": -1})
+        while rows:
+            yield rows
+            rows = self.rows(page, {"after": getattr(rows[-1], key.key)})
 
     def write(
         self,

@@ -16,7 +16,7 @@ from shop.models.catalog import (
     check_for_sale,
     take,
 )
-from shop.models.order import Order, OrderLine, UnknownOrder, order_of_cart
+from shop.models.order import Order, OrderLine, UnknownOrder, all_orders, order_of_cart
 
 __all__ = [
     "CATALOG_STAMPS",
@@ -37,6 +37,7 @@ __all__ = [
     "UnknownItem",
     "UnknownOrder",
     "UnknownProduct",
+    "all_orders",
     "catalog_stamp",
     "check_for_sale",
     "delete_untouched",
