@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
-import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import blake2b
@@ -16,11 +18,17 @@ from whitenoise import WhiteNoise
 from whitenoise.compress import Compressor
 from whitenoise.responders import Headers
 
+from shop import elapsed
+
 #: A year, in seconds: the most that caches honour (RFC 9111 has no limit, browsers do).
 FAR_FUTURE = 365 * 24 * 3600
 
-#: For how long the files of an earlier release are kept, in seconds: a week.
+#: For how long the files of a release are kept after another one took its place, in seconds: a
+#: week, as pages of it may be open.
 OLD_RELEASES_KEPT = 7 * 24 * 3600
+
+#: Begins the name of the file that says since when a release is superseded.
+_SUPERSEDED = ".superseded-"
 
 
 def install_assets(app: Flask, source: Path, cache: Path) -> None:
@@ -31,6 +39,9 @@ def install_assets(app: Flask, source: Path, cache: Path) -> None:
     """
     release = _fingerprint(source)
     files = _prepared(source, cache / release)
+    with suppress(OSError):  # a folder that can only be read is left as it is
+        _use(files, app)
+        _tidy(files)
     prefix = f"/static/{release}/"
     # All files of a release change their names together: fewer moving parts than a hash each,
     # and relative addresses between them stay true.
@@ -68,7 +79,7 @@ def _fingerprint(source: Path) -> str:
 
 
 def _prepared(source: Path, target: Path) -> Path:
-    """Copy and compress into place, whole or not at all; older releases are thrown away."""
+    """Copy and compress into place, whole or not at all."""
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
@@ -81,10 +92,43 @@ def _prepared(source: Path, target: Path) -> Path:
         with suppress(OSError):  # another process was faster, with the same files
             copy.rename(target)
         shutil.rmtree(draft, ignore_errors=True)
-        for old in target.parent.iterdir():  # not at once: pages of that release may be open
-            if old != target and time.time() - old.stat().st_mtime > OLD_RELEASES_KEPT:
-                shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def _use(files: Path, app: Flask) -> None:
+    """Show other processes that a release is served, for as long as the app lives."""
+    folder = os.open(files, os.O_RDONLY | os.O_CLOEXEC)
+    fcntl.flock(folder, fcntl.LOCK_SH)
+    weakref.finalize(app, os.close, folder)
+
+
+def _tidy(current: Path) -> None:
+    """Note which releases are superseded from now on, and delete those that were for long."""
+    _mark_of(current).unlink(missing_ok=True)
+    for old in [path for path in current.parent.iterdir() if path.is_dir() and path != current]:
+        mark = _mark_of(old)
+        seconds = elapsed.since(mark)
+        if seconds is None:
+            elapsed.note(mark)
+        elif seconds > OLD_RELEASES_KEPT and not _is_used(old):
+            shutil.rmtree(old, ignore_errors=True)
+            mark.unlink(missing_ok=True)
+
+
+def _mark_of(release: Path) -> Path:
+    return release.with_name(_SUPERSEDED + release.name)
+
+
+def _is_used(release: Path) -> bool:
+    """Tell whether a process serves a release still; a start at the same moment aside."""
+    folder = os.open(release, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(folder)
+    return False
 
 
 def _make_public(folder: Path, files: Path) -> None:

@@ -12,7 +12,6 @@ import re
 import shutil
 import sqlite3
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from shop import postgresql_clients
+from shop import elapsed, postgresql_clients
 from shop.config import Settings
 from shop.db import Database
 
@@ -179,36 +178,13 @@ def _sync(folder: Path) -> None:
 
 _MARK = "last_backup"
 
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
-
 
 def note(instance: Path) -> None:
     """Note beside the shop's own files that a backup was written just now."""
-    draft = instance / f".{_MARK}"
-    draft.write_text(f"{_boot()} {_uptime()} {time.time()}\n")
-    draft.replace(instance / _MARK)
+    elapsed.note(instance / _MARK)
 
 
 def age(instance: Path) -> float:
-    """Return how long ago the last backup was written, in seconds.
-
-    By the machine's own time since it was switched on; by the clock if it was switched off since.
-    Infinity: none was written, or nobody can tell.
-    """
-    try:
-        boot, uptime, clock = (instance / _MARK).read_text().split()
-        seconds = _uptime() - float(uptime) if boot == _boot() else time.time() - float(clock)
-    except (OSError, ValueError):
-        return float("inf")
-    return seconds if seconds >= 0 else float("inf")
-
-
-def _boot() -> str:
-    try:
-        return _BOOT.read_text().strip()
-    except OSError:  # no Linux
-        return "-"
-
-
-def _uptime() -> float:
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    """Return how long ago the last backup was written, in seconds; infinity: nobody knows."""
+    seconds = elapsed.since(instance / _MARK)
+    return float("inf") if seconds is None else seconds

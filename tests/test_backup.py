@@ -14,7 +14,7 @@ import pytest
 
 from machines.postgresql import PROGRAMS, PostgreSQL
 from machines.service import program
-from shop import backups, postgresql_clients
+from shop import backups, elapsed, postgresql_clients
 from tests.clocks import clock_off_by
 from tests.databases import SECRET_KEY, Clusters
 from tests.front import open_folder
@@ -154,7 +154,7 @@ def test_after_the_machine_was_off_the_age_is_by_the_clock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backups.note(tmp_path)
-    monkeypatch.setattr(backups, "_boot", lambda: "another boot")
+    monkeypatch.setattr(elapsed, "_boot", lambda: "another boot")
     now = time.time()
     monkeypatch.setattr("time.time", lambda: now + 100)
     assert 99 < backups.age(tmp_path) < 101
