@@ -1,4 +1,4 @@
-"""Gevent's WSGI server with the shop's manners.
+"""The server: gevent's, with gunicorn's parser in front.
 
 Sockets that streams take over, no waiting for acknowledgements between keep-alive answers, and
 time limits for clients that are slow on purpose.
@@ -6,16 +6,17 @@ time limits for clients that are slow on purpose.
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
-import os
-import re
 import signal
 import socket
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
@@ -23,9 +24,11 @@ import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 from gevent.pool import Pool
-from gevent.pywsgi import WSGIHandler, WSGIServer
+from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 
 from shop.config import MAX_BODY
+from shop.connections import Connections
+from shop.incoming import Head, Incoming, Left, Refused
 from shop.listening import Listener, refuse_newcomers
 from shop.tcp import limit_unacknowledged
 from shop.turns import pass_on
@@ -43,12 +46,11 @@ IDLE = 60.0
 #: Seconds from the first byte of a request to the end of its head.
 HEAD = 10.0
 
-#: The most bytes in a line of a head, and the most lines.
-LONGEST_LINE = 64 * 1024
-MOST_LINES = 100
-
 #: Seconds for reading a request's body.
-BODY = 20.0
+BODY = 15.0
+
+#: Seconds for a client to take in what is written at once.
+WRITE = 30.0
 
 #: Seconds after which a peer that acknowledges nothing is given up.
 UNACKNOWLEDGED = 30
@@ -62,9 +64,9 @@ SETTLE = 0.1
 #: Seconds for which an accepted connection may still send a request when the shop closes.
 LINGER = 0.5
 
-#: How the requests begin that wait for each other, and how many of them are handled at the same
-#: time. After a restart everybody's streams come back in one moment: who buys goes before them.
-OPENS_STREAM, LANE = b"GET /stream", 8
+#: How many requests that open a stream are worked on at the same time. After a restart everybody's
+#: streams come back in one moment: who buys goes before them.
+LANE = 8
 
 #: More bytes than the head of a browser's request has.
 _USUAL_HEAD = 8192
@@ -73,252 +75,197 @@ _USUAL_HEAD = 8192
 #: thousands of streams that open at once leave hardly any, and all of them would be walked through.
 COLLECT = (5_000, 20, 20)
 
-#: Bytes of a body that is too large which are still read, so that the client gets its answer
-#: and not a reset connection.
-DRAINED = 1024 * 1024
-
-_TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-_MALFORMED = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-
-
-class _TooSlow(BaseException):
-    """The client took too long."""
+#: How many bytes of what is refused are still read, and for how many seconds, so that the client
+#: gets its answer and not a reset connection.
+DRAINED, DRAINING = 1024 * 1024, 2.0
 
 
 class Handler(WSGIHandler):
-    """One connection."""
+    """One connection: gunicorn's parser reads its requests, gevent's handler writes the answers."""
 
-    def __init__(self, sock: Any, address: Any, server: Any) -> None:
-        super().__init__(sock, address, server)
-        self._deadline: Any = None
-        #: whether what is asked now is the last on this connection, however it is answered
-        self._is_last = False
-        if sock.family != socket.AF_UNIX:
+    #: of the body nothing is left to be read when the app has answered
+    wsgi_input = Input(BytesIO(), 0)
+
+    def __init__(self, connection: Any, address: Any, server: Any) -> None:
+        # Not as gevent does it, who opens a file to read from.
+        self.socket, self.client_address, self.server = connection, address, server
+        #: whether no request has begun to come
+        self.is_idle = True
+        self._incoming = Incoming(connection, address)
+        self._is_admitted = self._is_taken_over = self._is_too_large = False
+        if connection.family != socket.AF_UNIX:
             # Left on, Nagle's algorithm holds every keep-alive answer back for some 40 ms.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            limit_unacknowledged(sock, UNACKNOWLEDGED * 1000)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            limit_unacknowledged(connection, UNACKNOWLEDGED * 1000)
 
-    def handle_one_request(self) -> Any:
-        if not self._request_begins():
-            return None
-        if self._opens_stream():
-            # Who is answered otherwise, as there is no place, must not keep the place in the lane.
-            self._is_last = True
-            with self.server.lane:
-                answer = self._handle_request()
+    def handle(self) -> None:
+        """Answer what comes on the connection, until it ends."""
+        connections = self.server.connections
+        connections.add(self)
+        try:
+            while self.handle_one_request():
+                connections.renew(self)
+        finally:
+            connections.remove(self)
+            if not self._is_taken_over:
+                self._incoming.discard_what_came()
+
+    def handle_one_request(self) -> bool:
+        """Answer the next request; tell whether another may follow."""
+        self.is_idle = True
+        if not self._incoming.wait(IDLE):
+            return False
+        self.is_idle = False
+        try:
+            head = self._incoming.read_head(HEAD)
+            self._begin(head)
+            self._read_body(head)
+            self._expect_upgrade()
+        except Refused as refused:
+            self._refuse(refused.status)
+            return False
+        except Left:
+            return False
+        self.socket.settimeout(None)  # who takes it over has time limits of their own
+        self.handle_one_response()
+        if self._is_too_large:
+            self._linger()
+        return not self.close_connection
+
+    def _begin(self, head: Head) -> None:
+        """Take up a request whose head has come."""
+        self.environ = environ = {**self.server.get_environ(), **head.variables}
+        self.application, self.command = self.server.application, environ["REQUEST_METHOD"]
+        self.request_version = environ["SERVER_PROTOCOL"]
+        self.close_connection = head.is_last
+        if isinstance(self.client_address, tuple):
+            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = map(str, self.client_address[:2])
+        environ["wsgi.input_terminated"] = True
+        # Who takes the connection over says so by raising StopIteration, as under gunicorn.
+        environ["gunicorn.socket"] = self.socket
+        environ["shop.keep"] = partial(self.server.connections.remove, self)
+
+    def _read_body(self, head: Head) -> None:
+        """Read the body before the app runs: a slow client must not hold anything of the app."""
+        try:
+            body = self._incoming.read_body(head, MAX_BODY, BODY)
+            length = len(body)
+        except Refused as refused:
+            if refused.status != 413:
+                raise
+            # The app says so itself, as a page or as a notice.
+            body, length = b"", MAX_BODY + 1
+            self._is_too_large = self.close_connection = True
+        self.environ["CONTENT_LENGTH"] = str(length)
+        self.environ["wsgi.input"] = BytesIO(body)
+
+    def _expect_upgrade(self) -> None:
+        if "websocket" in self.environ.get("HTTP_UPGRADE", "").lower():
+            self.close_connection = True  # what follows is no further request
+            if self._incoming.has_more():
+                raise Refused(400)  # it is to wait for its answer (RFC 6455, section 4.1)
+
+    def _refuse(self, status: int) -> None:
+        """Refuse what can't be read, and tell nothing of who sent it or what was in it."""
+        log.info("a request that can't be read was refused")
+        reason = HTTPStatus(status).phrase
+        answer = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        self.socket.settimeout(WRITE)
+        with suppress(OSError):
+            self.socket.sendall(answer.encode())
+            self._linger()
+
+    def _linger(self) -> None:
+        """Read what the client still sends, for a while: a reset would take its answer away."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+            self._incoming.discard(DRAINED, DRAINING)
+
+    def run_application(self) -> None:
+        """Have the app answer; a request that opens a stream waits for its turn first."""
+        if self.server.is_deferred(self.environ["PATH_INFO"]):
+            self.server.admission.acquire()
+            # Answered without a stream, it is the last on its connection: who comes back for one
+            # begins anew, behind all others.
+            self._is_admitted = self.close_connection = True
+        try:
+            super().run_application()
+        except StopIteration:
+            self.close_connection = self._is_taken_over = True
+        finally:
+            if self._is_admitted:
                 pass_on()
-            return answer
-        return self._handle_request()
-
-    def _opens_stream(self) -> bool:
-        return opens_stream(self.rfile.peek(1))
-
-    def _handle_request(self) -> Any:
-        self._deadline = gevent.Timeout.start_new(HEAD, _TooSlow)
-        try:
-            return super().handle_one_request()
-        except _TooSlow:
-            return ("408", _TIMED_OUT)
-        finally:
-            self._stop_clock()
-
-    def _request_begins(self) -> bool:
-        """Wait for the first byte of a request, in the knowledge of the server."""
-        idle = self.server.idle
-        # The next request of a fast client is there already: others get their turn first.
-        pass_on()
-        idle.add(self.socket)
-        try:
-            with gevent.Timeout(IDLE, False):
-                return bool(self.rfile.peek(1))
-        except (OSError, ValueError):
-            pass
-        finally:
-            idle.discard(self.socket)
-        return False
-
-    def MessageClass(self, *args: Any) -> Any:
-        """Read the headers, from the raw lines, before anything is made of them."""
-        lines = _read_head(self.rfile)
-        _check_head([line.decode("latin-1") for line in lines])
-        return super().MessageClass(BytesIO(b"".join(lines) + b"\r\n"), 0)
-
-    def get_environ(self) -> dict[str, Any]:
-        self._stop_clock()
-        host, self.path = split_target(self.path)  # type: ignore[has-type]
-        environ: dict[str, Any] = super().get_environ()
-        if host is not None:
-            environ["HTTP_HOST"] = host
-        environ["shop.hand_over"] = self._hand_over
-        return environ
+                self._leave_admission()
 
     def start_response(self, status: Any, headers: Any, exc_info: Any = None) -> Any:
-        last = self._is_last or self.server.closing
-        if last and not self.close_connection:  # type: ignore[has-type]
+        if self.close_connection or self.server.closing:
             self.close_connection = True
             headers = [*headers, ("Connection", "close")]
         return super().start_response(status, headers, exc_info)
 
-    def handle_one_response(self) -> None:
-        if self.command == "GET" and self.headers.get("Upgrade", "").lower() == "websocket":
-            self.close_connection = True  # what follows a WebSocket is no further request
-            super().handle_one_response()
-            return
+    def _sendall(self, data: Any) -> None:
+        self._leave_admission()  # however long the client takes, it holds up nobody
+        self.socket.settimeout(WRITE)
         try:
-            with gevent.Timeout(BODY, _TooSlow):
-                too_large = self._read_body()
-        except _TooSlow:
-            self._give_up(_TIMED_OUT)
-            return
+            super()._sendall(data)
         except OSError as error:
-            # With a number it is the connection that failed, else what came over it.
-            self._give_up(b"" if isinstance(error.errno, int) else _MALFORMED)
-            return
-        super().handle_one_response()
-        if too_large:
-            self._drain()
+            raise BrokenPipeError(errno.EPIPE, "the client doesn't read") from error
 
-    def _give_up(self, answer: bytes) -> None:
-        self.close_connection = True
+    def _leave_admission(self) -> None:
+        if self._is_admitted:
+            self._is_admitted = False
+            self.server.admission.release()
+
+    def cut(self) -> None:
+        """End the connection, whatever it waits for."""
+        self._shut(socket.SHUT_RDWR)
+
+    def hurry(self) -> None:
+        """Have the connection read to its end: what has arrived by now is still answered."""
+        self._shut(socket.SHUT_RD)
+
+    def _shut(self, how: int) -> None:
         with suppress(OSError):
-            self.socket.sendall(answer)
-
-    def _read_body(self) -> bool:
-        """Read the body before the app runs: a slow client must not hold anything of the app.
-
-        Returns:
-            Whether it is larger than the app takes. What the app gets then is no more than
-            its length, which it refuses.
-        """
-        body: bytes = self.wsgi_input.read(MAX_BODY + 1)  # type: ignore[has-type]
-        self.environ.pop("HTTP_TRANSFER_ENCODING", None)
-        self.environ["CONTENT_LENGTH"] = str(max(len(body), self.content_length or 0))
-        self.environ["wsgi.input"] = BytesIO(body)
-        if len(body) <= MAX_BODY:
-            return False
-        self.close_connection = True
-        self.wsgi_input = _Discarded()
-        return True
-
-    def _drain(self) -> None:
-        with gevent.Timeout(2, False):
-            try:
-                left = DRAINED
-                while left > 0:
-                    data = self.rfile.read1(64 * 1024)
-                    if not data:
-                        return
-                    left -= len(data)
-            except OSError:
-                pass
-
-    def _handle_client_error(self, _: Exception) -> tuple[str, bytes]:
-        """Refuse what can't be read, and tell nothing of who sent it or what was in it."""
-        log.info("a request that can't be read was refused")
-        return ("400", _MALFORMED)
+            self.socket.shutdown(how)
 
     def _log_error(self, kind: type[BaseException], error: BaseException, _: Any) -> None:
         if not issubclass(kind, gevent.GreenletExit):
             log.error("a request failed outside of the app", exc_info=error)
 
-    def _hand_over(self) -> int:
-        """Give the connection away, as a descriptor; the handler ends after this request.
-
-        The descriptor is a duplicate, non-blocking as gevent's sockets are. The original must
-        never be shut down, only closed.
-        """
-        self.close_connection = True
-        return os.dup(self.socket.fileno())
-
-    def _stop_clock(self) -> None:
-        if self._deadline is not None:
-            self._deadline.close()
-            self._deadline = None
-
-
-def _read_head(source: Any) -> list[bytes]:
-    """Read header lines up to the empty one that ends them.
-
-    Raises:
-        ValueError: there are too many, or one is too long; answered with 400.
-    """
-    lines: list[bytes] = []
-    while (line := source.readline(LONGEST_LINE + 1)).strip(b"\r\n"):
-        lines.append(line)
-        if len(line) > LONGEST_LINE or len(lines) > MOST_LINES:
-            raise ValueError("too long a head")
-    return lines
-
-
-def _check_head(lines: list[str]) -> None:
-    """Refuse a head that a proxy in front might read in another way than this server does.
-
-    Each is a known way of smuggling a request past a proxy: see RFC 9112, sections 5.1, 5.2,
-    6.1 and 6.3, which ask for a 400.
-
-    Raises:
-        ValueError: answered with 400.
-    """
-    values: dict[str, list[str]] = {}
-    for line in lines:
-        name, colon, value = line.rstrip("\r\n").partition(":")
-        if not colon or name != name.strip() or "\r" in value or "\0" in line:
-            raise ValueError("a header that is none")
-        values.setdefault(name.lower(), []).append(value.strip())
-    coding, length = values.get("transfer-encoding"), values.get("content-length")
-    if coding is not None and ([c.lower() for c in coding] != ["chunked"] or length is not None):
-        raise ValueError("an unclear transfer encoding")
-    if length is not None and (len(length) > 1 or not re.fullmatch("[0-9]{1,18}", length[0])):
-        raise ValueError("an unclear content length")
-    if len(values.get("host", [])) > 1:
-        raise ValueError("more than one host")
-
-
-def split_target(target: str) -> tuple[str | None, str]:
-    """Return the host and the path of what a request line asks for.
-
-    Clients that take the shop for a proxy name the whole address; its host then counts before that
-    of a header (RFC 9112, section 3.2.2).
-
-    Returns:
-        None as the host: it asks for a path, as nearly all do.
-    """
-    found = _WHOLE_ADDRESS.fullmatch(target)
-    if found is None:
-        return None, target
-    path = found["path"]
-    return found["host"], path if path.startswith("/") else f"/{path}"
-
-
-_WHOLE_ADDRESS = re.compile(r"https?://(?P<host>[^/?#\s]+)(?P<path>[^\s]*)", re.IGNORECASE)
-
-
-def opens_stream(came: bytes) -> bool:
-    """Tell whether a request for a stream is there, whole: nobody waits for who is slow.
-
-    One that speaks of a body, which may never come, is none.
-    """
-    if not came.startswith(OPENS_STREAM) or b"\r\n\r\n" not in came:
-        return False
-    head = came.lower()
-    return b"content-length" not in head and b"transfer-encoding" not in head
+    def log_request(self) -> None:
+        """Log nothing: the app does."""
 
 
 class Server(WSGIServer):
-    """The shop's listener."""
+    """The shop's listener.
+
+    Of the app it asks, if that can say so, which paths open a stream (`opens_stream`): requests for
+    those wait for each other, and let all others go first. And how many are open (`count_streams`).
+    """
 
     handler_class = Handler
+
+    #: how many connections are accepted at once
+    max_accept = 32
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # A pool, though without a limit: without one nobody would wait for running requests.
         super().__init__(*args, spawn=Pool(), **kwargs)
-        #: the sockets of connections that wait for their next request
-        self.idle: set[Any] = set()
-        #: where those that open a stream wait for each other
-        self.lane = BoundedSemaphore(LANE)
-        #: connections that came with a request for a stream, and how many greenlets open those
-        self._herd: deque[tuple[Any, ...]] = deque()
-        self._herders = 0
+        self._usually_accepted = self.max_accept
+        self.connections = Connections()
+        #: whether a request for this path is one that opens a stream
+        self.is_deferred: Callable[[str], bool] = getattr(
+            self.application, "opens_stream", lambda path: False
+        )
+        #: how many connections have been taken over
+        self.count_streams: Callable[[], int] = getattr(
+            self.application, "count_streams", lambda: 0
+        )
+        #: taken by requests that open a stream, while they are worked on
+        self.admission = BoundedSemaphore(LANE)
+        #: connections that came with such a request, and have no greenlet yet
+        self._deferred: deque[tuple[Any, ...]] = deque()
+        self._is_admitting = False
         #: whether each answer is its connection's last
         self.closing = False
 
@@ -331,28 +278,27 @@ class Server(WSGIServer):
 
     def do_handle(self, *accepted: Any) -> None:
         """Handle a connection; one that opens a stream has no greenlet until it is its turn."""
-        if not opens_stream(_what_came(accepted[0])):
+        begun = len(self.pool) + self.count_streams()
+        has_room = self.connections.make_room(begun + len(self._deferred) + 1)
+        # Those that made room are closed a moment later.
+        self.max_accept = 1 if self.connections.is_making_room else self._usually_accepted
+        if not has_room:
+            accepted[0].close()
+        elif self.is_deferred(_path_that_came(accepted[0])):
+            self._deferred.append(accepted)
+            if not self._is_admitting:
+                self._is_admitting = True
+                self._spawn(self._admit)
+        else:
             super().do_handle(*accepted)
-            return
-        self._herd.append(accepted)
-        if self._herders < LANE:
-            self._herders += 1
-            self._spawn(self._open_streams)
 
-    def _open_streams(self) -> None:
-        try:
-            while self._herd:
-                self._handle_and_close(*self._herd.popleft())
-        finally:
-            self._herders -= 1
-
-    def _handle_and_close(self, *accepted: Any) -> None:
-        try:
-            self.handle(*accepted)
-        except Exception:
-            log.exception("a connection failed outside of its requests")
-        finally:
-            self.do_close(*accepted)
+    def _admit(self) -> None:
+        while self._deferred:
+            self.admission.wait()
+            for _ in range(min(self.admission.counter, len(self._deferred))):
+                super().do_handle(*self._deferred.popleft())
+            pass_on()
+        self._is_admitting = False
 
     def finish(self, let_go: LetGo, *, take_waiting: bool) -> None:
         """Accept no more connections, and answer what comes on those that are accepted.
@@ -381,26 +327,24 @@ class Server(WSGIServer):
                 self.do_handle(*accepted)
 
     def _close_idle(self) -> None:
-        """Have idle connections read to their end: what has arrived by now is still answered."""
-        for sock in self.idle:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RD)
+        for connection in list(self.connections):
+            if connection.is_idle:
+                connection.hurry()
 
 
-def _what_came(connection: Any) -> bytes:
-    """Return what has come on a connection by now, and leave it there to be read."""
+def _path_that_came(connection: Any) -> str:
+    """Return the path of a GET without a body that has come whole, and leave it there to be read.
+
+    It only says who waits: what the request really is, the parser says when it is read.
+    """
     try:
-        came: bytes = connection._sock.recv(_USUAL_HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        came = connection._sock.recv(_USUAL_HEAD, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except OSError:
-        return b""
-    return came
-
-
-class _Discarded:
-    """Stands in for a body of which nothing more is to be read."""
-
-    def _discard(self) -> None:
-        pass
+        return ""
+    if not came.startswith(b"GET /") or not came.endswith(b"\r\n\r\n"):
+        return ""
+    target: bytes = came[4:].partition(b" ")[0]
+    return target.partition(b"?")[0].decode("latin-1")
 
 
 def serve(app: Any, listener: Listener, on_open: Callable[[str], None], let_go: LetGo) -> None:

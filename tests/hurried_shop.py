@@ -24,6 +24,7 @@ patience = float(os.environ.get("PATIENCE", "60"))
 shop.server.IDLE = shop.server.HEAD = shop.server.BODY = patience
 if "PRUNE" in os.environ:
     shop.pruning.FIRST = shop.pruning.EVERY = (0.1, 0.2)
+shop.server.WRITE = min(patience, shop.server.WRITE)
 shop.web.budgets.WINDOW = int(os.environ.get("WINDOW", "60"))
 
 from wsgi import app, main  # noqa: E402

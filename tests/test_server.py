@@ -458,8 +458,8 @@ def test_a_system_that_is_not_linux_serves(
         ("http://shop.example.com?x", 200, "Tideline"),
         ("http://shop.example.com/nowhere", 404, "Nothing at this address"),
         ("/http://shop.example.com/", 404, ""),
-        ("http:///cart", 404, ""),
-        ("ftp://shop.example.com/", 404, ""),
+        ("http:///cart", 400, ""),
+        ("ftp://shop.example.com/", 400, ""),
     ],
 )
 def test_a_request_may_name_the_whole_address(

@@ -45,7 +45,12 @@ WALLS = {
     "shared_table": ["shop", "flask", "sqlalchemy", "gevent"],
     "output": ["shop", "flask", "sqlalchemy"],
     "listening": ["flask", "sqlalchemy", "gevent", *shop_but("config", "output")],
-    "server": ["flask", "sqlalchemy", "gunicorn", *shop_but("config", "listening", "tcp", "turns")],
+    "incoming": ["flask", "sqlalchemy", "gevent", *shop_but("turns")],
+    "connections": ["shop", "flask", "sqlalchemy", "gevent"],
+    "server": [
+        *("flask", "sqlalchemy", "gunicorn"),
+        *shop_but("config", "connections", "incoming", "listening", "tcp", "turns"),
+    ],
     "workers": [
         "flask",
         "sqlalchemy",

@@ -4,6 +4,7 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import os  # noqa: E402
 from collections.abc import Callable, Iterable  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -32,9 +33,9 @@ class EventStream(Response):
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        tab = SocketTab(hub, environ["shop.hand_over"](), (TOPIC,))
+        tab = SocketTab(hub, os.dup(environ["gunicorn.socket"].fileno()), (TOPIC,))
         tab.open(HEAD + present.sse)
-        return []
+        raise StopIteration
 
 
 @app.get("/stream")

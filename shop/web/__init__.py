@@ -35,3 +35,4 @@ def install_web(app: ShopApp) -> None:
     health.install(app)
     for module in (catalog, cart, checkout, live, health):
         app.register_blueprint(module.bp)
+    app.stream_paths = frozenset(rule.rule for rule in app.url_map.iter_rules("live.stream"))

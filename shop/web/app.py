@@ -10,6 +10,8 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.utils import cached_property
 
+from shop.parts import Parts
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -45,6 +47,9 @@ class ShopApp(Flask):
 
     request_class = Asked
 
+    #: the paths that open a stream
+    stream_paths: frozenset[str] = frozenset()
+
     #: gives the headers that every answer to a request carries
     always: Callable[[WSGIEnvironment], HeaderList] = staticmethod(lambda _: [])
 
@@ -58,6 +63,18 @@ class ShopApp(Flask):
             return start_response(status, [*headers, *self.always(environ)], *rest)
 
         return super().wsgi_app(environ, start)
+
+    def opens_stream(self, path: str) -> bool:
+        """Tell whether a request for this path opens a stream, and so can wait for all others.
+
+        The server asks that, before it has begun with the request.
+        """
+        return path in self.stream_paths
+
+    def count_streams(self) -> int:
+        """Return how many connections the server has lost to event streams."""
+        parts: Parts = self.extensions["shop"]
+        return parts.hub.tally.event_streams
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function: none here is asynchronous, and each is asked for in each request."""

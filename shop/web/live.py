@@ -20,6 +20,7 @@ from werkzeug.routing import RequestRedirect
 from wsproto.utilities import RemoteProtocolError
 
 from shop.changes import cart_name, product_name
+from shop.connections import most_streams
 from shop.db import DatabaseBusy
 from shop.framing import (
     HEARTBEAT_EVENT,
@@ -88,8 +89,8 @@ def can_be_asked() -> None:
 def check_room() -> Response | None:
     """Refuse what there is no place for, before anything is spent on it."""
     hub, settings, source = parts.hub, parts.settings, _source()
-    most = settings.streams_per_address
-    if len(hub) < settings.max_streams and not (source and most and hub.tabs_from(source) >= most):
+    most, most_here = settings.streams_per_address, min(settings.max_streams, most_streams())
+    if len(hub) < most_here and not (source and most and hub.tabs_from(source) >= most):
         return None
     parts.metrics.refused("no_place")
     return Response("All places are taken right now.\n", 503, {"Retry-After": "5"})
@@ -103,9 +104,9 @@ def stream() -> Response:
 
 @sock.route("/socket", bp=bp)
 def socket(connection: Server) -> None:
-    wish = _wish()
+    request.environ.get("shop.keep", bool)()  # the server leaves it alone from now on
     limit_unread(connection.sock.fileno())
-    connection.sock = WholeFrames(connection.sock)
+    wish = _wish()
     tab = _queue_tab(wish, wake=connection.event, is_event_stream=False, cut=connection.sock.cut)
     requests.tell(101)  # its end is when the tab leaves
     try:
@@ -138,9 +139,17 @@ def _part_from(connection: Server) -> None:
 def check_origin() -> None:
     if request.endpoint != "live.socket":
         return
+    if request.method != "GET":
+        raise RemoteProtocolError("a WebSocket is opened by GET (RFC 6455, section 4.1)")
     refuse_other_origins(Forbidden)
+    environ = request.environ
     # Compressing each message anew for each tab would cost more than it saves.
-    request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+    environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+    environ.pop("HTTP_SEC_WEBSOCKET_PROTOCOL", None)  # there is but one
+    # Mended before it is read from, which simple-websocket begins with at once.
+    for name in ("gunicorn.socket", "werkzeug.socket"):
+        if name in environ:
+            environ[name] = WholeFrames(environ[name])
 
 
 @bp.errorhandler(RemoteProtocolError)
@@ -176,11 +185,13 @@ class EventStream(Response):
             self.response = [_OVERFLOW]
         else:
             self._open(tab, self._head(environ))
-            return _handed_over(environ)
+            raise StopIteration  # to the server: the connection is not its own any more
         return super().__call__(environ, start_response)
 
     def _join(self, environ: dict[str, Any], wish: Wish) -> SocketTab:
-        return SocketTab(parts.hub, _taken_over(environ), wish.topics, wish.page, wish.source)
+        # A duplicate, non-blocking as all of gevent's are; the server closes its own.
+        descriptor = os.dup(environ["gunicorn.socket"].fileno())
+        return SocketTab(parts.hub, descriptor, wish.topics, wish.page, wish.source)
 
     def _open(self, tab: SocketTab, head: bytes) -> None:
         # What fails here is beyond the app's own answers to errors.
@@ -218,29 +229,10 @@ class EventStream(Response):
 
 
 def _can_hand_over(environ: dict[str, Any]) -> bool:
+    """Tell whether the server lets the app have its socket: the shop's own does it as gunicorn."""
     connection = environ.get("gunicorn.socket")
     # What is written past a TLS connection is none of its own (gunicorn --certfile).
-    encrypted = isinstance(connection, SSLSocket)
-    return "shop.hand_over" in environ or (connection is not None and not encrypted)
-
-
-def _taken_over(environ: dict[str, Any]) -> int:
-    """Take over the request's connection; the server closes what it has of it.
-
-    Returns:
-        A descriptor, non-blocking as all of gevent's are.
-    """
-    if "shop.hand_over" in environ:
-        descriptor: int = environ["shop.hand_over"]()
-        return descriptor
-    return os.dup(environ["gunicorn.socket"].fileno())
-
-
-def _handed_over(environ: dict[str, Any]) -> Iterable[bytes]:
-    """Answer the server that the connection isn't its own any more, as it understands it."""
-    if "shop.hand_over" not in environ:
-        raise StopIteration  # gunicorn then forgets the connection, without a word on it
-    return []
+    return connection is not None and not isinstance(connection, SSLSocket)
 
 
 def _queue_tab(wish: Wish, **manners: Any) -> QueueTab:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from flask import Response
+from flask import Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shop.config import MAX_BODY
@@ -52,6 +53,7 @@ def install(app: ShopApp) -> None:
         )
     always = _ALWAYS | (_ALWAYS_BY_HTTPS if settings.https else {})
     app.always = partial(_headers_of, [*always.items()])
+    app.before_request(_refuse_large_bodies)
     app.after_request(_forbid_copies)
 
 
@@ -74,6 +76,12 @@ def _headers_of(always: HeaderList, environ: WSGIEnvironment) -> HeaderList:
     if environ["wsgi.url_scheme"] == "https" or host in _OWN_MACHINE:
         return [*always, _BY_A_HOST_THAT_IS_TRUSTED]
     return always  # browsers would ignore it, and complain about it on every page
+
+
+def _refuse_large_bodies() -> None:
+    # Flask would refuse one when it is read, and not everything reads it.
+    if (request.content_length or 0) > MAX_BODY:
+        raise RequestEntityTooLarge
 
 
 def _forbid_copies(response: Response) -> Response:
