@@ -293,6 +293,7 @@ def test_help_is_the_shops_own(tmp_path: Path) -> None:
     assert ask("--version").output.startswith("drop-shop, version ")
     assert "Flask" not in ask("--version").output
     assert "Usage: bin/flask stock set" in ask("stock", "set", "--help").output
+    assert "Usage: bin/flask carts prune" in ask("carts", "prune", "--help").output
     unknown = ask("routes")
     assert unknown.exit_code == 2 and "Try 'bin/flask --help'" in unknown.output
 

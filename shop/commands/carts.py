@@ -23,7 +23,6 @@ _AROUND = 6
 @click.option("--all", "show_all", is_flag=True, help="Every cart, however many there are.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; with --watch a line a look.")
 @click.pass_context
-@in_shop
 def carts(ctx: click.Context, watch: bool, show_all: bool, as_json: bool) -> None:
     """Show which carts are open, over all servers; the ones opened last come first.
 
@@ -34,8 +33,12 @@ def carts(ctx: click.Context, watch: bool, show_all: bool, as_json: bool) -> Non
       bin/flask carts --json | jq '[.[].tabs] | add'
       bin/flask carts prune --older-than 180d
     """
-    if ctx.invoked_subcommand is not None:
-        return
+    if ctx.invoked_subcommand is None:
+        _show_open(watch, show_all, as_json)
+
+
+@in_shop
+def _show_open(watch: bool, show_all: bool, as_json: bool) -> None:
     if watch:
         look = _json_line if as_json else lambda: _look(show_all)
         screen.keep_showing(look, interval=1.0)
