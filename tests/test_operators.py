@@ -224,6 +224,7 @@ def test_a_sku_as_it_is_written_goes_before_ids_and_other_cases(
 ) -> None:
     closed_drop.sql("UPDATE items SET sku = '3' WHERE id = 2")
     closed_drop.sql("UPDATE items SET sku = 'ost-kiln-095' WHERE id = 4")
+    closed_drop.sql("UPDATE items SET sku = 'ÄRMEL-M' WHERE id = 5")
     with app.extensions["shop"].database.reading() as session:
         assert Item.find_named(session, "3").id == 2
         assert Item.find_named(session, "ost-kiln-095").id == 4
@@ -232,6 +233,8 @@ def test_a_sku_as_it_is_written_goes_before_ids_and_other_cases(
             with pytest.raises(UnknownItem):
                 Item.find_named(session, unknown)
         assert Product.find(session, "Ost-kiln").id == 2
+        assert Product.find(session, " OST-KILN ").id == 2
+        assert Item.find_named(session, "ärmel-m").id == 5
 
 
 def test_an_order_is_found_as_people_write_its_number(drop: RunningShop) -> None:

@@ -14,7 +14,6 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     bindparam,
-    func,
     select,
     text,
     update,
@@ -236,9 +235,12 @@ def _named(session: Session, kind: type[Named], name: str) -> Named | None:
     exact = session.scalar(select(kind).where(kind.sku == name))
     if exact is not None:
         return exact
-    alike = session.scalars(select(kind).where(func.lower(kind.sku) == name.lower())).all()
+    name = name.strip()
+    # Compared here, as SQLite knows no other letters' cases than those of ASCII.
+    skus = session.execute(select(kind.id, kind.sku))
+    alike = [row.id for row in skus if row.sku.casefold() == name.casefold()]
     if len(alike) == 1:
-        return alike[0]
+        return session.get(kind, alike[0])
     number = int(name) if re.fullmatch("[0-9]{1,10}", name) else 0
     return session.get(kind, number) if 0 < number <= LARGEST_ID else None
 
