@@ -96,6 +96,31 @@ def test_a_file_system_without_wal_is_refused_in_a_line(tmp_path: Path) -> None:
     assert "can't keep a write-ahead log on this file system" in str(refused.value.orig)
 
 
+def test_a_file_system_that_shares_no_memory_is_refused_in_a_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_SHARED_MEMORY, f"sqlite:///{tmp_path}/shop.sqlite3"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert "can't keep a write-ahead log on this file system" in done.stdout, done.stderr
+
+
+#: The memory is a file of 32 KB, which can't become as large as that.
+_WITHOUT_SHARED_MEMORY = """
+import resource, sys
+from sqlalchemy import make_url
+from sqlalchemy.exc import DatabaseError
+from shop.db import open_database
+resource.setrlimit(resource.RLIMIT_FSIZE, (16384, resource.RLIM_INFINITY))
+try:
+    open_database(make_url(sys.argv[1])).engine.connect()
+except DatabaseError as error:
+    print(error.orig)
+"""
+
+
 @pytest.mark.parametrize("workers", [None, 1])
 def test_an_empty_shop_advises_to_fill_it(
     open_shop: Callable[..., RunningShop], workers: int | None

@@ -50,6 +50,14 @@ _NO_WAL = (
     "put the database on a disk of this machine, or use PostgreSQL"
 )
 
+_NO_SHARED_MEMORY = (
+    sqlite3.SQLITE_IOERR_SHMOPEN,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMLOCK,
+    sqlite3.SQLITE_IOERR_SHMMAP,
+    sqlite3.SQLITE_PROTOCOL,
+)
+
 T = TypeVar("T")
 
 
@@ -225,8 +233,11 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
             if mode != "wal":
                 raise sqlite3.NotSupportedError(_NO_WAL)
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1")  # needs the shared memory
             return
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode in _NO_SHARED_MEMORY:
+                raise sqlite3.NotSupportedError(f"{_NO_WAL} (or it is full)") from error
             if not is_busy(error) or time.monotonic() > deadline:
                 raise
         time.sleep(0.01)
