@@ -59,7 +59,7 @@ def is_here(url: str) -> bool:
     A Host without a port may have lost it in a proxy before a published port: then the name
     decides. Ports keep nothing apart that cookies don't give to all of them (RFC 6265, 8.5).
     """
-    host = current_request().environ.get("HTTP_HOST", "")
+    host: str = current_request().environ.get("HTTP_HOST", "")
     try:
         there = urlsplit(url)
         if there.netloc == host:  # as it nearly always is
