@@ -45,8 +45,11 @@ def main() -> int:
     except click.ClickException as error:
         click.echo(f"Error: {error.format_message()}", err=True)
         return error.exit_code
-    except PermissionError as error:
-        click.echo(f"Error: {said_of_file(error)}", err=True)
+    except OSError as error:
+        reason = said_of_file(error)
+        if reason is None:  # a fault of the program
+            raise
+        click.echo(f"Error: {reason}", err=True)
         return 1
     return 0
 

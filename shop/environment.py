@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -32,8 +33,13 @@ def read_environment(file: Path) -> dict[str, str]:
     return {**_read_file(file), **own}
 
 
-def said_of_file(error: OSError) -> str:
-    """Say in a line which file the system refused, and what that may come from."""
+def said_of_file(error: OSError) -> str | None:
+    """Say in a line which file the system refused, and what that may come from; None: no file."""
+    if isinstance(error, shutil.Error):  # of a folder that was copied: what was wrong with each
+        _, file, reason = error.args[0][0]
+        return f"{file} can't be written: {reason}"
+    if error.filename is None:
+        return None
     line = f"{error.filename} can't be used: {error.strerror}"
     if isinstance(error, PermissionError):
         line += "; is this the user that the shop runs as?"
@@ -55,7 +61,7 @@ def _read_file(file: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise UnreadableFile(said_of_file(error)) from None
+        raise UnreadableFile(str(said_of_file(error))) from None
     except UnicodeDecodeError as error:
         number = error.object[: error.start].count(b"\n") + 1
         allowed = "it is not UTF-8: save the file in that encoding"

@@ -154,6 +154,35 @@ def test_files_of_another_user_are_named_in_a_line(closed_drop: RunningShop, clo
         path.chmod(0o700)
 
 
+@pytest.mark.parametrize("program", ["commands", "server"])
+def test_a_disk_that_is_full_is_said_in_a_line(tmp_path: Path, program: str) -> None:
+    shop = RunningShop(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", _ON_A_FULL_DISK, program],
+        env=shop.environ,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert f"Error: {tmp_path}/static/" in done.stderr and "File too large" in done.stderr
+
+
+#: So it seems to who may write only small files.
+_ON_A_FULL_DISK = """
+import resource, runpy, sys
+program, sys.argv[1:] = sys.argv[1], []
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+if program == "server":
+    runpy.run_path("wsgi.py", run_name="__main__")
+else:
+    from shop.commands.__main__ import main
+    sys.argv.append("seed")
+    main()
+"""
+
+
 # --- What is said ---------------------------------------------------------------------------
 
 

@@ -25,9 +25,10 @@ def main() -> None:
     try:
         commands.main(prog_name="bin/flask")
     except OSError as error:
-        if error.filename is None:  # of no file: a fault of the program
+        reason = said_of_file(error)
+        if reason is None:  # a fault of the program
             raise
-        click.echo(f"Error: {said_of_file(error)}", err=True)
+        click.echo(f"Error: {reason}", err=True)
         sys.exit(1)
 
 
