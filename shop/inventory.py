@@ -89,6 +89,11 @@ class ProductView:
             *(self.released, self.position, self.items),
         )
 
+    @property
+    def sold_out(self) -> bool:
+        """Whether it is on sale, and nothing of it is left."""
+        return self.released and bool(self.items) and all(item.sold_out for item in self.items)
+
     def looks_like(self, other: ProductView) -> bool:
         return self._look == other._look
 

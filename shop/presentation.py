@@ -30,6 +30,7 @@ def install_presentation(app: Flask, settings: Settings) -> None:
         shop_name=settings.name,
         htmx_config=json.dumps(HTMX_CONFIG, separators=(",", ":")),
         level_words=LEVEL_WORDS,
+        longest=lambda texts: max(map(len, texts), default=0),
         money=lambda amount, currency=settings.currency: format_money(amount, currency),
         product_url=lambda product: _product_url(product),
     )
