@@ -1,6 +1,6 @@
 """The connections that are open, and who has to go when there are too many.
 
-Whoever completes a request stays; the one who hasn't for the longest is cut off. So connections
+Whoever sends a whole request stays; the one who hasn't for the longest is cut off. So connections
 that ask for nothing, or take for ever to ask or to read, can't keep anybody out, however many.
 """
 
@@ -33,7 +33,7 @@ class Connection(Protocol):
 
 
 class Connections:
-    """Open connections, those first that have completed no request for the longest."""
+    """Open connections, those first on which no request has come whole for the longest."""
 
     def __init__(self, most: int = MOST, most_of_address: int = MOST_OF_ADDRESS) -> None:
         self._all: dict[Connection, None] = {}
@@ -71,7 +71,7 @@ class Connections:
         self._all[connection] = own[connection] = None
 
     def renew(self, connection: Connection) -> None:
-        """Note that it has completed a request."""
+        """Note that all of a request has come on it."""
         if connection in self._all:
             own = self._by_source[_source(connection)]
             for group in (self._all, own):

@@ -100,13 +100,12 @@ class Handler(WSGIHandler):
 
     def handle(self) -> None:
         """Answer what comes on the connection, until it ends."""
-        connections = self.server.connections
-        connections.add(self)
+        self.server.connections.add(self)
         try:
             while self.handle_one_request():
-                connections.renew(self)
+                pass
         finally:
-            connections.remove(self)
+            self.server.connections.remove(self)
             if not self._is_taken_over:
                 self._incoming.discard_what_came()
 
@@ -126,6 +125,7 @@ class Handler(WSGIHandler):
             return False
         except Left:
             return False
+        self.server.connections.renew(self)
         self.socket.settimeout(None)  # who takes it over has time limits of their own
         self.handle_one_response()
         if self._is_too_large:
@@ -192,6 +192,7 @@ class Handler(WSGIHandler):
             super().run_application()
         except StopIteration:
             self.close_connection = self._is_taken_over = True
+            self.server.connections.remove(self)  # cutting it off would end what took it over
         finally:
             if self._is_admitted:
                 pass_on()
