@@ -7,13 +7,13 @@
   // All in milliseconds.
   const SILENCE = 10_000; // the shop's heart beats every 4 s (shop/streams.py): two beats and a half
   const LOOK = 1000; // between two looks for silence
-  const PATIENCE = 3000; // for an attempt that doesn't speak, before the next one
+  const PATIENCE = 2500; // for an attempt that doesn't speak, before the next one
   const FIRST_DELAY = 300; // after a connection ended, doubled with each attempt that fails
   const LONGEST_DELAY = 2500;
   const SHORT = 10_000; // who spoke for less than that and ended twice was cut by something
   const SAY_SO_AFTER = 800; // a connection that is back sooner was hardly away
 
-  const MOST_ATTEMPTS = 4; // the first ones go on: a slow network, or a shop with much to do
+  const MOST_ATTEMPTS = 5; // the first ones go on: a slow network, or a shop with much to do
   const TIMES_CUT = 2;
 
   const root = document.documentElement;

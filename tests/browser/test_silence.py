@@ -47,12 +47,19 @@ def way(tab: Page) -> str | None:
     return tab.locator("#live").get_attribute("data-way")
 
 
+def set_state(tab: Page, state: str) -> None:
+    """Freeze a page, as browsers do with those in the background; or have it go on."""
+    tab.context.new_cdp_session(tab).send("Page.setWebLifecycleState", {"state": state})
+
+
 def test_silence_is_said_and_a_page_is_live_as_soon_as_the_network_is_back(
     few_streams: RunningShop, window: BrowserContext, quiet_complaints: None
 ) -> None:
     with Middlebox(few_streams.port) as box:
         tabs = [visit(window.new_page(), box.url) for _ in range(2)]
         assert [way(tab) for tab in tabs] == ["events", "socket"]
+        frozen = visit(window.new_page(), box.url)
+        set_state(frozen, "frozen")
         box.fall_silent()
         silent = time.monotonic()
         few_streams.flask("stock", "set", few_streams.sku(1), "0")
@@ -70,8 +77,11 @@ def test_silence_is_said_and_a_page_is_live_as_soon_as_the_network_is_back(
         print(f"\nsilence: said after {noticed:.1f} s; live {waited:.1f} s after its end")
         assert noticed < 12 + NOISE
         assert waited < 5 + NOISE
+        set_state(frozen, "active")
+        expect_level(frozen, 1, "out")
         add(tabs[0], 3)
-        expect_cart(tabs[1], [3])
+        for tab in (tabs[1], frozen):
+            expect_cart(tab, [3])
 
 
 def test_a_page_whose_streams_are_held_back_takes_a_websocket(
@@ -105,20 +115,6 @@ def test_a_page_whose_streams_are_cut_takes_a_websocket(
         wait_until_live(later)
     expect(later.locator("#live")).to_have_attribute("data-way", "socket")
     expect_cart(later, [1, 3])
-
-
-def test_a_page_that_was_frozen_is_live_when_it_goes_on(
-    box: Middlebox, open_drop: RunningShop, window: BrowserContext
-) -> None:
-    tab = visit(window.new_page(), box.url)
-    browser = window.new_cdp_session(tab)
-    browser.send("Page.setWebLifecycleState", {"state": "frozen"})
-    box.fall_silent()
-    box.speak_again()  # the stream that it had is dead, and nobody has said so
-    open_drop.flask("stock", "set", open_drop.sku(20), "0")
-    time.sleep(11)
-    browser.send("Page.setWebLifecycleState", {"state": "active"})
-    expect_level(tab, 20, "out")
 
 
 # --- Actions whose answer never comes -----------------------------------------------------------
