@@ -7,14 +7,15 @@
   // All in milliseconds.
   const SILENCE = 10_000; // the shop's heart beats every 4 s (shop/streams.py): two beats and a half
   const LOOK = 1000; // between two looks for silence
-  const PATIENCE = 2500; // for an attempt that doesn't speak, before the next one
+  const LEAST_PATIENCE = 2500; // for an attempt that doesn't speak, before the next one
+  const MOST_PATIENCE = 10_000; // on a network on which the page itself came slowly
   const FIRST_DELAY = 300; // after a connection ended, doubled with each attempt that fails
   const LONGEST_DELAY = 2500;
   const SHORT = 10_000; // who spoke for less than that and ended twice was cut by something
   const SAY_SO_AFTER = 800; // a connection that is back sooner was hardly away
 
-  const MOST_ATTEMPTS = 5; // the first ones go on: a slow network, or a shop with much to do
   const TIMES_CUT = 2;
+  const TIMES_THE_PAGE = 4; // as long as the page took to begin to come
 
   const root = document.documentElement;
   const live = document.getElementById("live");
@@ -95,8 +96,15 @@
   let retrying = 0;
   let leaving = false;
 
+  const patience = () => {
+    const page = performance.getEntriesByType("navigation")[0];
+    const came = page ? page.responseStart - page.fetchStart : 0;
+    return Math.min(Math.max(LEAST_PATIENCE, TIMES_THE_PAGE * came), MOST_PATIENCE);
+  };
+
   const begin = (way) => {
     clearTimeout(retrying);
+    attempts.filter(isGivenUp).forEach(drop);
     const attempt = { way, isWanted: way === preferred, begunAt: Date.now() };
     const ifCurrent = (handle) => (given) => attempt.dropped || handle(attempt, given);
     attempt.line = ways[way]({
@@ -104,10 +112,14 @@
       end: ifCurrent(end),
       overflow: ifCurrent(overflow),
     });
-    attempt.waiting = setTimeout(ifCurrent(loseHope), jittered(PATIENCE));
+    attempt.waiting = setTimeout(ifCurrent(loseHope), jittered(patience()));
     attempts.push(attempt);
-    if (attempts.length > MOST_ATTEMPTS) drop(attempts[0]);
   };
+
+  // A stream's attempt goes on for a while, as a shop may have much to do. Browsers open one socket
+  // to a server at a time, over all tabs: one that hangs holds up the others.
+  const isGivenUp = ({ way, begunAt }) =>
+    way === "socket" || Date.now() - begunAt > 2.8 * patience();
 
   const jittered = (delay) => delay * (0.7 + 0.6 * Math.random());
 
