@@ -241,7 +241,12 @@ def test_two_processes_count_together_and_one_that_dies_has_nothing_open(
     folder.mkdir()
     one, two = (open_shop(PROMETHEUS_MULTIPROC_DIR=str(folder)) for _ in range(2))
     before = scrape(one)
-    with Tab(one) as tab, Tab(two) as other, Tab(two) as third, SocketTab(two, products=[1]) as fourth:
+    with (
+        Tab(one) as tab,
+        Tab(two) as other,
+        Tab(two) as third,
+        SocketTab(two, products=[1]) as fourth,
+    ):
         for live in (tab, other, third, fourth):
             live.next()
         for shop in (one, two):
