@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 def clean(text: str) -> str:
@@ -19,9 +19,9 @@ def clean(text: str) -> str:
     It is composed (Unicode's form C), so that what looks the same is mostly the same.
     """
     if not text.isascii():
-        text = text.translate(_CLEANED)
-        text = _VARIANTS.sub(r"\1", _TAGS.sub(r"\1", text))
-        text = _compose(_JOINERS.sub(_joiner, text))
+        text = _TAGS.sub(r"\1", text.translate(_CLEANED))
+        text = _compose(_VARIANTS.sub(r"\1", text))
+        text = _compose("".join(_without_needless_joiners(_JOINERS.sub(r"\1", text))))
     lines = (" ".join(line.split()) for line in text.splitlines())
     return "\n".join(line for line in lines if line)
 
@@ -96,26 +96,34 @@ _TAGS = re.compile("(\U0001f3f4[\U000e0020-\U000e007f]{1,7})|[\U000e0020-\U000e0
 
 #: One variation selector chooses how a character is drawn; no letter of Latin has variants.
 _VARIANT = "[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
-_VARIANTS = re.compile(f"((?<=[#*0-9©®\u1800-\U000e00ff]){_VARIANT}){_VARIANT}*|{_VARIANT}+")
+_VARIED = "[#*0-9©®\u1800-\u180a\u1810-\u1fff\u2010-\ufdff\ufe10-\U000dffff]"
+_VARIANTS = re.compile(f"((?<={_VARIED}){_VARIANT}){_VARIANT}*|{_VARIANT}+")
 
-#: Joiners (ZWNJ, ZWJ), and what they can follow: letters and marks of scripts that join, from
-#: Hebrew to Vedic, and emoji (Unicode, section 23.2; RFC 5892, appendix A).
-_JOINERS = re.compile("[\u200c\u200d]+")
+#: Joiners (ZWNJ, ZWJ): one is enough. They follow letters of scripts that join, with their marks,
+#: from Hebrew to Vedic, and emoji (Unicode, section 23.2; RFC 5892, appendix A).
+_JOINERS = re.compile("([\u200c\u200d])[\u200c\u200d]*")
 _JOINS = re.compile(
-    "[\u0590-\u1cff\ua800-\uabff\ufb1d-\ufdff\ufe0f\ufe70-\ufefc\U00010a00-\U00011fff"
+    "[\u0590-\u10ff\u1200-\u1cff\ua800-\uabff\ufb1d-\ufdff\ufe70-\ufefc\U00010a00-\U00011fff"
     "\U0001e900-\U0001e95f\u2190-\u2bff\U0001f000-\U0001ffff]"
 )
 _VIRAMA = 9  # the combining class of signs that take a letter's vowel away
 
 
-def _joiner(found: re.Match[str]) -> str:
-    """Keep the first joiner between two that it may join; after a virama it needs no second."""
-    text, start, end = found.string, found.start(), found.end()
-    before, after = text[start - 1 : start], text[end : end + 1]
-    if not _JOINS.match(before):
-        return ""
-    joined = unicodedata.combining(before) == _VIRAMA or after.strip()
-    return found[0][0] if joined else ""
+def _without_needless_joiners(text: str) -> Iterator[str]:
+    """Give the characters of a text, joiners only between two that they may join.
+
+    After a virama a joiner has its meaning also at the end of a word.
+    """
+    joins = without_vowel = False
+    for place, character in enumerate(text):
+        if character in "\u200c\u200d":
+            if not (joins and (without_vowel or text[place + 1 : place + 2].strip())):
+                continue
+        elif unicodedata.category(character).startswith("M"):
+            without_vowel |= unicodedata.combining(character) == _VIRAMA
+        else:
+            joins, without_vowel = _JOINS.match(character) is not None, False
+        yield character
 
 
 #: Ideographs that composing would replace by others: people write their names with these.

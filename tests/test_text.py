@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 
 from shop.text import clean, find_no_text, is_blank
 
+#: What is hard to get right, beside one another.
+AWKWARD = (
+    "aK \n\x85\u2028\u200b\u200c\u200d\ufe0f\U000e0100\u180e\U000e0041\U0001f3f4\u2764\u3164\u1160"
+)
+AWKWARD += "\u0627\u094d\u0b47\u0b3e\u0308\ufa19\ue000"
 
-@given(st.text())
+
+@given(st.text() | st.text(st.sampled_from(AWKWARD)))
 def test_cleaning_what_is_clean_changes_nothing(text: str) -> None:
     once = clean(text)
     assert clean(once) == once
