@@ -56,7 +56,7 @@ class Reading:
 class _OpenCart:
     """A cart that tabs have open."""
 
-    __slots__ = ("bought", "look", "ref", "since", "state", "told", "version")
+    __slots__ = ("bought", "look", "opened", "ref", "since", "state", "told", "version")
 
     def __init__(self, state: CartState) -> None:
         self.state = state
@@ -65,8 +65,9 @@ class _OpenCart:
         self.look: CartLook | None = None
         self.bought = 0
         self.version = 0
-        #: when the first of its tabs opened, in seconds since 1970
+        #: when the first of its tabs opened: in seconds since 1970, and by the monotonic clock
         self.since = int(time.time())
+        self.opened = time.monotonic()
         #: the version that all its tabs were told of together, or have seen since
         self.told = 0
 
@@ -152,11 +153,17 @@ class OpenCarts:
         if stray is not None:
             leading.version = succeed(stray.version, leading.version)
             leading.since = min(leading.since, stray.since)
+            leading.opened = min(leading.opened, stray.opened)
 
     def since(self, cart_id: str) -> int | None:
         """Return when the first of a cart's tabs opened, in seconds since 1970."""
         cart = self._carts.get(cart_id)
         return cart.since if cart is not None else None
+
+    def open_for(self, cart_id: str) -> int:
+        """Return how long ago the first of a cart's tabs opened, in seconds."""
+        cart = self._carts.get(cart_id)
+        return int(time.monotonic() - cart.opened) if cart is not None else 0
 
     def forget(self, cart_id: str) -> None:
         cart = self._carts.pop(cart_id, None)

@@ -190,3 +190,14 @@ def test_a_tab_follows_a_reset_at_a_server_behind(
         shop.flask("seed", "--random-seed", "1")
         tab.until(lambda tab: "coming soon" in tab.shown["stock-1"])
         assert all(version_of(tab.shown[name]) > before[name] for name in LIVE)
+
+
+def test_a_cart_is_open_for_as_long_as_it_is_whatever_its_server_says_of_the_time(
+    open_drop: RunningShop, shopper: Shopper, behind: RunningShop
+) -> None:
+    shopper.get("/")
+    with Tab(behind, shopper) as tab:
+        tab.next()
+        shown = open_drop.flask("carts").stdout
+        assert re.search(r"\d s ", shown), shown
+        assert " min " not in shown

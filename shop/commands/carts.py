@@ -141,13 +141,12 @@ _HEADING = f"{'CART':<18}  {'TABS':>4}  {'ITEMS':>5}  {'OPEN FOR':>8}  PAGES"
 
 
 def _line(cart: OpenCart) -> str:
-    start = f"{cart.ref:<18}  {cart.tabs:>4}  {len(cart.skus):>5}  {_age(cart.since):>8}  "
+    start = f"{cart.ref:<18}  {cart.tabs:>4}  {len(cart.skus):>5}  {_age(cart.open_for):>8}  "
     pages = [page if n == 1 else f"{page} ×{n}" for page, n in sorted(cart.pages.items())]
     return screen.cut(start + ", ".join(pages))
 
 
-def _age(since: int) -> str:
-    seconds = max(0, int(time.time()) - since)
+def _age(seconds: int) -> str:
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds // length} {unit}"

@@ -63,6 +63,7 @@ class OpenHere:
         return {
             "ref": cart_ref(cart_id),
             "since": self._open.since(cart_id) or int(time.time()),
+            "open_for": self._open.open_for(cart_id),
             "pages": Counter(self._hub.pages(cart_name(cart_id))),
             "skus": [items[i].sku for i in held if i in items],
         }

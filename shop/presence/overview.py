@@ -16,8 +16,10 @@ class OpenCart:
 
     #: the public fingerprint
     ref: str
-    #: when the first of its tabs opened, in seconds since 1970
+    #: when the first of its tabs opened, in seconds since 1970, by the clock of its server
     since: int
+    #: how long ago that was, in seconds, whatever that clock says
+    open_for: int
     #: how many tabs show which page
     pages: Counter[str]
     skus: frozenset[str]
@@ -32,6 +34,7 @@ class OpenCart:
         return OpenCart(
             self.ref,
             min(self.since, other.since),
+            max(self.open_for, other.open_for),
             self.pages + other.pages,
             self.skus | other.skus,
             tuple(sorted({*self.servers, *other.servers})),
@@ -111,11 +114,12 @@ class Overview:
         return cls(
             servers=tuple(Server(r.server, r.tabs, len(r.carts)) for r in told),
             cart_count=len(merged) or len(counted),
-            carts=tuple(sorted(merged.values(), key=lambda cart: (-cart.since, cart.ref))),
+            carts=tuple(sorted(merged.values(), key=lambda cart: (cart.open_for, cart.ref))),
             troubles=tuple(troubles),
         )
 
 
 def _open_cart(told: dict[str, Any], server: str) -> OpenCart:
     pages, skus = Counter(told["pages"]), frozenset(told["skus"])
-    return OpenCart(told["ref"], told["since"], pages, skus, (server,))
+    open_for = told.get("open_for", 0)  # a server of the release before doesn't say
+    return OpenCart(told["ref"], told["since"], open_for, pages, skus, (server,))
