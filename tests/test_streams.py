@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from shop.framing import Message
 from shop.inventory import ProductView
 from shop.parts import Parts
 from shop.streams import QueueTab
-from tests.running import RunningShop, eventually, listens
+from tests.running import ROOT, RunningShop, eventually
 from tests.shopper import (
     DeafTab,
     Shopper,
@@ -547,21 +548,20 @@ def test_a_database_that_is_away_is_said_to_be_and_waited_for(drop: RunningShop)
 
 
 def test_a_server_without_sockets_to_hand_over_streams_as_well(closed_drop: RunningShop) -> None:
-    shop = closed_drop
-    with shop.start_flask("run", "--port", str(shop.port)) as server:
-        try:
-            eventually(lambda: listens(shop.port))
-            shopper = Shopper(shop)
-            shopper.add(1)
-            with Tab(shop, shopper, [1]) as tab:
-                tab.next()
-                assert tab.cart == [1]
-                shopper.add(2)
-                tab.until(lambda tab: tab.cart == [1, 2])
-                set_stock(shop, 2, 0)
-                tab.until(lambda tab: tab.level(1, 2) == "out")
-        finally:
-            server.terminate()
+    shop = closed_drop  # by Flask's own server, with a thread for each request
+    shop.command = [sys.executable, "-m", "flask", "--app", str(ROOT / "shop")]
+    shop.command += ["run", "--port", str(shop.port)]
+    shop.greeting = "Running on"
+    shop.start()
+    shopper = Shopper(shop)
+    shopper.add(1)
+    with Tab(shop, shopper, [1]) as tab:
+        tab.next()
+        assert tab.cart == [1]
+        shopper.add(2)
+        tab.until(lambda tab: tab.cart == [1, 2])
+        set_stock(shop, 2, 0)
+        tab.until(lambda tab: tab.level(1, 2) == "out")
 
 
 @pytest.mark.sqlite_only("about sockets, whatever they tell of")
