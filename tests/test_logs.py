@@ -82,7 +82,7 @@ def test_a_tab_has_its_line_when_it_opens_and_none_when_it_leaves(drop: RunningS
     with Tab(drop) as tab:
         tab.next()
         assert line_of(drop, tab.headers["x-request-id"])["status"] == 200
-    with SocketTab(drop) as socket:
+    with SocketTab(drop, products=[1]) as socket:
         socket.next()
         eventually(lambda: [line for line in lines(drop) if line.get("route") == "/socket"])
     assert drop.stop() == 0

@@ -133,8 +133,9 @@
 
   const hear = (attempt, text) => {
     attempt.heard = { at: Date.now(), ticks: performance.now() };
-    if (attempt !== connection) take(attempt);
-    if (!text) return;
+    const isFirst = attempt !== connection;
+    if (isFirst) take(attempt);
+    if (!text && !isFirst) return; // a page that shows nothing live has an empty present state
     swap(text).then(() => {
       if (attempt === connection) setLive(true);
     });

@@ -41,3 +41,11 @@ def test_every_tab_of_a_browser_that_refuses_cookies_loads_and_is_live(
     drop.flask("stock", "set", drop.sku(item_id), "0")
     for tab in tabs:
         expect(size_button(tab, item_id)).to_be_disabled()
+
+
+def test_a_page_that_shows_nothing_live_is_live_as_well(
+    drop: RunningShop, refusing: BrowserContext
+) -> None:
+    page = refusing.new_page()
+    page.goto(f"{drop.url}/cart")
+    expect(page.locator('html[data-live="on"]')).to_be_attached()
