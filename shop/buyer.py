@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
 
+from shop.addresses import seems_to_lack_a_town
 from shop.text import clean, find_no_text, is_blank, on_one_line
 
 #: The most characters that are taken, by field.
@@ -24,6 +25,12 @@ _MISSING = {
 _SEVERAL_LINES = frozenset({"address"})
 
 _LEAST_ADDRESS = 8
+
+#: What is asked once about an address that seems to end with the street.
+IS_IT_WHOLE = (
+    "Is this the whole address? We see no town in it. "
+    "Please add it, or press Buy again if nothing is missing."
+)
 
 
 class WrongDetails(Exception):
@@ -47,11 +54,15 @@ class Buyer:
     address: str
 
     @classmethod
-    def check(cls, typed: Mapping[str, str], *, test_emails: bool = False) -> Buyer:
+    def check(
+        cls, typed: Mapping[str, str], *, test_emails: bool = False, asked: str | None = None
+    ) -> Buyer:
         """Return the buyer from what was typed in `email`, `name` and `address`.
 
         Args:
             test_emails: whether addresses below .test are taken, which nobody can have.
+            asked: the address about which `IS_IT_WHOLE` was asked, or nothing: the same again is
+                taken. None if who sends it can't be asked.
 
         Raises:
             WrongDetails: something is missing or can't be right.
@@ -62,6 +73,9 @@ class Buyer:
                 details[field] = _checked(field, typed.get(field, ""), test_emails)
             except _Wrong as wrong:
                 messages[field] = str(wrong)
+        address = details.get("address", "")
+        if asked is not None and address != clean(asked) and seems_to_lack_a_town(address):
+            messages.setdefault("address", IS_IT_WHOLE)
         if messages:
             raise WrongDetails(messages)
         return cls(**details)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, abort, request, session
 from werkzeug.wrappers import Response as BaseResponse
 
-from shop.buyer import LIMITS, Buyer, WrongDetails
+from shop.buyer import IS_IT_WHOLE, LIMITS, Buyer, WrongDetails
 from shop.carts import CartState
 from shop.checkout import (
     BoughtBefore,
@@ -86,7 +86,8 @@ def complete() -> BaseResponse:
 
 
 def _buyer(typed: Mapping[str, str]) -> Buyer:
-    return Buyer.check(typed, test_emails=parts.settings.test_emails)
+    asked = request.form.get("asked_address")  # every form of the shop has it
+    return Buyer.check(typed, test_emails=parts.settings.test_emails, asked=asked)
 
 
 def _buy(offer: Offer, buyer: Buyer) -> Purchase:
@@ -126,7 +127,15 @@ def _wrong_details(typed: dict[str, str], messages: dict[str, str]) -> BaseRespo
 
 
 def _show_form(typed: Mapping[str, str], errors: dict[str, str], status: int = 200) -> Response:
-    return show_page("checkout/show.html", status=status, typed=typed, errors=errors, limits=LIMITS)
+    asked = typed.get("address", "") if errors.get("address") == IS_IT_WHOLE else ""
+    return show_page(
+        "checkout/show.html",
+        status=status,
+        typed=typed,
+        errors=errors,
+        limits=LIMITS,
+        asked_address=asked,
+    )
 
 
 #: Said to somebody who has bought nothing, and to somebody whose browser lost its session.
