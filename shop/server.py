@@ -281,8 +281,9 @@ class Server(WSGIServer):
         """Handle a connection; one that opens a stream has no greenlet until it is its turn."""
         begun = len(self.pool) + self.count_streams()
         has_room = self.connections.make_room(begun + len(self._deferred) + 1)
-        # Those that made room are closed a moment later.
-        self.max_accept = 1 if self.connections.is_making_room else self._usually_accepted
+        # Those that made room are closed some rounds of the loop later: until then it holds both.
+        at_once = 8 if self.connections.is_making_room else self._usually_accepted
+        self.max_accept = min(at_once, self._usually_accepted)
         if not has_room:
             accepted[0].close()
         elif self.is_deferred(_path_that_came(accepted[0])):
