@@ -45,7 +45,6 @@
   const swap = (text) => {
     const swapped = { text, sourceElement: live, target: live, swap: "none", transition: false };
     swapping = swapping.then(() => htmx.swap(swapped)).catch((error) => console.error(error));
-    return swapping;
   };
 
   // --- Two ways ------------------------------------------------------------------------------
@@ -91,7 +90,9 @@
 
   let connection = null; // the one that speaks
   let attempts = []; // those that have yet to, the newest last
-  let failures = 0; // one after another
+  let streamsCame = false; // here, once: so they can
+  let failures = 0; // attempts that ended, one after another
+  let hung = 0; // those that didn't speak, likewise
   let timesCut = 0; // likewise, of event streams
   let retrying = 0;
   let leaving = false;
@@ -102,10 +103,10 @@
     return Math.min(Math.max(LEAST_PATIENCE, TIMES_THE_PAGE * came), MOST_PATIENCE);
   };
 
-  const begin = (way) => {
+  const begin = (way, isWanted = way === preferred) => {
     clearTimeout(retrying);
     attempts.filter(isGivenUp).forEach(drop);
-    const attempt = { way, isWanted: way === preferred, begunAt: Date.now() };
+    const attempt = { way, isWanted, begunAt: Date.now() };
     const ifCurrent = (handle) => (given) => attempt.dropped || handle(attempt, given);
     attempt.line = ways[way]({
       hear: ifCurrent(hear),
@@ -116,10 +117,9 @@
     attempts.push(attempt);
   };
 
-  // A stream's attempt goes on for a while, as a shop may have much to do. Browsers open one socket
-  // to a server at a time, over all tabs: one that hangs holds up the others.
-  const isGivenUp = ({ way, begunAt }) =>
-    way === "socket" || Date.now() - begunAt > 2.8 * patience();
+  // The newest stream's goes on: the shop may have much to do. Of sockets, browsers open one to a server
+  // at a time, over all tabs: one that hangs holds up the others.
+  const isGivenUp = (attempt) => attempt.way === "socket" || attempt !== attempts.at(-1);
 
   const jittered = (delay) => delay * (0.7 + 0.6 * Math.random());
 
@@ -133,10 +133,9 @@
 
   const hear = (attempt, text) => {
     attempt.heard = { at: Date.now(), ticks: performance.now() };
-    const isFirst = attempt !== connection;
-    if (isFirst) take(attempt);
-    if (!text && !isFirst) return; // a page that shows nothing live has an empty present state
-    swap(text).then(() => {
+    if (attempt !== connection) take(attempt);
+    if (text) swap(text); // else a heartbeat, or the present state of a page that shows nothing live
+    swapping.then(() => {
       if (attempt === connection) setLive(true);
     });
   };
@@ -148,18 +147,21 @@
     connection = attempt;
     live.dataset.way = attempt.way;
     attempt.spokeAt = Date.now();
-    failures = 0;
-    if (attempt.way === "events") noteBlocked(false);
+    failures = hung = 0;
+    if (attempt.way === "events") {
+      streamsCame = true;
+      noteBlocked(false);
+      return;
+    }
     // Maybe the network has just come back: streams get another chance beside the socket.
-    else if (!attempt.isWanted) begin("events");
+    if (!attempt.isWanted) begin("events");
   };
 
   // The cart has as many event streams as a browser can hold.
   const overflow = (attempt) => {
     drop(attempt);
-    if (connection) return;
-    preferred = "socket";
-    begin("socket");
+    streamsCame = true;
+    if (!connection) begin("socket", true);
   };
 
   const end = (attempt) => {
@@ -196,7 +198,11 @@
       drop(attempt);
       noteBlocked(true);
     } else if (attempt === attempts.at(-1)) {
-      begin(otherThan(attempt.way));
+      hung += 1;
+      // Where streams can be had, it is the network that is away: they show as well when it is back, and
+      // Firefox has sockets wait the longer the more of them have failed.
+      const rarely = streamsCame && preferred === "events";
+      begin(rarely && hung % 4 ? "events" : otherThan(attempt.way));
     }
   };
 
