@@ -31,7 +31,7 @@ def on_one_line(text: str) -> str:
 
     Browsers keep CR and LF out of such a field, and leave the others in it.
     """
-    return text.translate(_HIDDEN_BREAKS)
+    return text if text.isprintable() else text.translate(_HIDDEN_BREAKS)
 
 
 def is_blank(text: str) -> bool:
@@ -45,10 +45,10 @@ def find_no_text(text: str) -> str | None:
     That is controls, surrogates and noncharacters. Characters that this Python's Unicode doesn't
     know yet, and private ones, are in people's names: who typed them sees them.
     """
-    for character in text:
-        if _is_no_text(character):
-            return f"U+{ord(character):04X}"
-    return None
+    if text.isprintable():  # nearly always
+        return None
+    found = next(filter(_is_no_text, text), None)
+    return None if found is None else f"U+{ord(found):04X}"
 
 
 def _is_no_text(character: str) -> bool:
