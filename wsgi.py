@@ -81,9 +81,11 @@ def command(workers: int | None) -> None:
         parts.database.close()
         become_master(workers, listener, empty)
     parts.presence.start()
+    parts.servers.start()
     parts.pruning.start()
     let_go = partial(parts.hub.close, over=parts.settings.drain_seconds)
     serve(app, listener, on_open=partial(greet, empty=empty), let_go=let_go)
+    parts.servers.stop()
     parts.database.close()
 
 
@@ -101,7 +103,7 @@ def meet_redis(parts: Parts) -> None:
     """See that Redis is there, if it is to be used, or say in one line that it isn't."""
     try:
         if parts.relay is not None:
-            parts.relay.ping()
+            parts.relay.check()
     except RedisError as error:
         shown = without_password(str(parts.settings.redis_url))
         allowed = f"a Redis that answers is needed ({error})"

@@ -43,8 +43,11 @@ class Different(Exception):
 
 
 def tables() -> list[Table]:
-    """Return all tables of the shop, each after those that its rows refer to."""
-    return Base.metadata.sorted_tables
+    """Return all tables of the shop, each after those that its rows refer to.
+
+    What only tells of the moment is left out.
+    """
+    return [t for t in Base.metadata.sorted_tables if not t.info.get("of_the_moment")]
 
 
 def count_rows(database: Connection) -> int:

@@ -23,6 +23,7 @@ from shop.presence import OpenHere, Presence
 from shop.pruning import Pruning
 from shop.relay import Relay
 from shop.seats import Seats
+from shop.servers import Servers
 from shop.streams import Hub
 from shop.versions import Floor
 
@@ -44,6 +45,7 @@ class Parts:
     #: to the other machines' servers; None on a single one
     relay: Relay | None
     presence: Presence
+    servers: Servers
     pruning: Pruning
 
 
@@ -73,6 +75,7 @@ def install_parts(app: Flask, settings: Settings) -> Parts:
         live=live,
         metrics=metrics,
         relay=relay,
+        servers=Servers(database, settings, here.server),
         presence=Presence(settings.instance / "run", here, relay),
         pruning=Pruning(carts, settings.keep_carts_days),
         seats=seats,

@@ -116,6 +116,22 @@ class Relay:
         """
         self.client.ping()
 
+    def check(self) -> None:
+        """See whether Redis is there and lets this process do all that it has to.
+
+        Raises:
+            RedisError: it isn't, or refuses something; says what.
+        """
+        with closing(self.client.pubsub()) as subscription:  # type: ignore[no-untyped-call]
+            subscription.subscribe(self.channel)
+            subscription.get_message(timeout=PATIENCE)
+        self.publish("nothing", None)
+        key = f"{self.prefix}check"
+        with self.client.pipeline() as together:
+            together.rpush(key, "")
+            together.expire(key, 1)
+            together.execute()
+
     def start(self) -> None:
         """Listen and send from now on, in threads (under gevent: greenlets) of their own."""
         if not self._running:

@@ -266,6 +266,7 @@ class ShopWorker(GeventWorker):
         if not self.alive:  # told before
             told.set()
         parts.presence.start()
+        parts.servers.start()
         parts.pruning.start()
         server.start()
         self._say_ready()
@@ -275,6 +276,7 @@ class ShopWorker(GeventWorker):
             partial(parts.hub.close, over=parts.settings.drain_seconds), take_waiting=True
         )
         living.kill()
+        parts.servers.stop()
         parts.database.close()
 
     def _say_ready(self) -> None:

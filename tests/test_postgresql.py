@@ -61,6 +61,12 @@ def test_sessions_that_can_only_read_are_gone_when_the_database_can_be_written_a
     shop.sql(END_SESSIONS)
     assert set(all_at_once(crowd, lambda shopper: shopper.add(1))) == {503}
     assert set(all_at_once(crowd, lambda shopper: shopper.get("/cart"))) == {200}
+    ready = crowd[0].get("/readyz")
+    assert (ready.status, ready.text) == (
+        503,
+        "database: can only be read, nothing can be changed\n",
+    )
     set_read_only(shop, "off")
     eventually(lambda: crowd[0].add(2).status == 303, seconds=2)
     assert set(all_at_once(crowd, lambda shopper: shopper.add(1))) == {303}
+    assert crowd[0].get("/readyz").text == "ok\n"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import click
+from sqlalchemy.exc import DBAPIError
 
 from shop.commands import CannotBeDone, Group, in_shop, on_database, screen
 from shop.commands.screen import count
+from shop.db import DatabaseBusy
 from shop.parts import parts
 from shop.presence import OpenCart, Overview
 
@@ -44,14 +47,23 @@ def _show_open(watch: bool, show_all: bool, as_json: bool) -> None:
         screen.keep_showing(look, interval=1.0)
         return
     overview = parts.presence.overview()
-    if overview.troubles and not overview.servers:
-        raise CannotBeDone("; ".join(overview.troubles))
+    troubles = [*overview.troubles, *(_strangers() if not overview.servers else ())]
+    if troubles and not overview.servers:
+        raise CannotBeDone("; ".join(troubles))
     if as_json:
         _complain(overview)
         click.echo(json.dumps(_rows(overview), indent=1))
     else:
         bounded = screen.is_terminal() and not show_all
         screen.show(_table(overview, _room() if bounded else None))
+
+
+def _strangers() -> list[str]:
+    """Say which servers there are that hear nothing of a command with this secret key."""
+    with suppress(DBAPIError, DatabaseBusy):
+        if names := parts.servers.with_other_keys():
+            return [f"SHOP_SECRET_KEY is not the one of {', '.join(names)}"]
+    return []
 
 
 class _Age(click.ParamType[int]):

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Executable, create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from shop.db.base import Database, DatabaseBusy, Done
 from shop.db.commits import DataVersion
@@ -58,6 +58,9 @@ _NO_SHARED_MEMORY = (
     sqlite3.SQLITE_PROTOCOL,
 )
 
+#: What SQLite says of a file that can't be written at present, by its primary result codes.
+_UNFIT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+
 T = TypeVar("T")
 
 
@@ -88,8 +91,8 @@ class SQLite(Database):
 
         All waiting is for the write lock, before `work` starts: it is called once.
         """
-        mode = _mode(durable)
-        with self.engine.connect().execution_options(shop_write=mode) as connection:
+        write = {"shop_write": _mode(durable)}
+        with self._unfit_let_go(), self.engine.connect().execution_options(**write) as connection:
             _begin(connection.begin, deadline)
             done = work(connection)
             connection.commit()
@@ -99,12 +102,25 @@ class SQLite(Database):
         self, deadline: float, work: Callable[[Transaction], T], durable: bool
     ) -> Done[T]:
         """Work in one transaction past SQLAlchemy's connection; see `_write_by`."""
-        with self._writer.lent() as connection:
+        with self._unfit_let_go(), self._writer.lent() as connection:
             _begin(partial(_begin_writing, connection, _mode(durable)), deadline)
             transaction = OnDriver(connection)
             result = work(transaction)
             connection.execute("COMMIT")
             return result, frozenset(transaction.noted)
+
+    @contextmanager
+    def _unfit_let_go(self) -> Iterator[None]:
+        """Let go of connections when the file could not be written: they may not heal with it.
+
+        One that was opened while it could only be read stays so.
+        """
+        try:
+            yield
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _UNFIT:
+                self._let_go()
+            raise
 
     def watch(self) -> DataVersion:
         return DataVersion(self, READ_WAIT)

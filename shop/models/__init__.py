@@ -17,6 +17,7 @@ from shop.models.catalog import (
     take,
 )
 from shop.models.order import Order, OrderLine, UnknownOrder, all_orders, order_of_cart
+from shop.models.server import Server
 
 __all__ = [
     "CATALOG_STAMPS",
@@ -33,6 +34,7 @@ __all__ = [
     "OrderLine",
     "OutOfStock",
     "Product",
+    "Server",
     "Unavailable",
     "UnknownItem",
     "UnknownOrder",

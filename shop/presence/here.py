@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import time
 from collections import Counter
@@ -35,11 +36,9 @@ class OpenHere:
         self._hub = hub
         self._open = open_carts
         self._inventory = inventory
-
-    @property
-    def server(self) -> str:
-        """The name of this process among all that serve the shop."""
-        return f"{socket.gethostname()}#{os.getpid()}"
+        #: The name of this process among all that serve the shop: machines, as containers are, can
+        #: have the same name, and processes on them the same number.
+        self.server = f"{socket.gethostname()}-{secrets.token_hex(3)}#{os.getpid()}"
 
     def lines(self, *, brief: bool) -> Iterator[str]:
         """Give what is open, line by line.

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 
 from flask import Blueprint, Flask, Response, abort, current_app, request
 
+from shop.db import DatabaseReadOnly
 from shop.metrics import DATABASE, REDIS
 from shop.parts import Parts, parts
 from shop.web.address import read_address
@@ -24,6 +25,8 @@ _FORWARDED = (
     *("X-Real-IP", "True-Client-IP", "CF-Connecting-IP"),
 )
 
+_SILENT = "does not answer"
+
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 
 
@@ -33,27 +36,32 @@ class Check:
     def __init__(self, name: str, ask: Callable[[], object]) -> None:
         self.name = name
         self._ask = ask
-        self._asked: Future[bool] | None = None
+        self._asked: Future[str] | None = None
 
-    def start(self) -> Future[bool]:
-        """Ask, in a thread: True if it answers. While a question hangs, nobody asks another."""
+    def start(self) -> Future[str]:
+        """Ask, in a thread: what is wrong, or nothing.
+
+        While a question hangs, nobody asks another.
+        """
         if self._asked is None or self._asked.done():
             self._asked = Future()
             threading.Thread(target=self._run, args=(self._asked,), daemon=True).start()
         return self._asked
 
-    def _run(self, asked: Future[bool]) -> None:
+    def _run(self, asked: Future[str]) -> None:
         try:
             self._ask()
-            asked.set_result(True)
+            asked.set_result("")
+        except DatabaseReadOnly:
+            asked.set_result("can only be read, nothing can be changed")
         except Exception:  # whatever it says, it is no answer
-            asked.set_result(False)
+            asked.set_result(_SILENT)
 
 
 def install(app: Flask) -> None:
     """Make the checks of an app."""
     built: Parts = app.extensions["shop"]
-    checks = [Check(DATABASE, built.database.ping)]
+    checks = [Check(DATABASE, built.servers.check)]
     if built.relay is not None:
         checks.append(Check(REDIS, built.relay.ping))
     app.extensions["shop.checks"] = checks
@@ -66,13 +74,15 @@ def healthz() -> tuple[str, int, dict[str, str]]:
 
 @bp.get("/readyz")
 def readyz() -> tuple[str, int, dict[str, str]]:
-    silent = _silent(current_app.extensions["shop.checks"])
-    for name in silent:
+    troubles = _troubles(current_app.extensions["shop.checks"])
+    for name in troubles:
         parts.metrics.troubled(name)
-    if silent:
-        text = "".join(f"{name}: does not answer\n" for name in silent)
-        return text, 503, {**_TEXT, "Retry-After": "1"}
-    return "ok\n", 200, _TEXT
+    lines = [f"{name}: {trouble}" for name, trouble in troubles.items()]
+    differences = parts.servers.differences
+    lines += [difference.text for difference in differences if difference.serious]
+    if lines:
+        return "".join(f"{line}\n" for line in lines), 503, {**_TEXT, "Retry-After": "1"}
+    return "".join(f"{line}\n" for line in ["ok", *(d.text for d in differences)]), 200, _TEXT
 
 
 @bp.get("/metrics")
@@ -83,18 +93,19 @@ def metrics() -> Response:
     return Response(text, headers={"Content-Type": content_type})
 
 
-def _silent(checks: list[Check]) -> list[str]:
-    """Ask everything at once, and return the names of what doesn't answer in time."""
+def _troubles(checks: list[Check]) -> dict[str, str]:
+    """Ask everything at once, and return what is wrong with it, by its name."""
     deadline = time.monotonic() + PATIENCE
     asked = [(check.name, check.start()) for check in checks]
-    return [name for name, answer in asked if not _is_good(answer, deadline)]
+    told = {name: _told(answer, deadline) for name, answer in asked}
+    return {name: trouble for name, trouble in told.items() if trouble}
 
 
-def _is_good(answer: Future[bool], deadline: float) -> bool:
+def _told(answer: Future[str], deadline: float) -> str:
     try:
         return answer.result(max(0.0, deadline - time.monotonic()))
     except TimeoutError:
-        return False
+        return _SILENT
 
 
 def _asked_by_an_operator() -> bool:
