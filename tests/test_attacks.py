@@ -147,10 +147,10 @@ def test_others_shop_on_while_the_shop_is_attacked(place: Place, addresses: int)
         visits = visit(place, SECONDS - 4)
 
     page = quantiles(visits.pages, n=20)[-1]
-    stream = quantiles(visits.streams, n=10)[-1]  # there are some dozens: a single one says little
+    stream = max(visits.streams)
     print(
         f"{len(visits.pages)} pages, p95 {page * 1000:.0f} ms; {len(visits.streams)} streams, "
-        f"p90 {stream * 1000:.0f} ms, slowest {max(visits.streams) * 1000:.0f} ms"
+        f"slowest {stream * 1000:.0f} ms"
     )
     assert visits.statuses == {200}
     assert page < 1
