@@ -183,6 +183,23 @@ else:
 """
 
 
+@pytest.mark.parametrize("command", ["--version", "catalog list", "stock list --json"])
+def test_a_disk_that_is_full_of_output_is_said_in_a_line(
+    closed_drop: RunningShop, command: str
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "shop.commands", *command.split()],
+            env={**closed_drop.environ, "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "not all of the output could be written: No space left on device" in done.stderr
+
+
 # --- What is said ---------------------------------------------------------------------------
 
 

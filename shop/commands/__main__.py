@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import click
@@ -10,6 +11,9 @@ from shop.commands import Group, all_commands
 from shop.config import release_version
 from shop.environment import is_text, said_of_file
 from shop.output import open_standard_streams
+
+#: What a disk says to who writes into a file that was opened by others, as by `> file`.
+_NOT_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def main() -> None:
@@ -26,6 +30,8 @@ def main() -> None:
         commands.main(prog_name="bin/flask")
     except OSError as error:
         reason = said_of_file(error)
+        if reason is None and error.errno in _NOT_WRITTEN:
+            reason = f"not all of the output could be written: {error.strerror}"
         if reason is None:  # a fault of the program
             raise
         click.echo(f"Error: {reason}", err=True)
