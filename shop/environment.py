@@ -57,7 +57,7 @@ def is_text(value: str) -> bool:
 
 def _read_file(file: Path) -> dict[str, str]:
     try:
-        text = file.read_text("utf-8-sig")  # some editors begin a file with a byte order mark
+        text = file.read_text("utf-8")
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -84,12 +84,16 @@ def _read_line(line: str) -> dict[str, str]:
     Raises:
         ValueError: saying what is allowed.
     """
-    line = line.strip()
+    line = line.strip(_BLANKS)
     if not line or line[0] in "#;":
         return {}
+    if line.startswith("\ufeff"):
+        raise ValueError("it begins with a byte order mark: save the file without one")
+    if _CONTROL.search(line):
+        raise ValueError("there is a control character in it")
     found = _LINE.fullmatch(line)
     if found is None:
-        raise ValueError("NAME=value is allowed, or a comment that begins with #")
+        raise ValueError("NAME=value is allowed, without `export`, or a comment that begins with #")
     value = found["value"]
     for pattern in (_PLAIN, _QUOTED):
         if match := pattern.fullmatch(value):
@@ -100,7 +104,10 @@ def _read_line(line: str) -> dict[str, str]:
     )
 
 
-_LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<value>.*)")
+#: What systemd takes for space around names and values: no-break spaces and the like are text.
+_BLANKS = " \t\r"
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_LINE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(?P<value>.*)")
 _PLAIN = re.compile(r"""(?P<value>(?:(?<!\s)\#|[^'"\\#])*)""")
 _QUOTED = re.compile(r"""(?P<quote>['"])(?P<value>(?:(?!(?P=quote))[^\\])*)(?P=quote)""")
 

@@ -31,6 +31,10 @@
   for (const field of fields) {
     if (typeof typed[field.name] === "string") field.value = typed[field.name];
   }
-  if (answered) keep();
+  if (answered) {
+    keep();
+    // Reload and Back then ask for the page, and don't send again what was refused.
+    history.replaceState(history.state, "", location.href);
+  }
   form.addEventListener("input", keep);
 })();

@@ -51,3 +51,24 @@ def test_of_two_things_typed_the_later_one_stands(drop: RunningShop, tab: Page) 
     tab.goto(f"{drop.url}/checkout")
     expect(tab.locator("#address")).to_have_value(long)
     expect(tab.locator("#email")).to_have_value("nobody")
+
+
+def test_back_and_reload_never_ask_to_send_again_what_was_refused(
+    drop: RunningShop, tab: Page
+) -> None:
+    visit(tab, drop.url)
+    add(tab, 1)
+    visit(tab, f"{drop.url}/checkout")
+    fill_in(tab, email="nobody")
+    tab.locator("#purchase").click()
+    expect(tab.locator("#checkout-errors")).to_be_visible()
+    tab.reload()
+    expect(tab.locator("#email")).to_have_value("nobody")
+
+    tab.locator("#purchase").click()
+    expect(tab.locator("#checkout-errors")).to_be_visible()
+    fill_in(tab)
+    tab.locator("#purchase").click()
+    tab.wait_for_url("**/checkout/complete")
+    tab.go_back()
+    expect(tab.locator(".product-listing, #checkout").first).to_be_visible()
