@@ -105,16 +105,19 @@ def _read(path: Path) -> Backup | None:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Let nobody else write into a folder; what one that was killed left behind goes away."""
-    os.umask(0o077)  # names and addresses are in there
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CannotBackUp(f"another backup is being written into {folder}") from None
-        for left in folder.glob(f"{_DRAFT}*"):
-            shutil.rmtree(left)
-        yield
+    before = os.umask(0o077)  # names and addresses are in there
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CannotBackUp(f"another backup is being written into {folder}") from None
+            for left in folder.glob(f"{_DRAFT}*"):
+                shutil.rmtree(left)
+            yield
+    finally:
+        os.umask(before)
 
 
 def _write(settings: Settings, database: Database, folder: Path) -> Backup:
