@@ -25,14 +25,14 @@ from shop import create_app  # noqa: E402
 from shop.config import OWN_INSTANCE, ROOT, SettingError, load_settings, without_password  # noqa: E402
 from shop.demo import prepare_database  # noqa: E402
 from shop.environment import said_of_file  # noqa: E402
-from shop.listening import Listener, allow_many_files, greet, open_listener  # noqa: E402
 from shop.logs import configure_logging, flush_log  # noqa: E402
-from shop.parts import Parts  # noqa: E402
 from shop.permissions import close_folder  # noqa: E402
-from shop.server import serve  # noqa: E402
+from shop.services import Services  # noqa: E402
+from shop.serving.server import serve  # noqa: E402
+from shop.serving.sockets import Listener, allow_many_files, greet, open_listener  # noqa: E402
 
-#: Some more than anybody's machine has use for; each has a row in `shop.seats`, or two while the
-#: workers are being replaced.
+#: Some more than anybody's machine has use for; each has a row in `shop.stream_slots`, or two while
+#: the workers are being replaced.
 MOST_WORKERS = 100
 
 
@@ -71,41 +71,41 @@ def command(workers: int | None) -> None:
         click.echo(f"Warning: {line}", err=True)
     close_folder(settings.instance, own=settings.instance == OWN_INSTANCE)
     app = create_app()
-    parts: Parts = app.extensions["shop"]
-    open_database(parts)
-    meet_redis(parts)
+    services: Services = app.extensions["shop"]
+    open_database(services)
+    meet_redis(services)
     allow_many_files()
-    listener = open_listener(parts.settings)
-    empty = not parts.inventory.current().products
+    listener = open_listener(services.settings)
+    empty = not services.inventory.current().products
     if workers is not None:
-        parts.database.close()
+        services.database.close()
         become_master(workers, listener, empty)
-    parts.presence.start()
-    parts.servers.start()
-    parts.pruning.start()
-    let_go = partial(parts.hub.close, over=parts.settings.drain_seconds)
+    services.presence.start()
+    services.servers.start()
+    services.pruning.start()
+    let_go = partial(services.hub.close, over=services.settings.drain_seconds)
     serve(app, listener, on_open=partial(greet, empty=empty), let_go=let_go)
-    parts.servers.stop()
-    parts.database.close()
+    services.servers.stop()
+    services.database.close()
 
 
-def open_database(parts: Parts) -> None:
+def open_database(services: Services) -> None:
     """Create, migrate or just open the database, or say in one line why that can't be."""
     try:
-        prepare_database(parts.database, parts.settings)
+        prepare_database(services.database, services.settings)
     except DatabaseError as error:
-        shown = parts.settings.database_url.render_as_string(hide_password=True)
+        shown = services.settings.database_url.render_as_string(hide_password=True)
         allowed = f"a database that can be opened and written is needed ({error.orig})"
         raise SettingError("SHOP_DATABASE_URL", shown, allowed) from None
 
 
-def meet_redis(parts: Parts) -> None:
+def meet_redis(services: Services) -> None:
     """See that Redis is there, if it is to be used, or say in one line that it isn't."""
     try:
-        if parts.relay is not None:
-            parts.relay.check()
+        if services.relay is not None:
+            services.relay.check()
     except RedisError as error:
-        shown = without_password(str(parts.settings.redis_url))
+        shown = without_password(str(services.settings.redis_url))
         allowed = f"a Redis that answers is needed ({error})"
         raise SettingError("SHOP_REDIS_URL", shown, allowed) from None
 
@@ -119,7 +119,7 @@ def become_master(workers: int, listener: Listener, empty: bool) -> NoReturn:
     flush_log()
     os.chdir(ROOT)
     told = [str(workers), "passed" if listener.passed else "own", "empty" if empty else "stocked"]
-    os.execv(sys.executable, [sys.executable, "-m", "shop.workers", *told])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", "shop.serving.workers", *told])  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ import click
 import psutil
 
 from bench.processes import START, Server, server
-from machines.nginx import Nginx
-from machines.service import NotThere
+from tests.support.machines.nginx import Nginx
+from tests.support.machines.service import NotThere
 
 #: For how long a server's answer is waited for, in seconds.
 TIMEOUT = 30.0

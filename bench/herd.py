@@ -26,7 +26,7 @@ from bench.machine import OtherWork, allow_files
 from bench.processes import client
 from bench.report import Goal, Report, into_option, quantile, spread
 from bench.shops import DELIVERY, FRONT_PAGE, open_shop, open_tabs, pairs, serve_shop
-from machines.service import free_port
+from tests.support.machines.service import free_port
 
 #: The default of `SHOP_DRAIN_SECONDS`.
 _DRAIN = 5.0

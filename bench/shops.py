@@ -18,11 +18,11 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from bench.processes import Client, Server, server
-from machines.network import HERE
-from machines.postgresql import PostgreSQL
-from machines.redis import Redis
-from machines.service import NotThere
 from shop import create_app
+from tests.support.machines.network import HERE
+from tests.support.machines.postgresql import PostgreSQL
+from tests.support.machines.redis import Redis
+from tests.support.machines.service import NotThere
 
 #: More than any benchmark sells; and a count that a shopper sees as another level.
 PLENTY, FEW = 1_000_000, 100

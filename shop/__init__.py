@@ -18,21 +18,21 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     Raises:
         SettingError: a setting can't be used. Shown by flask commands as one line.
     """
-    # Imported when an app is made: `shop.workers` needs some of the rooms, in a process that must
-    # not know the others before gevent has patched what they build on.
-    from shop.assets import install_assets
+    # Imported when an app is made: `shop.serving.workers` needs some of the rooms, in a process
+    # that must not know the others before gevent has patched what they build on.
     from shop.commands import install_commands
     from shop.config import ROOT, load_settings
-    from shop.parts import install_parts
-    from shop.presentation import install_presentation
+    from shop.render.template_globals import install_template_globals
+    from shop.services import install_services
+    from shop.serving.assets import install_assets
     from shop.web import install_web
     from shop.web.app import ShopApp
 
     settings = load_settings(environ)
     app = ShopApp(__name__, static_folder=None, instance_path=str(settings.instance))
     app.url_map.merge_slashes = False  # an address has one spelling; others are not here
-    install_presentation(app, settings)
-    install_parts(app, settings)
+    install_template_globals(app, settings)
+    install_services(app, settings)
     install_assets(app, ROOT / "shop" / "static", settings.instance / "static")
     install_web(app)
     install_commands(app)

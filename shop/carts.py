@@ -23,7 +23,7 @@ from shop.models import (
     delete_untouched,
 )
 from shop.models.cart import cart_ref
-from shop.turns import Turns
+from shop.time_slice import TimeSlice
 from shop.versions import LAST, NUMBERS, as_of, newest
 
 #: How many carts are read in one query; SQLite takes 32,766 parameters at most.
@@ -102,7 +102,7 @@ class Line:
         return "Sold out" if self.sold_out else "Not released"
 
 
-class CartLook:
+class CartContents:
     """What is seen of a cart, whosever it is: the same for all that hold the same.
 
     Lines are in the order of item ids.
@@ -116,16 +116,16 @@ class CartLook:
         self.version = version
 
     @classmethod
-    def of(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartLook:
+    def of(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartContents:
         """Return how carts that hold this look, made once for each catalogue."""
-        look: CartLook | None = catalog.looks.get((item_ids, bought))
+        look: CartContents | None = catalog.looks.get((item_ids, bought))
         if look is None:
             look = cls._made(item_ids, bought, catalog)
             catalog.looks.keep((item_ids, bought), look, 1 + len(look.lines))
         return look
 
     @classmethod
-    def _made(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartLook:
+    def _made(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartContents:
         items = [catalog.items[i] for i in sorted(item_ids) if i in catalog.items]
         lines = tuple(_line(item, item_ids, catalog) for item in items)
         # A product's version is the newest of its own and of all its sizes'.
@@ -172,12 +172,12 @@ class CartView(NamedTuple):
     version: int
     #: how many were made from it: names the next one
     purchases: int
-    look: CartLook
+    look: CartContents
 
     @classmethod
     def of(cls, state: CartState, catalog: Catalog) -> CartView:
         """Put together what a cart holds and what is true of that."""
-        look = CartLook.of(state.item_ids, state.purchases > 0, catalog)
+        look = CartContents.of(state.item_ids, state.purchases > 0, catalog)
         version = newest(state.version, look.version)
         return cls(cart_ref(state.cart_id), version, state.purchases, look)
 
@@ -212,9 +212,9 @@ class Carts:
         """Read many carts; one that the database doesn't know is an empty one."""
         wanted = list(cart_ids)
         found: dict[str, CartState] = {}
-        turns = Turns()
+        turns = TimeSlice()
         for start in range(0, len(wanted), _BATCH):
-            turns.pass_on()  # reading ten thousand carts must not hold up a request
+            turns.yield_to_others()  # reading ten thousand carts must not hold up a request
             found |= self._read(wanted[start : start + _BATCH])
         return found
 
@@ -275,12 +275,12 @@ class Carts:
 
     def merge(self, cart_id: str, others: Iterable[str]) -> CartState:
         """Make one cart of several of one visitor's; the others lead to it from then on."""
-        strays = list(others)
+        secondary_carts = list(others)
 
         def work(transaction: Transaction) -> CartState:
             cart = OpenCart(transaction, cart_id)
-            for stray in strays:
-                cart.merge(stray)
+            for secondary in secondary_carts:
+                cart.merge(secondary)
             return CartState.of(cart)
 
         return self._database.transact(work, durable=False, patience=PAGE_PATIENCE)

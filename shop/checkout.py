@@ -19,7 +19,7 @@ _DRAWS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Ware:
+class LineItem:
     """An item that is to be bought, as it is at this moment."""
 
     id: int
@@ -64,7 +64,7 @@ class TooManyPairs(Exception):
 class CartClosed(Exception):
     """Items in the cart can't be bought now; nothing was."""
 
-    def __init__(self, sold_out: list[Ware], not_released: list[Ware]) -> None:
+    def __init__(self, sold_out: list[LineItem], not_released: list[LineItem]) -> None:
         super().__init__()
         self.sold_out = sold_out
         self.not_released = not_released
@@ -77,7 +77,7 @@ class CartChanged(Exception):
 class PriceChanged(Exception):
     """Prices are not those that the shopper saw; nothing was bought."""
 
-    def __init__(self, items: list[Ware]) -> None:
+    def __init__(self, items: list[LineItem]) -> None:
         super().__init__()
         self.items = items
 
@@ -142,46 +142,46 @@ def buy(
             if (made.email, made.name, made.address) != (buyer.email, buyer.name, buyer.address):
                 raise BoughtBefore(made.number)
             return Purchase(made.number, 0, cart)
-    wares = _wares(transaction, cart.before)
-    if most and len(wares) > most:
-        raise TooManyPairs(len(wares), most)
-    _check(wares, offer)
-    number = _place_order(transaction, cart, wares, buyer, currency)
+    lines = _lines(transaction, cart.before)
+    if most and len(lines) > most:
+        raise TooManyPairs(len(lines), most)
+    _check(lines, offer)
+    number = _place_order(transaction, cart, lines, buyer, currency)
     # Late, as everybody who wants the same pair waits from here on; before the cart is saved, as
     # its version is to be above those of the items, by which its lines are shown.
     taken = take(transaction, cart.before.item_ids)
-    _refuse_closed(wares, taken)
+    _refuse_closed(lines, taken)
     cart.purchases += 1
     cart.save(Cart())
     return Purchase(number, len(taken), cart)
 
 
-def _wares(transaction: Transaction, cart: Cart) -> list[Ware]:
-    rows = transaction.execute(_WARES, {"item_ids": list(cart.item_ids)})
-    return [Ware(*row) for row in rows]
+def _lines(transaction: Transaction, cart: Cart) -> list[LineItem]:
+    rows = transaction.execute(_LINES, {"item_ids": list(cart.item_ids)})
+    return [LineItem(*row) for row in rows]
 
 
-def _check(wares: list[Ware], offer: Offer) -> None:
+def _check(lines: list[LineItem], offer: Offer) -> None:
     """Refuse early what can't be bought, and what isn't what the shopper saw."""
-    if not wares:
+    if not lines:
         raise EmptyCart
-    _refuse_closed(wares, {ware.id for ware in wares if ware.available > 0})
-    if offer.prices.keys() != {ware.id for ware in wares}:
+    _refuse_closed(lines, {line.id for line in lines if line.available > 0})
+    if offer.prices.keys() != {line.id for line in lines}:
         raise CartChanged
-    changed = [ware for ware in wares if offer.prices[ware.id] != ware.price]
+    changed = [line for line in lines if offer.prices[line.id] != line.price]
     if changed:
         raise PriceChanged(changed)
 
 
-def _refuse_closed(wares: list[Ware], there: Set[int]) -> None:
-    not_released = [ware for ware in wares if not ware.released]
-    sold_out = [ware for ware in wares if ware.released and ware.id not in there]
+def _refuse_closed(lines: list[LineItem], there: Set[int]) -> None:
+    not_released = [line for line in lines if not line.released]
+    sold_out = [line for line in lines if line.released and line.id not in there]
     if sold_out or not_released:
         raise CartClosed(sold_out, not_released)
 
 
 def _place_order(
-    transaction: Transaction, cart: OpenCart, wares: list[Ware], buyer: Buyer, currency: str
+    transaction: Transaction, cart: OpenCart, lines: list[LineItem], buyer: Buyer, currency: str
 ) -> str:
     order = {
         "cart_ref": cart.ref,
@@ -190,12 +190,12 @@ def _place_order(
         "name": buyer.name,
         "address": buyer.address,
         "placed": int(time.time()),
-        "total": sum(ware.price for ware in wares),
+        "total": sum(line.price for line in lines),
         "currency": currency,
     }
     order_id, number = _placed(transaction, order)
-    lines = [{"order_id": order_id, **ware.as_line()} for ware in wares]
-    transaction.execute_each(_ADD_LINES, lines)
+    rows = [{"order_id": order_id, **line.as_line()} for line in lines]
+    transaction.execute_each(_ADD_LINES, rows)
     return number
 
 
@@ -211,7 +211,7 @@ def _placed(transaction: Transaction, order: dict[str, object]) -> tuple[int, st
 
 
 # Made once: making a statement takes longer than running it.
-_WARES = (
+_LINES = (
     select(Item.id, Item.sku, Item.size, Item.available)
     .add_columns(Product.brand, Product.name, Product.color, Product.price, Product.main_image)
     .add_columns(Product.released)

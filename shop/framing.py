@@ -1,7 +1,7 @@
 """How messages go over the wire: as server-sent events and as WebSocket frames.
 
 A message is a text for tabs, encoded once however many of them it goes to. What is said of ten
-thousand carts often differs in nothing but whose they are and how new: a `Stencil` is encoded once
+thousand carts often differs in nothing but whose they are and how new: a `Template` is encoded once
 for all of them, and only its gaps are filled anew.
 """
 
@@ -103,7 +103,7 @@ class Joined(Message):
         return b"".join([message.sse[:-1] for message in self._messages]) + b"\n"
 
 
-class Stencil:
+class Template:
     """A text with gaps, encoded once."""
 
     __slots__ = ("_encoded", "_sse", "_text")
@@ -152,15 +152,15 @@ def _in_bytes(gaps: Mapping[str, str]) -> dict[bytes, bytes]:
 
 
 class _Filled(Message):
-    __slots__ = ("_gaps", "_stencil")
+    __slots__ = ("_gaps", "_template")
 
-    def __init__(self, stencil: Stencil, gaps: Mapping[str, str]) -> None:
+    def __init__(self, template: Template, gaps: Mapping[str, str]) -> None:
         super().__init__()
-        self._stencil = stencil
+        self._template = template
         self._gaps = gaps
 
     def _make_text(self) -> str:
-        return self._stencil.text(self._gaps)
+        return self._template.text(self._gaps)
 
     def _make_sse(self) -> bytes:
-        return self._stencil.sse(self._gaps)
+        return self._template.sse(self._gaps)

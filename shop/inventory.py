@@ -1,7 +1,7 @@
 """The catalogue and its stock as this process sees them, and what changed for a shopper.
 
 The view is read anew whenever the database says that somebody committed something, so a page
-never shows less than what is true (in PostgreSQL: was true a moment ago, see `Glances`).
+never shows less than what is true (in PostgreSQL: was true a moment ago, see `PollingWatch`).
 Counts stay inside: a shopper sees levels.
 """
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
 
-from shop.carts import CartLook, Carts, CartState, CartView
+from shop.carts import CartContents, Carts, CartState, CartView
 from shop.changes import (
     EVERYTHING,
     Changes,
@@ -26,14 +26,14 @@ from shop.changes import (
     sale_name,
 )
 from shop.db import Database, DatabaseBusy
-from shop.fragments import Fragments
 from shop.framing import Message
 from shop.inventory import Catalog, Inventory, StockNews
 from shop.metrics import DATABASE, Metrics
 from shop.models.cart import cart_ref
 from shop.relay import Relay
+from shop.render.fragments import Fragments
 from shop.streams import HEARTBEAT, Hub
-from shop.turns import Turns
+from shop.time_slice import TimeSlice
 from shop.versions import Horizon, as_of, last_number, newest, succeed
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class _OpenCart:
         self.state = state
         self.ref = cart_ref(state.cart_id)
         #: as it was last rendered: its look, how many purchases were made from it, its version
-        self.look: CartLook | None = None
+        self.look: CartContents | None = None
         self.bought = 0
         self.version = 0
         #: when the first of its tabs opened: in seconds since 1970, and by the monotonic clock
@@ -71,7 +71,7 @@ class _OpenCart:
         #: the version that all its tabs were told of together, or have seen since
         self.told = 0
 
-    def version_of(self, version: int, look: CartLook, bought: int) -> int:
+    def version_of(self, version: int, look: CartContents, bought: int) -> int:
         """Return the version to show it under: what is seen differently has one above the last.
 
         The database's don't always: a cart that was bought while its item sold out to another may
@@ -81,7 +81,7 @@ class _OpenCart:
             return newest(version, self.version)
         return succeed(self.version, version)
 
-    def _looked(self, look: CartLook, bought: int) -> bool:
+    def _looked(self, look: CartContents, bought: int) -> bool:
         """Tell whether it was seen like this when it was last rendered."""
         if self.look is None or bought != self.bought:
             return False
@@ -109,7 +109,7 @@ class OpenCarts:
         if cart is None:
             return None
         state = cart.state
-        look = CartLook.of(state.item_ids, state.purchases > 0, catalog)
+        look = CartContents.of(state.item_ids, state.purchases > 0, catalog)
         version = newest(state.version, look.version)
         version = cart.version_of(version, look, state.purchases)
         if look is not cart.look:
@@ -149,11 +149,11 @@ class OpenCarts:
         self.keep(to)
         leading = self._carts[to.cart_id]
         leading.told = 0
-        stray = self._carts.get(cart_id)
-        if stray is not None:
-            leading.version = succeed(stray.version, leading.version)
-            leading.since = min(leading.since, stray.since)
-            leading.opened = min(leading.opened, stray.opened)
+        secondary = self._carts.get(cart_id)
+        if secondary is not None:
+            leading.version = succeed(secondary.version, leading.version)
+            leading.since = min(leading.since, secondary.since)
+            leading.opened = min(leading.opened, secondary.opened)
 
     def since(self, cart_id: str) -> int | None:
         """Return when the first of a cart's tabs opened, in seconds since 1970."""
@@ -175,7 +175,7 @@ class OpenCarts:
         """Return the ids of the carts that show what has this name."""
         return self._showing.get(name, set())
 
-    def _show(self, cart_id: str, cart: _OpenCart, look: CartLook) -> None:
+    def _show(self, cart_id: str, cart: _OpenCart, look: CartContents) -> None:
         before = cart.look.shown if cart.look is not None else frozenset()
         cart.look = look
         for name in look.shown - before:
@@ -231,7 +231,7 @@ class Live:
         self._starting = threading.Lock()
         changes.subscribe(self.hear)
         inventory.listeners.append(self._hear_stock)
-        hub.on_deserted = self._deserted
+        hub.on_empty = self._on_empty
 
     @property
     def open_carts(self) -> OpenCarts:
@@ -303,10 +303,10 @@ class Live:
 
     def _prepare(self, topics: Sequence[str]) -> None:
         """Render what isn't kept yet of the products, letting others go on in between."""
-        turns = Turns()
+        turns = TimeSlice()
         for topic in topics:
             self._stock_message(topic)
-            turns.pass_on()
+            turns.yield_to_others()
 
     def last_known(self, cart_id: str) -> CartState | None:
         """Return a cart as it was last read for the tabs that have it open here."""
@@ -425,9 +425,9 @@ class Live:
         cart_ids = self._read_carts(heard)
         cart_ids.update(*(self._open.showing(name) for name in heard))
         products = [name for name in heard if product_id_of(name) is not None]
-        told_before = self._hub.tally.deliveries
+        told_before = self._hub.statistics.deliveries
         self._hub.tell([*map(cart_name, cart_ids), *products], self._news)
-        if self._hub.tally.deliveries > told_before:
+        if self._hub.statistics.deliveries > told_before:
             self._metrics.lag.observe(time.monotonic() - heard_at)
 
     def _news(self, topic: str) -> Message | None:
@@ -492,7 +492,7 @@ class Live:
         view = self._open.view(cart_id, self._inventory.last_known)
         return view is not None and not self._open.is_told(cart_id, view.version)
 
-    def _deserted(self, topic: str) -> None:
+    def _on_empty(self, topic: str) -> None:
         self._unwatched |= not self._hub
         cart_id = cart_id_of(topic)
         if cart_id is not None:

@@ -24,7 +24,7 @@ from gevent import get_hub
 
 from shop.framing import HEARTBEAT_EVENT, Joined, Message
 from shop.tcp import limit_unacknowledged
-from shop.turns import Turns
+from shop.time_slice import TimeSlice
 
 #: A tab hears something at least this often, in seconds: proxies keep its stream open, and its page
 #: (shop/static/live.js) takes a stream that is silent for longer to be dead.
@@ -95,7 +95,7 @@ class Tab(Protocol):
 
 
 @dataclass(slots=True)
-class Tally:
+class Statistics:
     """What a hub holds and has done, in numbers."""
 
     #: open now
@@ -120,9 +120,9 @@ class Hub:
         self._watchers: dict[str, dict[Tab, None]] = {}
         self._tabs: dict[Tab, None] = {}
         self._sources: Counter[str] = Counter()
-        self.tally = Tally()
+        self.statistics = Statistics()
         #: called with a topic that nobody watches any more
-        self.on_deserted: Callable[[str], None] = lambda topic: None
+        self.on_empty: Callable[[str], None] = lambda topic: None
         #: called with a topic and 1 or -1 when one event stream more or less watches it
         self.on_event_stream: Callable[[str, int], None] = lambda topic, change: None
 
@@ -151,7 +151,7 @@ class Hub:
     def join(self, tab: Tab) -> None:
         """Take in a tab; from now on it gets what is sent to its topics."""
         self._tabs[tab] = None
-        self.tally.count_open(tab, 1)
+        self.statistics.count_open(tab, 1)
         if tab.source:
             self._sources[tab.source] += 1
         for topic in tab.topics:
@@ -161,7 +161,7 @@ class Hub:
         """Forget a tab. Forgetting it twice is the same as once."""
         if self._tabs.pop(tab, self) is self:
             return
-        self.tally.count_open(tab, -1)
+        self.statistics.count_open(tab, -1)
         self._forget_source(tab.source)
         for topic in tab.topics:
             self._unwatch(tab, topic)
@@ -177,14 +177,14 @@ class Hub:
             render: makes the message of a topic, when it is to be written. It is asked again for
                 the same one when others had their turn meanwhile: what it said then may be old.
         """
-        turns, news = Turns(), _News(topics, render)
+        turns, news = TimeSlice(), _News(topics, render)
         for topic in news.topics:
             for tab in list(self._watchers.get(topic, ())):
                 bundle = news.for_tab(tab, topic)
                 if bundle is not None and tab in self._tabs:
                     tab.send(bundle)
-                    self.tally.deliveries += 1
-                if turns.pass_on():
+                    self.statistics.deliveries += 1
+                if turns.yield_to_others():
                     news.forget()
 
     def move(self, topic: str, to: str) -> None:
@@ -196,10 +196,10 @@ class Hub:
 
     def beat(self) -> None:
         """Send every tab its heartbeat."""
-        turns = Turns()
+        turns = TimeSlice()
         for tab in list(self._tabs):
             tab.beat()
-            turns.pass_on()
+            turns.yield_to_others()
 
     def close(self, over: float = 0.0) -> None:
         """Let all tabs go, one after another, so that they don't all come back in one moment.
@@ -208,13 +208,13 @@ class Hub:
             over: for how many seconds at the most. A few tabs are gone sooner.
         """
         pace = max(LEAST_PACE, len(self) / over) if over else math.inf
-        turns, started = Turns(), time.monotonic()
+        turns, started = TimeSlice(), time.monotonic()
         for count, tab in enumerate(list(self._tabs), 1):
             tab.close()
             ahead = count / pace - (time.monotonic() - started)
             if ahead > 0.02:
                 time.sleep(ahead)
-            turns.pass_on()
+            turns.yield_to_others()
         for tab in list(self._tabs):  # who came in the meantime
             tab.close()
 
@@ -232,7 +232,7 @@ class Hub:
             if tab.is_event_stream:
                 self.on_event_stream(topic, -1)
         if not watchers and self._watchers.pop(topic, None) is not None:
-            self.on_deserted(topic)
+            self.on_empty(topic)
 
     def _forget_source(self, source: str) -> None:
         if self._sources[source] > 1:
@@ -375,7 +375,7 @@ class SocketTab:
         self._hub.leave(self)
 
     def _drop(self) -> None:
-        self._hub.tally.slow_dropped += 1
+        self._hub.statistics.slow_dropped += 1
         self.close()
 
     def _write(self, data: bytes | memoryview) -> None:
@@ -494,6 +494,6 @@ class QueueTab:
         return sum(len(message.text) for message in self._waiting.values())
 
     def _drop(self) -> None:
-        self._hub.tally.slow_dropped += 1
+        self._hub.statistics.slow_dropped += 1
         self.close()
         self._cut()

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from machines.postgresql import PostgreSQL
-from tests.cluster import Cluster
-from tests.databases import Clusters, Databases, Files, Stage, shop_in
-from tests.interior import can_be_looked_into
-from tests.running import SERVER, RunningShop
-from tests.servers import SERVERS
+from tests.support.cluster import Cluster
+from tests.support.databases import Clusters, Databases, Files, Stage, shop_in
+from tests.support.interior import can_be_looked_into
+from tests.support.machines.postgresql import PostgreSQL
+from tests.support.running import SERVER, RunningShop
+from tests.support.servers import SERVERS
 
 # The same examples in every run, however busy the machine is. To look for others:
-# bin/test tests/test_framing.py --hypothesis-profile=search
+# bin/test tests/streams/test_framing.py --hypothesis-profile=search
 settings.register_profile("suite", derandomize=True, deadline=None, database=None)
 settings.register_profile("search", max_examples=20_000, deadline=None, database=None)
 settings.load_profile("suite")

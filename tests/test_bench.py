@@ -19,7 +19,7 @@ from bench.loop import addresses
 from bench.report import Goal, number, quantile, spread
 from bench.streams import event_of
 from bench.tabs import Cart, Tab, any_message, own_cart, product_fragment
-from tests.running import ROOT
+from tests.support.running import ROOT
 
 SMALL = {
     "streams": "--streams 100 --deliveries 2",

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from tests.running import RunningShop
-from tests.shopper import Shopper, element, notices_in, text_of
+from tests.support.running import RunningShop
+from tests.support.shopper import Shopper, element, notices_in, text_of
 
 
 @pytest.fixture(scope="module")

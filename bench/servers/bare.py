@@ -7,7 +7,7 @@ monkey.patch_all()
 from flask import Flask  # noqa: E402
 
 from bench.servers import serve  # noqa: E402
-from shop.server import Server  # noqa: E402
+from shop.serving.server import Server  # noqa: E402
 
 app = Flask(__name__)
 

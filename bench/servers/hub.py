@@ -12,7 +12,7 @@ from flask import Flask, Response, request  # noqa: E402
 
 from bench.servers import serve  # noqa: E402
 from shop.framing import Message  # noqa: E402
-from shop.server import Server  # noqa: E402
+from shop.serving.server import Server  # noqa: E402
 from shop.streams import Hub, SocketTab  # noqa: E402
 
 HEAD = (

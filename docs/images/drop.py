@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.browser.conftest import CHROMIUM, SWITCHES
-from tests.running import RunningShop
+from tests.support.running import RunningShop
 
 PICTURE = Path(__file__).with_suffix(".webp")
 

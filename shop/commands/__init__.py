@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from shop.config import database_file
 from shop.db import DatabaseBusy
 from shop.migrations import migrate, require_file
-from shop.parts import parts
+from shop.services import services
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -105,8 +105,8 @@ def on_database(command: F | None = None, *, makes_shop: bool = False) -> Any:
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
-        if migrate(parts.database, parts.settings.instance, create=makes_shop):
-            click.echo(f"A new shop was made: {parts.database.shown_url}", err=True)
+        if migrate(services.database, services.settings.instance, create=makes_shop):
+            click.echo(f"A new shop was made: {services.database.shown_url}", err=True)
         return command(*args, **kwargs)
 
     return in_shop(run, needs_shop=not makes_shop)
@@ -126,7 +126,7 @@ def in_shop(command: F | None = None, *, needs_shop: bool = True) -> Any:
     @with_appcontext
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
-        for line in parts.settings.unknown:
+        for line in services.settings.unknown:
             click.echo(f"Warning: {line}", err=True)
         try:
             return command(*args, **kwargs)

@@ -9,7 +9,7 @@ import click
 from shop import backups
 from shop.commands import CannotBeDone, WholeNumber, in_shop
 from shop.migrations import check
-from shop.parts import parts
+from shop.services import services
 
 
 @click.command()
@@ -36,9 +36,9 @@ def backup(folder: Path, keep: int) -> None:
     Example:
       bin/flask db backup /var/backups/shop --keep 14
     """
-    check(parts.database)
+    check(services.database)
     try:
-        written = backups.write(parts.settings, parts.database, folder)
+        written = backups.write(services.settings, services.database, folder)
         _note()
         kept = backups.keep_newest(folder, keep)
     except (backups.CannotBackUp, OSError) as error:
@@ -50,6 +50,6 @@ def backup(folder: Path, keep: int) -> None:
 def _note() -> None:
     """Have `/metrics` know of it."""
     try:
-        backups.note(parts.settings.instance)
+        backups.note(services.settings.instance)
     except OSError as error:
         click.echo(f"Warning: /metrics does not know of this backup: {error}", err=True)

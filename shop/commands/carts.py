@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from shop.commands import CannotBeDone, Group, in_shop, on_database, screen
 from shop.commands.screen import count
 from shop.db import DatabaseBusy
-from shop.parts import parts
 from shop.presence import OpenCart, Overview
+from shop.services import services
 
 #: Lines around the carts' own: the heading, "and more", the total, a trouble, the prompt.
 _AROUND = 6
@@ -46,7 +46,7 @@ def _show_open(watch: bool, show_all: bool, as_json: bool) -> None:
         look = _json_line if as_json else lambda: _look(show_all)
         screen.keep_showing(look, interval=1.0)
         return
-    overview = parts.presence.overview()
+    overview = services.presence.overview()
     troubles = [*overview.troubles, *(_strangers() if not overview.servers else ())]
     if troubles and not overview.servers:
         raise CannotBeDone("; ".join(troubles))
@@ -61,7 +61,7 @@ def _show_open(watch: bool, show_all: bool, as_json: bool) -> None:
 def _strangers() -> list[str]:
     """Say which servers there are that hear nothing of a command with this secret key."""
     with suppress(DBAPIError, DatabaseBusy):
-        if names := parts.servers.with_other_keys():
+        if names := services.servers.with_other_keys():
             return [f"SHOP_SECRET_KEY is not the one of {', '.join(names)}"]
     return []
 
@@ -96,13 +96,13 @@ def prune(age: int) -> None:
       bin/flask carts prune --older-than 180d
     """
     before, deleted = int(time.time()) - age, 0
-    while step := parts.carts.prune(before):
+    while step := services.carts.prune(before):
         deleted += step
     click.echo(f"{count(deleted, 'cart')} deleted")
 
 
 def _json_line() -> list[str]:
-    overview = parts.presence.overview()
+    overview = services.presence.overview()
     _complain(overview)
     return [json.dumps(_rows(overview))]
 
@@ -130,7 +130,7 @@ def _rows(overview: Overview) -> list[dict[str, object]]:
 
 def _look(show_all: bool) -> list[str]:
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
-    return [now, *_table(parts.presence.overview(), None if show_all else _room()), ""]
+    return [now, *_table(services.presence.overview(), None if show_all else _room()), ""]
 
 
 def _room() -> int:

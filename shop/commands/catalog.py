@@ -18,7 +18,7 @@ from shop.db import note
 from shop.demo import NotEmpty
 from shop.demo import seed as seed_demo
 from shop.models import CartItem, CartRecord, Item, Order, OrderLine, Product, UnknownProduct
-from shop.parts import parts
+from shop.services import services
 
 #: What an operator of a shop without products is told.
 EMPTY = "There are no products yet. Next: bin/flask seed fills the shop with the demo catalogue"
@@ -40,7 +40,7 @@ def list_products(as_json: bool) -> None:
       bin/flask catalog list
       bin/flask catalog list --json | jq '.[] | select(.state == "coming soon") | .sku'
     """
-    with parts.database.reading() as session:
+    with services.database.reading() as session:
         products = session.scalars(select(Product).order_by(Product.position, Product.id))
         rows = [_row(product) for product in products]
     if as_json:
@@ -86,7 +86,7 @@ def seed(random_seed: int | None) -> None:
       bin/flask seed --random-seed 7
     """
     try:
-        parts.database.write(lambda session: seed_demo(session, random_seed))
+        services.database.write(lambda session: seed_demo(session, random_seed))
     except NotEmpty:
         raise CannotBeDone(
             "there are products already; 'bin/flask reset --yes' empties the shop"
@@ -114,21 +114,21 @@ def reset(yes: bool, with_backup: bool) -> None:
       bin/flask reset
       bin/flask reset --yes
     """
-    with parts.database.reading() as session:
+    with services.database.reading() as session:
         contents = _contents(session)
     if not yes:
         raise WrongCall(f"this deletes {contents} of {_whose()}; say so with --yes")
     if with_backup:
         click.echo(f"Backup: {_back_up()}")
-    parts.database.write(_delete_everything)
+    services.database.write(_delete_everything)
     click.echo(f"The shop is empty: {contents} deleted. Next: bin/flask seed")
 
 
 def _back_up() -> Path:
     """Write a backup of the shop beside it, and return its folder."""
-    folder = parts.settings.instance / "backups"
+    folder = services.settings.instance / "backups"
     try:
-        return backups.write(parts.settings, parts.database, folder).path
+        return backups.write(services.settings, services.database, folder).path
     except (backups.CannotBackUp, OSError) as error:
         raise CannotBeDone(f"{error}; nothing was deleted (--no-backup does without)") from None
 
@@ -144,7 +144,7 @@ def _contents(session: Session) -> str:
 
 
 def _whose() -> str:
-    return parts.database.shown_url
+    return services.database.shown_url
 
 
 def _delete_everything(session: Session) -> None:
@@ -175,7 +175,7 @@ def release(products: tuple[str, ...]) -> None:
       bin/flask release OST-KILN
     """
     try:
-        results = parts.database.write(lambda session: _release(session, products))
+        results = services.database.write(lambda session: _release(session, products))
     except UnknownProduct as error:
         raise WrongCall(
             f"there is no product {str(error)!r}; 'bin/flask catalog list' shows them; "
@@ -192,7 +192,7 @@ def _release(session: Session, names: tuple[str, ...]) -> list[tuple[Product, bo
 
 
 def _say_who_sees_it() -> None:
-    overview = parts.presence.overview(brief=True)
+    overview = services.presence.overview(brief=True)
     for trouble in overview.troubles:
         click.echo(f"Warning: {trouble}", err=True)
     if overview.servers:

@@ -12,13 +12,12 @@ import click
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 
-from shop import copying
-from shop.commands import CannotBeDone, Group, WrongCall, in_shop
+from shop.commands import CannotBeDone, Group, WrongCall, database_copy, in_shop
 from shop.commands.backup import backup
 from shop.config import read_database_url
 from shop.db import Database, open_database
 from shop.migrations import check, migrate
-from shop.parts import parts
+from shop.services import services
 
 
 class _Address(click.ParamType[URL]):
@@ -89,7 +88,7 @@ def _shop_at(url: URL, while_open: bool) -> Iterator[Connection]:
         check(database)
         with database.reading() as session:
             connection = session.connection()
-            copying.take_time(connection)
+            database_copy.take_time(connection)
             yield connection
 
 
@@ -102,15 +101,15 @@ def _copy(source: Connection, url: URL) -> dict[str, int]:
     try:
         _check_empty(url)
         with closing(open_database(url)) as target:
-            migrate(target, parts.settings.instance)
+            migrate(target, services.settings.instance)
             return _copy_rows(source, target)
-    except copying.NotEmpty as error:
+    except database_copy.NotEmpty as error:
         raise CannotBeDone(
             f"{_shown(url)} is not empty ({error}): copy into a new database; nothing was changed"
         ) from None
-    except copying.RowRefused as error:
+    except database_copy.RowRefused as error:
         raise CannotBeDone(f"can't be copied: {error}; nothing was copied") from None
-    except copying.Different as error:
+    except database_copy.Different as error:
         raise CannotBeDone(f"the copy differs in {error}; nothing was copied") from None
 
 
@@ -119,23 +118,23 @@ def _check_empty(url: URL) -> None:
     if _is_file(url) and not Path(str(url.database)).exists():
         return
     with closing(open_database(url, read_only=True)) as target, target.reading() as session:
-        copying.check_empty(session.connection())
+        database_copy.check_empty(session.connection())
 
 
 def _copy_rows(source: Connection, target: Database) -> dict[str, int]:
     times = 3  # a row is copied, and then read again on both sides
     with click.progressbar(
-        length=times * copying.count_rows(source),
+        length=times * database_copy.count_rows(source),
         label="Copying and comparing",
         hidden=not sys.stdout.isatty(),
     ) as bar:
-        return copying.copy(source, target, bar.update)
+        return database_copy.copy(source, target, bar.update)
 
 
 def _say_as_of(source: Connection) -> None:
     """Say of which moment the copy is; from now on the source is read as it was then."""
     now = datetime.now(UTC)
-    rows = copying.count_rows(source)
+    rows = database_copy.count_rows(source)
     click.echo(
         f"Copying {rows:,} rows as of {now:%H:%M:%S} UTC. What is bought later is not in it."
     )

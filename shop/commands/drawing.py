@@ -16,10 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from shop.commands.screen import count
+from shop.commands.statistics import ItemStatistics, OrderStatistics, ProductStatistics, Statistics
 from shop.inventory import HIGH, LOW, MEDIUM, OUT
 from shop.money import format_money
 from shop.presence import Overview
-from shop.tally import ItemTally, OrdersTally, ProductTally, Tally
 
 #: The sign after a count, and its colour, by level.
 _SIGNS = {HIGH: (" ", ""), MEDIUM: ("~", ""), LOW: ("!", "yellow"), OUT: (" ", "red")}
@@ -45,9 +45,9 @@ class Snapshot:
     at: datetime
     overview: Overview
     #: the newest counts; None before the first
-    tally: Tally | None
+    statistics: Statistics | None
     #: those when the watch began
-    first: Tally | None = None
+    first: Statistics | None = None
     #: pieces sold a second, by product id; None where that isn't known
     speed: dict[int, float] | None = None
     troubles: list[str] = field(default_factory=list)
@@ -55,28 +55,28 @@ class Snapshot:
     @property
     def pace(self) -> dict[int, float]:
         """Pieces sold a second since the watch began, by product id."""
-        return self.tally.sold_per_second(self.first) if self.tally else {}
+        return self.statistics.sold_per_second(self.first) if self.statistics else {}
 
     @property
     def sold_otherwise(self) -> int:
         """Pieces that left the shelf since the watch began, and not by an order."""
-        if self.tally is None or self.first is None:
+        if self.statistics is None or self.first is None:
             return 0
-        taken = sum(self.tally.taken_since(self.first).values())
-        return max(0, taken - (self.tally.pieces_ordered - self.first.pieces_ordered))
+        taken = sum(self.statistics.taken_since(self.first).values())
+        return max(0, taken - (self.statistics.pieces_ordered - self.first.pieces_ordered))
 
 
 def line(shown: Snapshot) -> str:
     """Write what is seen as one line, for a file."""
     told = [shown.at.isoformat(timespec="seconds")]
-    tally = shown.tally
-    if tally is not None:
-        told.append(f"left {tally.left}")
+    statistics = shown.statistics
+    if statistics is not None:
+        told.append(f"left {statistics.left}")
         told.append(f"sold/s {_speed(shown.speed)}")
-        told.append(f"in orders {tally.pieces_ordered}")
+        told.append(f"in orders {statistics.pieces_ordered}")
         told.append(f"otherwise {shown.sold_otherwise}")
-        told.append(f"orders {_orders(tally.orders, shown.currency)}")
-        told.append(f"last minute {_orders(tally.lately, shown.currency)}")
+        told.append(f"orders {_orders(statistics.orders, shown.currency)}")
+        told.append(f"last minute {_orders(statistics.lately, shown.currency)}")
     overview = shown.overview
     told.append(f"tabs {overview.tabs}")
     told.append(f"carts {overview.cart_count}")
@@ -86,18 +86,18 @@ def line(shown: Snapshot) -> str:
 
 def data(shown: Snapshot) -> dict[str, object]:
     """Return what is seen for a program. Sums are in minor units, by currency."""
-    tally, overview = shown.tally, shown.overview
+    statistics, overview = shown.statistics, shown.overview
     counts: dict[str, object] = {}
-    if tally is not None:
+    if statistics is not None:
         counts = {
-            "left": tally.left,
-            "left_not_released": tally.left_not_released,
+            "left": statistics.left,
+            "left_not_released": statistics.left_not_released,
             "sold_per_second": None if shown.speed is None else sum(shown.speed.values()),
-            "sold_in_orders": tally.pieces_ordered,
+            "sold_in_orders": statistics.pieces_ordered,
             "sold_otherwise_since_start": shown.sold_otherwise,
-            "orders": {"count": tally.orders.count, "sums": tally.orders.sums},
-            "last_minute": {"count": tally.lately.count, "sums": tally.lately.sums},
-            "products": [_product(product, shown) for product in tally.products],
+            "orders": {"count": statistics.orders.count, "sums": statistics.orders.sums},
+            "last_minute": {"count": statistics.lately.count, "sums": statistics.lately.sums},
+            "products": [_product(product, shown) for product in statistics.products],
         }
     return {
         "at": shown.at.isoformat(timespec="seconds"),
@@ -112,7 +112,7 @@ def data(shown: Snapshot) -> dict[str, object]:
     }
 
 
-def _product(product: ProductTally, shown: Snapshot) -> dict[str, object]:
+def _product(product: ProductStatistics, shown: Snapshot) -> dict[str, object]:
     return {
         "id": product.id,
         "sku": product.sku,
@@ -140,15 +140,15 @@ def picture(shown: Snapshot, width: int, rows: int | None) -> list[str]:
     """
     width = max(width, _LEAST)
     head = _lines(_head(shown, width < _NARROW), width)
-    if shown.tally is None:
+    if shown.statistics is None:
         return head
-    if not shown.tally.products:
+    if not shown.statistics.products:
         empty = "There are no products. Next: bin/flask seed, or look at SHOP_INSTANCE"
         return [*head, *_lines(empty, width)]
-    grids = _lines(Group(*_grids(shown, shown.tally, width < _NARROW), _LEGEND), width)
+    grids = _lines(Group(*_grids(shown, shown.statistics, width < _NARROW), _LEGEND), width)
     if rows is None or len(head) + len(grids) <= rows:
         return head + grids
-    return head + _lines(_table(shown, shown.tally, rows - len(head)), width)
+    return head + _lines(_table(shown, shown.statistics, rows - len(head)), width)
 
 
 def _lines(drawn: RenderableType, width: int) -> list[str]:
@@ -193,19 +193,26 @@ def _beside(left: Text, right: Text, narrow: bool) -> RenderableType:
 
 
 def _facts(shown: Snapshot) -> Iterator[tuple[str, str]]:
-    tally, servers = shown.tally, shown.overview.servers
-    if tally is not None:
-        watched = shown.first is not tally  # else it has only begun
+    statistics, servers = shown.statistics, shown.overview.servers
+    if statistics is not None:
+        watched = shown.first is not statistics  # else it has only begun
         otherwise = f", {shown.sold_otherwise:,} otherwise since this began"
-        lately = _orders(tally.lately, shown.currency)
-        soon = f"; {tally.left_not_released:,} coming soon" if tally.left_not_released else ""
-        sizes = [item for p in tally.products if p.released for item in p.items]
+        lately = _orders(statistics.lately, shown.currency)
+        soon = (
+            f"; {statistics.left_not_released:,} coming soon"
+            if statistics.left_not_released
+            else ""
+        )
+        sizes = [item for p in statistics.products if p.released for item in p.items]
         out = sum(item.level == OUT for item in sizes)
-        onsale = f"{tally.left:,} in {count(len(sizes) - out, 'size')} on sale"
+        onsale = f"{statistics.left:,} in {count(len(sizes) - out, 'size')} on sale"
         speed = f"{_speed(shown.speed)} a second"
-        yield "SOLD", f"{speed}; {tally.pieces_ordered:,} in orders{otherwise if watched else ''}"
+        yield (
+            "SOLD",
+            f"{speed}; {statistics.pieces_ordered:,} in orders{otherwise if watched else ''}",
+        )
         yield "LEFT", f"{onsale}, {count(out, 'size')} sold out{soon}"
-        yield "ORDERS", f"{_orders(tally.orders, shown.currency)}; last minute {lately}"
+        yield "ORDERS", f"{_orders(statistics.orders, shown.currency)}; last minute {lately}"
     opened = [
         *(count(shown.overview.tabs, "tab"), count(shown.overview.cart_count, "cart")),
         count(len(servers), "server"),
@@ -218,11 +225,11 @@ def _facts(shown: Snapshot) -> Iterator[tuple[str, str]]:
             yield "", f"and {len(servers) - _MOST_SERVERS} more"
 
 
-def _grids(shown: Snapshot, tally: Tally, narrow: bool) -> Iterator[RenderableType]:
+def _grids(shown: Snapshot, statistics: Statistics, narrow: bool) -> Iterator[RenderableType]:
     """Draw every size of every product."""
-    cells = [_cell(item) for product in tally.products for item in product.items]
+    cells = [_cell(item) for product in statistics.products for item in product.items]
     wide = max((line.cell_len for cell in cells for line in cell.split("\n")), default=1)
-    for product in tally.products:
+    for product in statistics.products:
         speed = f"{_speed(shown.speed, product.id)} a second"
         facts = f"{_state(product)}  {product.left:,} left  {speed}"
         yield _beside(Text(f"{product.sku}  {product.name}", "bold"), Text(facts), narrow)
@@ -230,13 +237,13 @@ def _grids(shown: Snapshot, tally: Tally, narrow: bool) -> Iterator[RenderableTy
         yield ""
 
 
-def _cell(item: ItemTally) -> Text:
+def _cell(item: ItemStatistics) -> Text:
     sign, color = _SIGNS[item.level]
     pieces = Text(f"{_pieces(item)}{sign}", color)
     return Text.assemble((f"{item.size} ", "dim"), "\n", pieces, justify="right")
 
 
-def _pieces(item: ItemTally) -> str:
+def _pieces(item: ItemStatistics) -> str:
     """Write a count in four characters at most."""
     if item.level == OUT:
         return "out"
@@ -246,10 +253,10 @@ def _pieces(item: ItemTally) -> str:
     return f"{thousands}k" if thousands < 1000 else f"{thousands // 1000}M"
 
 
-def _table(shown: Snapshot, tally: Tally, rows: int) -> RenderableType:
+def _table(shown: Snapshot, statistics: Statistics, rows: int) -> RenderableType:
     """Draw a line for each product, those that sold most since the watch began come first."""
     pace = shown.pace
-    products = sorted(tally.products, key=lambda p: (-pace.get(p.id, 0.0), not p.released))
+    products = sorted(statistics.products, key=lambda p: (-pace.get(p.id, 0.0), not p.released))
     fitting = rows - 1 if len(products) < rows else max(1, rows - 2)
     chosen, rest = products[:fitting], products[fitting:]
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -268,7 +275,7 @@ def _table(shown: Snapshot, tally: Tally, rows: int) -> RenderableType:
     return Group(table, Text(f"and {len(rest):,} more products, {left:,} left"))
 
 
-def _state(product: ProductTally) -> str:
+def _state(product: ProductStatistics) -> str:
     if not product.released:
         return "coming soon"
     return "on sale" if product.left else "sold out"
@@ -281,6 +288,6 @@ def _speed(speed: dict[int, float] | None, product_id: int | None = None) -> str
     return f"{pieces:,.0f}" if pieces >= 10 or pieces == 0 else f"{pieces:.1f}"
 
 
-def _orders(orders: OrdersTally, currency: str) -> str:
+def _orders(orders: OrderStatistics, currency: str) -> str:
     sums = orders.sums or {currency: 0}
     return f"{orders.count:,}, {' + '.join(format_money(v, k) for k, v in sums.items())}"

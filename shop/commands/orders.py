@@ -13,7 +13,7 @@ from shop.commands import Group, WrongCall, on_database
 from shop.commands.tables import table
 from shop.models import Order, UnknownOrder, all_orders
 from shop.money import format_money
-from shop.parts import parts
+from shop.services import services
 
 
 @click.group(cls=Group)
@@ -33,7 +33,7 @@ def list_orders(as_json: bool) -> None:
       bin/flask orders list --json | jq length
     """
     texts = _as_json if as_json else _as_lines
-    for text in texts(all_orders(parts.database)):
+    for text in texts(all_orders(services.database)):
         click.echo(text, nl=False)
 
 
@@ -91,7 +91,7 @@ def show_order(number: str, as_json: bool) -> None:
       bin/flask orders show K7QX-4MNP
     """
     try:
-        with parts.database.reading() as session:
+        with services.database.reading() as session:
             order = Order.find(session, number)
             session.expunge_all()
     except UnknownOrder:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from shop.commands import CannotBeDone, WholeNumber, on_database
 from shop.commands.stock import MOST_PIECES, find_item
 from shop.models import Item, NotReleased, Order, OutOfStock, Product
-from shop.parts import parts
+from shop.services import services
 
 
 @click.command()
@@ -41,7 +41,7 @@ def sell(sku: str, count: int) -> None:
         return item.sku, item.available
 
     try:
-        sold, left = parts.database.write(work)
+        sold, left = services.database.write(work)
     except OutOfStock:
         raise CannotBeDone(f"{sku}: fewer than {count} left; nothing was sold") from None
     except NotReleased:
@@ -67,7 +67,7 @@ def sell_out(per_tick: int, tick_ms: int, random_seed: int | None, yes: bool) ->
       bin/flask sell-out --per-tick 50 --tick-ms 100
     """
     chance = random.Random(random_seed)
-    with parts.database.reading() as session:
+    with services.database.reading() as session:
         left = sum(_for_sale(session).values())
         released = session.scalar(select(func.count()).where(Product.released))
         orders = session.scalar(select(func.count()).select_from(Order))
@@ -79,13 +79,13 @@ def sell_out(per_tick: int, tick_ms: int, random_seed: int | None, yes: bool) ->
     if orders and not yes:
         raise CannotBeDone(
             f"this shop has orders ({orders:,}), and {left:,} pieces would be sold of "
-            f"{parts.database.shown_url}; say so with --yes"
+            f"{services.database.shown_url}; say so with --yes"
         )
     total = 0
     with click.progressbar(length=left, label="Selling out") as bar:
         while left:
             started = time.monotonic()
-            sold, left = parts.database.write(lambda tx: _sell_some(tx, chance, per_tick))
+            sold, left = services.database.write(lambda tx: _sell_some(tx, chance, per_tick))
             total += sold
             bar.update(sold)
             if left:

@@ -14,7 +14,7 @@ from shop.commands.catalog import EMPTY
 from shop.commands.tables import table
 from shop.inventory import Levels
 from shop.models import Item, UnknownItem
-from shop.parts import parts
+from shop.services import services
 
 #: What fits into a shelf of any database: PostgreSQL's integers end at 2,147,483,647.
 MOST_PIECES = 1_000_000_000
@@ -43,7 +43,7 @@ def list_stock(as_json: bool) -> None:
       bin/flask stock list
       bin/flask stock list --json | jq '.[] | select(.level == "low")'
     """
-    with parts.database.reading() as session:
+    with services.database.reading() as session:
         items = session.scalars(select(Item).order_by(Item.id)).all()
         rows = [_row(item) for item in items]
         lines = [(row["id"], row["sku"], i.product_id, row["product"], row["size"],
@@ -60,7 +60,7 @@ def list_stock(as_json: bool) -> None:
 
 
 def _row(item: Item) -> dict[str, object]:
-    settings = parts.settings
+    settings = services.settings
     return {
         "id": item.id,
         "sku": item.sku,
@@ -108,7 +108,7 @@ def _change(sku: str, change: Callable[[Item], None]) -> None:
             raise WrongCall(f"no shelf holds more than {MOST_PIECES} pieces; nothing changed")
         return item.sku, before, item.available
 
-    found, before, after = parts.database.write(work)
+    found, before, after = services.database.write(work)
     click.echo(f"{found}: {before} -> {after}")
 
 

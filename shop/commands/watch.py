@@ -9,9 +9,9 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from shop.commands import Seconds, drawing, on_database, screen
+from shop.commands.statistics import Statistics, read_statistics
 from shop.inventory import Levels
-from shop.parts import parts
-from shop.tally import Tally, take_tally
+from shop.services import services
 
 
 @click.command()
@@ -48,8 +48,8 @@ class Watcher:
     """Looks at the drop again and again; sales are what is gone since the look before."""
 
     def __init__(self) -> None:
-        self._first: Tally | None = None
-        self._tally: Tally | None = None
+        self._first: Statistics | None = None
+        self._statistics: Statistics | None = None
 
     def picture(self) -> list[str]:
         """Look, and draw what is seen as large as the screen is."""
@@ -66,34 +66,34 @@ class Watcher:
         return [json.dumps(drawing.data(self._snapshot()))]
 
     def _snapshot(self) -> drawing.Snapshot:
-        before, speed, troubles = self._tally, None, []
+        before, speed, troubles = self._statistics, None, []
         try:
-            self._tally = self._count()
-            self._first = self._first or self._tally
-            speed = self._tally.sold_per_second(before) if before else None
+            self._statistics = self._count()
+            self._first = self._first or self._statistics
+            speed = self._statistics.sold_per_second(before) if before else None
         except DBAPIError as error:
             troubles.append(f"the database does not answer: {error.orig}{_age(before)}")
-        overview = parts.presence.overview(brief=True)
+        overview = services.presence.overview(brief=True)
         return drawing.Snapshot(
-            shop=parts.settings.name,
-            currency=parts.settings.currency,
+            shop=services.settings.name,
+            currency=services.settings.currency,
             at=datetime.now().astimezone(),
             overview=overview,
-            tally=self._tally,
+            statistics=self._statistics,
             first=self._first,
             speed=speed,
             troubles=[*troubles, *overview.troubles],
         )
 
-    def _count(self) -> Tally:
-        settings = parts.settings
-        parts.database.ping()  # a database that was taken away must not come back as an empty one
-        with parts.database.reading() as session:
-            return take_tally(session, Levels(settings.low_stock, settings.medium_stock))
+    def _count(self) -> Statistics:
+        settings = services.settings
+        services.database.ping()  # one that was taken away must not come back as an empty one
+        with services.database.reading() as session:
+            return read_statistics(session, Levels(settings.low_stock, settings.medium_stock))
 
 
-def _age(tally: Tally | None) -> str:
+def _age(statistics: Statistics | None) -> str:
     """Say from when the counts are that are still shown."""
-    if tally is None:
+    if statistics is None:
         return ""
-    return f"; counts of {datetime.fromtimestamp(tally.at).astimezone():%H:%M:%S}"
+    return f"; counts of {datetime.fromtimestamp(statistics.at).astimezone():%H:%M:%S}"

@@ -143,7 +143,7 @@ class OnDriver(Transaction):
             execute(self._connection, statement, values)
 
 
-class Lent:
+class Pooled:
     """The engine's connections as the driver knows them, a few kept at hand for who needs one next.
 
     To have the engine's pool hand one out, and take it back, takes longer than most questions.
@@ -158,7 +158,7 @@ class Lent:
         self._round = 0
 
     @contextmanager
-    def lent(self) -> Iterator[sqlite3.Connection]:
+    def pooled(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection. What isn't committed is rolled back; its errors are SQLAlchemy's."""
         began = self._round
         try:

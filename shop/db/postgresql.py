@@ -38,7 +38,7 @@ TRIES = 5
 
 #: How long what was read may be shown without looking again, in seconds, if nobody tells this
 #: process of the commits of others; and if somebody does.
-GLANCE, GLANCE_WHEN_TOLD = 0.02, 0.25
+POLL, POLL_WITH_RELAY = 0.02, 0.25
 
 #: How long a database that did not answer is left alone by those who can do without, in seconds.
 PAUSE = 0.5
@@ -70,7 +70,7 @@ class PostgreSQL(Database):
         super().__init__(url, WRITERS)
         self.engine = connect_to(url)
         #: how old what is shown may be, in seconds: shorter while nobody tells of commits
-        self.glance = GLANCE
+        self.poll_gap = POLL
         #: until when writers needn't try, on the clock that is never set: it is read only
         self._read_only_until = 0.0
 
@@ -144,12 +144,12 @@ class PostgreSQL(Database):
                 raise _NotDone from error
             raise
 
-    def watch(self) -> Glances:
-        return Glances(self)
+    def watch(self) -> PollingWatch:
+        return PollingWatch(self)
 
     def told(self, by_somebody: bool) -> None:
         """Look less often while others' commits are announced; see `Database.told`."""
-        self.glance = GLANCE_WHEN_TOLD if by_somebody else GLANCE
+        self.poll_gap = POLL_WITH_RELAY if by_somebody else POLL
 
     def ping(self) -> None:
         self.rows(text("SELECT 1 FROM products LIMIT 1"))
@@ -187,7 +187,7 @@ class _ReadOnly(_NotDone):
     """One that was refused because nothing can be changed, over this connection at least."""
 
 
-class Glances:
+class PollingWatch:
     """Decides when to look at PostgreSQL again, which has no cheap sign of a commit."""
 
     def __init__(self, database: PostgreSQL) -> None:
@@ -205,7 +205,7 @@ class Glances:
         now = time.monotonic()
         if now < self._paused_until:
             raise DatabaseBusy("the database did not answer just now")
-        if not self._marked and now - self._looked < self._database.glance:
+        if not self._marked and now - self._looked < self._database.poll_gap:
             return False
         self._marked = False
         self._looked = now

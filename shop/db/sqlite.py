@@ -25,7 +25,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from shop.db.base import Database, DatabaseBusy, Done
 from shop.db.commits import DataVersion
-from shop.db.driver import Lent, OnDriver, execute
+from shop.db.driver import OnDriver, Pooled, execute
 from shop.db.transaction import Transaction, Values
 
 #: How long a reader waits in place, in milliseconds; nearly never needed.
@@ -73,15 +73,15 @@ class SQLite(Database):
     def __init__(self, url: URL, *, read_only: bool = False) -> None:
         super().__init__(url, writers=1)
         self.engine = _reading_engine(url) if read_only else _engine(url)
-        self._readers = Lent(self.engine, _PATIENT)
-        self._writer = Lent(self.engine, _IMPATIENT)
+        self._readers = Pooled(self.engine, _PATIENT)
+        self._writer = Pooled(self.engine, _IMPATIENT)
         self._read_only = read_only
         self._file = Path(str(url.database))
         self._inode: int | None = None
 
     def rows(self, question: Executable, values: Values | None = None) -> Sequence[Any]:
         """Ask one question; see `Database.rows`."""
-        with self._readers.lent() as connection:  # one question sees one state, by itself
+        with self._readers.pooled() as connection:  # one question sees one state, by itself
             return execute(connection, question, values)
 
     def _write_by(
@@ -102,7 +102,7 @@ class SQLite(Database):
         self, deadline: float, work: Callable[[Transaction], T], durable: bool
     ) -> Done[T]:
         """Work in one transaction past SQLAlchemy's connection; see `_write_by`."""
-        with self._unfit_let_go(), self._writer.lent() as connection:
+        with self._unfit_let_go(), self._writer.pooled() as connection:
             _begin(partial(_begin_writing, connection, _mode(durable)), deadline)
             transaction = OnDriver(connection)
             result = work(transaction)

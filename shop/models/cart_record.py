@@ -90,12 +90,12 @@ class OpenCart:
         if rows:
             self._transaction.execute_each(statement, rows)
 
-    def merge(self, stray_id: str) -> None:
+    def merge(self, secondary_id: str) -> None:
         """Take over what another cart of the same visitor holds; it leads here from then on."""
-        if stray_id == self.id:
+        if secondary_id == self.id:
             return
-        other = OpenCart(self._transaction, stray_id)
-        if other.id != stray_id:  # it leads to another one already
+        other = OpenCart(self._transaction, secondary_id)
+        if other.id != secondary_id:  # it leads to another one already
             return
         theirs = other.before
         other.save(Cart())

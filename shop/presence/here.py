@@ -20,7 +20,7 @@ from shop.inventory import Inventory
 from shop.live import OpenCarts
 from shop.models.cart import cart_ref
 from shop.streams import Hub
-from shop.turns import pass_on
+from shop.time_slice import yield_to_others
 
 #: How many carts are told of before other greenlets get their turn: about 1 ms of work.
 TURN = 100
@@ -53,7 +53,7 @@ class OpenHere:
                 yield json.dumps([cart_ref(cart_id)[:SHORT] for cart_id in some])
             else:
                 yield json.dumps([self._cart(cart_id) for cart_id in some])
-            pass_on()
+            yield_to_others()
 
     def _cart(self, cart_id: str) -> dict[str, object]:
         state = self._open.state(cart_id)

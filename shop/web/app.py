@@ -10,7 +10,7 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.utils import cached_property
 
-from shop.parts import Parts
+from shop.services import Services
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -73,8 +73,8 @@ class ShopApp(Flask):
 
     def count_streams(self) -> int:
         """Return how many connections the server has lost to event streams."""
-        parts: Parts = self.extensions["shop"]
-        return parts.hub.tally.event_streams
+        services: Services = self.extensions["shop"]
+        return services.hub.statistics.event_streams
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function: none here is asynchronous, and each is asked for in each request."""

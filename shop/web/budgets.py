@@ -21,10 +21,10 @@ from limits.strategies import RateLimiter
 from werkzeug.exceptions import TooManyRequests
 
 from shop.config import Settings
-from shop.parts import Parts, parts
+from shop.services import Services, services
 from shop.shared_table import SharedTable
 from shop.web.address import read_address
-from shop.web.counts import storage_uri
+from shop.web.rate_limit_storage import storage_uri
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Budgets:
         if item is None or whose is None or self._counting.hit(item, whose, cost=count):
             return
         self._refusals.add(what)
-        parts.metrics.refused("rate_limited")
+        services.metrics.refused("rate_limited")
         end = self._counting.storage.get_expiry(item.key_for(whose))
         raise TooManyActions(what, max(math.ceil(end - time.time()), 1))
 
@@ -92,7 +92,7 @@ _BUDGETS = "shop.budgets"
 
 def install(app: Flask) -> None:
     """Give the app its budgets."""
-    settings = cast(Parts, app.extensions["shop"]).settings
+    settings = cast(Services, app.extensions["shop"]).settings
     app.extensions[_BUDGETS] = Budgets(settings, _counting(app, settings))
 
 
@@ -141,7 +141,7 @@ def address_key() -> str | None:
     Returns:
         None: the request came over a socket file, and nobody said for whom.
     """
-    return _key_of((request.remote_addr or "")[:_LONGEST], parts.settings.secret_key)
+    return _key_of((request.remote_addr or "")[:_LONGEST], services.settings.secret_key)
 
 
 #: More characters than any address has, with its zone and port: what is kept of it is bounded.

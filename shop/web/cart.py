@@ -16,16 +16,16 @@ from shop.models import (
     OutOfStock,
     UnknownItem,
 )
-from shop.parts import parts
+from shop.services import services
 from shop.web.pages import (
     INFO,
     PROBLEM,
     Notice,
     back_with,
+    page_context,
     page_to_return_to,
     show_cart,
     show_page,
-    sight,
     wants_fragments,
 )
 from shop.web.visitor import visitor
@@ -35,26 +35,26 @@ bp = Blueprint("cart", __name__)
 
 @bp.get("/cart")
 def show() -> Response:
-    seen = sight()
+    seen = page_context()
     return show_page("cart/show.html", cart=seen.cart, notices=seen.notices)
 
 
 @bp.post("/cart/items")
 def add() -> BaseResponse:
     item_id = _item_id_in_form()
-    return _act(lambda cart_id: parts.carts.add(cart_id, item_id, visitor.copy), "added")
+    return _act(lambda cart_id: services.carts.add(cart_id, item_id, visitor.copy), "added")
 
 
 @bp.post("/cart/items/<item_id>/remove")
 def remove(item_id: str) -> BaseResponse:
     number = _item_id(item_id)
-    return _act(lambda cart_id: parts.carts.remove(cart_id, number, visitor.copy), "removed")
+    return _act(lambda cart_id: services.carts.remove(cart_id, number, visitor.copy), "removed")
 
 
 @bp.post("/cart/items/<item_id>/swap")
 def swap(item_id: str) -> BaseResponse:
     old, new = _item_id(item_id), _item_id_in_form()
-    return _act(lambda cart_id: parts.carts.swap(cart_id, old, new, visitor.copy), "swapped")
+    return _act(lambda cart_id: services.carts.swap(cart_id, old, new, visitor.copy), "swapped")
 
 
 def _act(action: Callable[[str], CartState], done: str) -> BaseResponse:
@@ -63,7 +63,7 @@ def _act(action: Callable[[str], CartState], done: str) -> BaseResponse:
     try:
         visitor.state = action(cart_id)
     except UnknownItem:
-        parts.metrics.refused("unknown_item")
+        services.metrics.refused("unknown_item")
         abort(404, "There is no such size here.")
     except AlreadyInCart as error:
         why = f"{_named(error.args[0])} is in your cart already."
@@ -78,7 +78,7 @@ def _act(action: Callable[[str], CartState], done: str) -> BaseResponse:
 
 
 def _refuse(reason: str, why: str, status: int = 409, kind: str = PROBLEM) -> BaseResponse:
-    parts.metrics.refused(reason)
+    services.metrics.refused(reason)
     return _answer(status, Notice(why, kind))
 
 
@@ -89,7 +89,7 @@ def _answer(status: int, notice: Notice | None, done: str = "") -> BaseResponse:
 
 
 def _named(item_id: int) -> str:
-    catalog = parts.inventory.last_known
+    catalog = services.inventory.last_known
     item = catalog.items.get(item_id)
     if item is None:  # it has only just come to the shelf
         return "That size"

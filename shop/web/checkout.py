@@ -14,15 +14,15 @@ from shop.checkout import (
     CartChanged,
     CartClosed,
     EmptyCart,
+    LineItem,
     Offer,
     PriceChanged,
     Purchase,
     TooManyPairs,
-    Ware,
     buy,
 )
 from shop.models import Order, UnknownOrder
-from shop.parts import parts
+from shop.services import services
 from shop.web import draft
 from shop.web.budgets import PAIRS, take_of_address
 from shop.web.pages import (
@@ -61,15 +61,15 @@ def purchase() -> BaseResponse:
     try:
         bought = _buy(_offer(), _buyer(typed))
     except WrongDetails as error:
-        parts.metrics.refused("wrong_details")
+        services.metrics.refused("wrong_details")
         return _wrong_details(typed, error.messages)
     except BoughtBefore as error:
         if session.get(_RECEIPT) == error.number:  # by this very browser
             return back_with(None, "/checkout/complete")
-        parts.metrics.refused("bought_before")
+        services.metrics.refused("bought_before")
         return _refused(_BOUGHT_BEFORE)
     except (EmptyCart, TooManyPairs, CartClosed, CartChanged, PriceChanged) as error:
-        parts.metrics.refused(_reason(error))
+        services.metrics.refused(_reason(error))
         return _refused(_why(error))
     return _bought(bought)
 
@@ -77,7 +77,7 @@ def purchase() -> BaseResponse:
 @bp.get("/checkout/complete")
 def complete() -> BaseResponse:
     try:
-        with parts.database.reading() as reading:
+        with services.database.reading() as reading:
             order = Order.find(reading, session.get(_RECEIPT, ""))
     except UnknownOrder:
         return back_with(Notice(_NO_RECEIPT), "/")
@@ -87,13 +87,13 @@ def complete() -> BaseResponse:
 
 def _buyer(typed: Mapping[str, str]) -> Buyer:
     asked = request.form.get("asked_address")  # every form of the shop has it
-    return Buyer.check(typed, test_emails=parts.settings.test_emails, asked=asked)
+    return Buyer.check(typed, test_emails=services.settings.test_emails, asked=asked)
 
 
 def _buy(offer: Offer, buyer: Buyer) -> Purchase:
     def buy_cart(cart_id: str) -> Purchase:
-        currency, most = parts.settings.currency, parts.settings.max_per_order
-        return parts.database.transact(
+        currency, most = services.settings.currency, services.settings.max_per_order
+        return services.database.transact(
             lambda tx: buy(tx, cart_id, buyer, offer, currency, most=most)
         )
 
@@ -109,7 +109,7 @@ def _buy(offer: Offer, buyer: Buyer) -> Purchase:
 def _bought(bought: Purchase) -> BaseResponse:
     session[_RECEIPT] = bought.number
     if bought.pieces:
-        parts.metrics.sold(bought.pieces)
+        services.metrics.sold(bought.pieces)
     visitor.state = CartState.of(bought.cart)
     return back_with(None, "/checkout/complete")
 
@@ -182,7 +182,7 @@ def _why(error: Refusal) -> str:
     return " ".join([*reasons, nothing])
 
 
-def _listed(items: list[Ware]) -> str:
+def _listed(items: list[LineItem]) -> str:
     named = ", ".join(f"{item.name}, size {item.size}" for item in items[:_MOST_NAMED])
     more = len(items) - _MOST_NAMED
     return f"{named} and {more} more" if more > 0 else named

@@ -56,7 +56,7 @@ class CartCookie:
     by_https: bool = False
 
 
-class Jar:
+class CartCookies:
     """A browser's cookies: those that came with a request, and those that its answer gives."""
 
     def __init__(self, sent: Mapping[str, str], keys: Keys, *, https: bool) -> None:
@@ -153,12 +153,12 @@ class Jar:
         return f"{self._host}{CART_COOKIE}{ref[:8]}"
 
     def _set(self, response: Response, name: str, value: str, max_age: int) -> None:
-        manners = _manners(max_age, self._https, int(time()))
-        response.headers.add("Set-Cookie", f"{name}={value}{manners}")
+        attributes = _attributes(max_age, self._https, int(time()))
+        response.headers.add("Set-Cookie", f"{name}={value}{attributes}")
 
 
 @lru_cache(maxsize=8)
-def _manners(max_age: int, https: bool, now: int) -> str:
+def _attributes(max_age: int, https: bool, now: int) -> str:
     """Return what follows a cookie's value; werkzeug works out the date of its end anew each time.
 
     Args:

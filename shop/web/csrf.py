@@ -14,7 +14,7 @@ from flask import Flask, Request
 from itsdangerous import BadData
 from werkzeug.exceptions import BadRequest
 
-from shop.parts import current_parts, parts
+from shop.services import current_services, services
 from shop.web.origin import OtherOrigin, refuse_other_origins
 from shop.web.requests import current_request
 from shop.web.signing import BriefSerializer, Keys
@@ -43,7 +43,7 @@ def install(app: Flask) -> None:
 
 def issue_token() -> str:
     """Return the token for the forms of the page that answers this request."""
-    return _sign(current_parts().settings.secret_keys, visitor.ref)
+    return _sign(current_services().settings.secret_keys, visitor.ref)
 
 
 def acts(asked: Request) -> bool:
@@ -61,13 +61,13 @@ def _check() -> None:
     refuse_other_origins(OtherOrigin)
     token = asked.headers.get(HEADER) or asked.form.get(FIELD, "")
     if not _is_good(token):
-        parts.metrics.refused("bad_token")
+        services.metrics.refused("bad_token")
         raise BadToken
 
 
 def _is_good(token: str) -> bool:
     try:
-        return _read(parts.settings.secret_keys, token) in visitor.merged_refs
+        return _read(services.settings.secret_keys, token) in visitor.merged_refs
     except BadData:
         return False
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnava
 from shop.carts import CartView
 from shop.db import DatabaseBusy
 from shop.metrics import DATABASE
-from shop.parts import parts
+from shop.services import services
 from shop.web.pages import PROBLEM, Notice, show_notice, show_page, wants_fragments
 from shop.web.requests import current_request
 from shop.web.visitor import visitor
@@ -59,8 +59,8 @@ def _database_away(error: Exception) -> Response:
     if isinstance(error, IntegrityError | ProgrammingError | DataError):
         return _unexpected(error)  # it did answer: what was asked of it was wrong
     busy = isinstance(error, DatabaseBusy)
-    parts.metrics.refused("busy" if busy else "database_away")
-    parts.metrics.troubled(DATABASE)
+    services.metrics.refused("busy" if busy else "database_away")
+    services.metrics.troubled(DATABASE)
     log.warning("the database does not answer: %s", error)
     return _show(ServiceUnavailable(retry_after=2))
 

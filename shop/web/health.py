@@ -11,7 +11,7 @@ from flask import Blueprint, Flask, Response, abort, current_app, request
 
 from shop.db import DatabaseReadOnly
 from shop.metrics import DATABASE, REDIS
-from shop.parts import Parts, parts
+from shop.services import Services, services
 from shop.web.address import read_address
 
 bp = Blueprint("health", __name__)
@@ -60,7 +60,7 @@ class Check:
 
 def install(app: Flask) -> None:
     """Make the checks of an app."""
-    built: Parts = app.extensions["shop"]
+    built: Services = app.extensions["shop"]
     checks = [Check(DATABASE, built.servers.check)]
     if built.relay is not None:
         checks.append(Check(REDIS, built.relay.ping))
@@ -76,9 +76,9 @@ def healthz() -> tuple[str, int, dict[str, str]]:
 def readyz() -> tuple[str, int, dict[str, str]]:
     troubles = _troubles(current_app.extensions["shop.checks"])
     for name in troubles:
-        parts.metrics.troubled(name)
+        services.metrics.troubled(name)
     lines = [f"{name}: {trouble}" for name, trouble in troubles.items()]
-    differences = parts.servers.differences
+    differences = services.servers.differences
     lines += [difference.text for difference in differences if difference.serious]
     if lines:
         return "".join(f"{line}\n" for line in lines), 503, {**_TEXT, "Retry-After": "1"}
@@ -89,7 +89,7 @@ def readyz() -> tuple[str, int, dict[str, str]]:
 def metrics() -> Response:
     if not _asked_by_an_operator():
         abort(404)
-    text, content_type = parts.metrics.expose(request.headers.get("Accept", ""))
+    text, content_type = services.metrics.expose(request.headers.get("Accept", ""))
     return Response(text, headers={"Content-Type": content_type})
 
 
@@ -114,8 +114,8 @@ def _asked_by_an_operator() -> bool:
     The address of a proxy says nothing of whom it asks for. One that is trusted has put that
     into the place of its own; a header of any other is a reason to say nothing.
     """
-    trusted = parts.settings.https and "X-Forwarded-For" in request.headers
+    trusted = services.settings.https and "X-Forwarded-For" in request.headers
     if not trusted and any(name in request.headers for name in _FORWARDED):
         return False
     address = read_address(request.remote_addr or "")
-    return address is not None and any(address in net for net in parts.settings.metrics_allow)
+    return address is not None and any(address in net for net in services.settings.metrics_allow)

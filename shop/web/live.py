@@ -20,7 +20,6 @@ from werkzeug.routing import RequestRedirect
 from wsproto.utilities import RemoteProtocolError
 
 from shop.changes import cart_name, product_name
-from shop.connections import most_streams
 from shop.db import DatabaseBusy
 from shop.framing import (
     HEARTBEAT_EVENT,
@@ -30,7 +29,8 @@ from shop.framing import (
     websocket_text_frame,
 )
 from shop.live import Reading
-from shop.parts import parts
+from shop.services import services
+from shop.serving.connections import most_streams
 from shop.streams import HEARTBEAT, UNKNOWN_PAGE, QueueTab, SocketTab, limit_unread
 from shop.web import requests
 from shop.web.app import ShopApp
@@ -82,35 +82,37 @@ _HEADERS = {
 @bp.before_app_request
 def can_be_asked() -> None:
     """See to it that operators can ask whoever serves what is open there."""
-    parts.presence.start()
+    services.presence.start()
 
 
 @bp.before_request
 def check_room() -> Response | None:
     """Refuse what there is no place for, before anything is spent on it."""
-    hub, settings, source = parts.hub, parts.settings, _source()
+    hub, settings, source = services.hub, services.settings, _source()
     most, most_here = settings.streams_per_address, min(settings.max_streams, most_streams())
     if len(hub) < most_here and not (source and most and hub.tabs_from(source) >= most):
         return None
-    parts.metrics.refused("no_place")
+    services.metrics.refused("no_place")
     return Response("All places are taken right now.\n", 503, {"Retry-After": "5"})
 
 
 @bp.get("/stream")
 def stream() -> Response:
-    parts.inventory.current()  # a database that is away is to be said before a stream begins
-    return EventStream(_wish())
+    services.inventory.current()  # a database that is away is to be said before a stream begins
+    return EventStream(_subscription())
 
 
 @sock.route("/socket", bp=bp)
 def socket(connection: Server) -> None:
     request.environ.get("shop.keep", bool)()  # the server leaves it alone from now on
     limit_unread(connection.sock.fileno())
-    wish = _wish()
-    tab = _queue_tab(wish, wake=connection.event, is_event_stream=False, cut=connection.sock.cut)
+    subscription = _subscription()
+    tab = _queue_tab(
+        subscription, wake=connection.event, is_event_stream=False, cut=connection.sock.cut
+    )
     requests.tell(101)  # its end is when the tab leaves
     try:
-        present = wish.present()
+        present = subscription.present()
         tab.open()
         connection.sock.send(websocket_text_frame(present))
         while connection.connected and not tab.closed:
@@ -170,9 +172,9 @@ class EventStream(Response):
     elsewhere the request lives on as a generator.
     """
 
-    def __init__(self, wish: Wish) -> None:
+    def __init__(self, subscription: Subscription) -> None:
         super().__init__(headers=_HEADERS)
-        self.wish = wish
+        self.subscription = subscription
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -181,22 +183,24 @@ class EventStream(Response):
             self.response = []
         elif not _can_hand_over(environ):
             self.response = stream_with_context(self._generate())
-        elif (tab := _seated(self.wish, partial(self._join, environ))) is None:
+        elif (tab := _with_slot(self.subscription, partial(self._join, environ))) is None:
             self.response = [_OVERFLOW]
         else:
             self._open(tab, self._head(environ))
             raise StopIteration  # to the server: the connection is not its own any more
         return super().__call__(environ, start_response)
 
-    def _join(self, environ: dict[str, Any], wish: Wish) -> SocketTab:
+    def _join(self, environ: dict[str, Any], subscription: Subscription) -> SocketTab:
         # A duplicate, non-blocking as all of gevent's are; the server closes its own.
         descriptor = os.dup(environ["gunicorn.socket"].fileno())
-        return SocketTab(parts.hub, descriptor, wish.topics, wish.page, wish.source)
+        return SocketTab(
+            services.hub, descriptor, subscription.topics, subscription.page, subscription.source
+        )
 
     def _open(self, tab: SocketTab, head: bytes) -> None:
         # What fails here is beyond the app's own answers to errors.
         try:
-            tab.open(head + sse_event(self.wish.present()))
+            tab.open(head + sse_event(self.subscription.present()))
         except (DBAPIError, DatabaseBusy):
             tab.open(_AWAY)
             tab.close()
@@ -213,12 +217,12 @@ class EventStream(Response):
 
     def _generate(self) -> Iterator[bytes]:
         join = partial(_queue_tab, wake=threading.Event(), is_event_stream=True)
-        tab = _seated(self.wish, join)
+        tab = _with_slot(self.subscription, join)
         if tab is None:
             yield _OVERFLOW
             return
         try:
-            present = self.wish.present()
+            present = self.subscription.present()
             tab.open()
             yield sse_event(present)
             while not tab.closed:
@@ -235,25 +239,32 @@ def _can_hand_over(environ: dict[str, Any]) -> bool:
     return connection is not None and not isinstance(connection, SSLSocket)
 
 
-def _queue_tab(wish: Wish, **manners: Any) -> QueueTab:
-    return QueueTab(parts.hub, wish.topics, page=wish.page, source=wish.source, **manners)
+def _queue_tab(subscription: Subscription, **attributes: Any) -> QueueTab:
+    return QueueTab(
+        services.hub,
+        subscription.topics,
+        page=subscription.page,
+        source=subscription.source,
+        **attributes,
+    )
 
 
-def _seated(wish: Wish, join: Callable[[Wish], AnyTab]) -> AnyTab | None:
+def _with_slot(subscription: Subscription, join: Callable[[Subscription], AnyTab]) -> AnyTab | None:
     """Have a tab join the hub if its browser can hold one more event stream, else return None.
 
     A browser holds six connections, so its cart has a number of places on this machine. A page of
     the shop without a cart is in a browser that refuses cookies: all its tabs leave their streams.
     """
-    if wish.read is None:
-        return join(wish) if wish.page == UNKNOWN_PAGE else None
-    hub, seats, cart = parts.hub, parts.seats, cart_name(wish.read.state.cart_id)
-    if not seats.take(cart, hub.event_streams(cart), parts.settings.sse_per_cart):
+    if subscription.read is None:
+        return join(subscription) if subscription.page == UNKNOWN_PAGE else None
+    hub, slots = services.hub, services.stream_slots
+    cart = cart_name(subscription.read.state.cart_id)
+    if not slots.acquire(cart, hub.event_streams(cart), services.settings.sse_per_cart):
         return None
     try:
-        return join(wish)  # from now on the hub counts it
+        return join(subscription)  # from now on the hub counts it
     finally:
-        seats.give_back(cart)
+        slots.release(cart)
 
 
 def _source() -> str:
@@ -261,7 +272,7 @@ def _source() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Subscription:
     """What a request for a stream asks for."""
 
     topics: tuple[str, ...]
@@ -273,24 +284,24 @@ class Wish:
 
     def present(self) -> str:
         """Render all that is true now of what is asked for."""
-        return parts.live.present_state(self.topics, self.read)
+        return services.live.present_state(self.topics, self.read)
 
 
-def _wish() -> Wish:
+def _subscription() -> Subscription:
     """Return what the request may watch: the products it names, its own cookies' cart."""
     products = [product_name(number) for number in sorted(_asked_products())]
-    moment, cart = parts.live.moment, cart_of_cookie()
+    moment, cart = services.live.moment, cart_of_cookie()
     if cart is None:
-        return Wish((*products,), None, _page(), _source())
+        return Subscription((*products,), None, _page(), _source())
     topics = (cart_name(cart.cart_id), *products)
-    return Wish(topics, Reading(cart, moment), _page(), _source())
+    return Subscription(topics, Reading(cart, moment), _page(), _source())
 
 
 def _asked_products() -> set[int]:
     """Return the products that the request names: those of this shop, and a few unknown ones."""
     asked = request.args.getlist("product")[:_MOST_PRODUCTS]
     numbers = {int(text) for text in asked if text.isascii() and text.isdigit() and len(text) < 19}
-    known = numbers & parts.inventory.last_known.by_id.keys()
+    known = numbers & services.inventory.last_known.by_id.keys()
     return known.union(sorted(numbers - known)[:_MOST_UNKNOWN])
 
 
@@ -306,7 +317,7 @@ def _page() -> str:
     except (HTTPException, RequestRedirect):
         return UNKNOWN_PAGE
     if endpoint == "catalog.product":
-        product = parts.inventory.last_known.by_sku.get(values["sku"])
+        product = services.inventory.last_known.by_sku.get(values["sku"])
         return f"/products/{product.sku}" if product else UNKNOWN_PAGE
     return _PAGES.get(endpoint, UNKNOWN_PAGE)
 

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from shop.parts import parts
+from shop.services import services
 from shop.web.requests import current_request
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def refuse_other_origins(error: type[HTTPException]) -> None:
     """Raise the error if the request that is being answered comes from elsewhere, and log it."""
     if comes_from_here():
         return
-    parts.metrics.refused("other_origin")
+    services.metrics.refused("other_origin")
     headers = current_request().headers
     names = ("Origin", "Host", "Sec-Fetch-Site")
     met = [f"{name} {_loggable(headers.get(name))}" for name in names]

@@ -23,10 +23,10 @@ from werkzeug.wrappers import Response as BaseResponse
 from shop.carts import CartView
 from shop.db import DatabaseBusy
 from shop.inventory import Catalog, ProductView
-from shop.parts import parts
+from shop.render.page_cache import Own, PageCache, key_of
+from shop.services import services
 from shop.web.app import Answer
 from shop.web.csrf import issue_token
-from shop.web.kept import KeptPages, Own, key_of
 from shop.web.visitor import visitor
 
 _KEPT = "shop.kept_pages"
@@ -36,7 +36,7 @@ INFO, PROBLEM = "info", "problem"
 
 def install(app: Flask) -> None:
     """Give the app a place for the pages that it keeps."""
-    app.extensions[_KEPT] = KeptPages()
+    app.extensions[_KEPT] = PageCache()
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def wants_fragments() -> bool:
 
 
 @dataclass(frozen=True)
-class Sight:
+class PageContext:
     """What there is to be seen of the shop."""
 
     catalog: Catalog
@@ -63,19 +63,19 @@ class Sight:
     notices: tuple[Notice, ...] = ()
 
 
-def sight() -> Sight:
+def page_context() -> PageContext:
     """Return what is true now or, while the database is away, what was when it last answered.
 
     Raises:
         DBAPIError, DatabaseBusy: it is away, and has never answered.
     """
     try:
-        return Sight(*visitor.look())
+        return PageContext(*visitor.look())
     except (DBAPIError, DatabaseBusy):
-        catalog = parts.inventory.last_known
+        catalog = services.inventory.last_known
         if not catalog.products:
             raise
-        return Sight(catalog, visitor.recalled_cart(), (Notice(_AWAY, PROBLEM),))
+        return PageContext(catalog, visitor.recalled_cart(), (Notice(_AWAY, PROBLEM),))
 
 
 _AWAY = (
@@ -103,7 +103,7 @@ def show_page(
 
 
 def show_products(
-    template: str, products: tuple[ProductView, ...], seen: Sight, **values: Any
+    template: str, products: tuple[ProductView, ...], seen: PageContext, **values: Any
 ) -> Answer:
     """Answer with a page that shows these products, and follows their changes.
 
@@ -114,10 +114,10 @@ def show_products(
 
     def render(own: Own) -> str:
         query = urlencode([("product", product.id) for product in products])
-        watched, listing = f"?{query}" if query else "", parts.fragments.listing
+        watched, listing = f"?{query}" if query else "", services.fragments.listing
         return _render(template, own, watched=watched, products=products, listing=listing, **values)
 
-    kept: KeptPages = current_app.extensions[_KEPT]
+    kept: PageCache = current_app.extensions[_KEPT]
     key = key_of(template, request.path, products)
     return Answer(kept.page(key, render, _own(seen.cart, seen.notices)))
 
@@ -125,7 +125,7 @@ def show_products(
 def _own(cart: CartView, notices: Iterable[Notice]) -> Own:
     flashed = cast(list[tuple[str, str]], get_flashed_messages(with_categories=True))
     told = [*(Notice(text, kind) for kind, text in flashed), *notices]
-    fragments = parts.fragments
+    fragments = services.fragments
     return Own(issue_token(), fragments.notices(told), fragments.cart(cart))
 
 
@@ -137,13 +137,13 @@ def _render(template: str, own: Own, **values: Any) -> str:
 
 def show_cart(status: int = 200, notice: Notice | None = None) -> Answer:
     """Answer HTMX with the visitor's cart, and with a notice or with those before taken away."""
-    notices = parts.fragments.notices_message([notice] if notice else [])
-    return Answer(parts.fragments.cart_message(visitor.cart).text + notices, status)
+    notices = services.fragments.notices_message([notice] if notice else [])
+    return Answer(services.fragments.cart_message(visitor.cart).text + notices, status)
 
 
 def show_notice(status: int, notice: Notice) -> Answer:
     """Answer HTMX with a notice alone, for when there is nothing to be said of the cart."""
-    return Answer(parts.fragments.notices_message([notice]), status)
+    return Answer(services.fragments.notices_message([notice]), status)
 
 
 def back_with(notice: Notice | None, to: str) -> BaseResponse:

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from flask import Flask, Request, Response, request
 
 from shop.logs import log_answer, request_id
-from shop.parts import Parts, parts
+from shop.services import Services, services
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _began: ContextVar[float | None] = ContextVar("began", default=None)
 
 def install(app: Flask) -> None:
     """Tell of every request. To be installed first: what comes first is done last."""
-    built: Parts = app.extensions["shop"]
+    built: Services = app.extensions["shop"]
     app.before_request(_name_as_the_proxy_does if built.settings.https else _name)
     app.after_request(_end)
     app.teardown_request(_forget)
@@ -61,7 +61,7 @@ def tell(status: int) -> None:
     asked = current_request()
     rule = asked.url_rule.rule if asked.url_rule is not None else "none"
     method = asked.method if asked.method in _METHODS else "other"
-    parts.metrics.answered(method, rule, status, None if rule in _LASTING else seconds)
+    services.metrics.answered(method, rule, status, None if rule in _LASTING else seconds)
     if rule not in _QUIET:
         log_answer(log, method, rule, status, round(seconds * 1000, 2))
 

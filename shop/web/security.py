@@ -10,7 +10,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shop.config import MAX_BODY
-from shop.parts import Parts
+from shop.services import Services
 from shop.web.app import HeaderList, ShopApp
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _OWN_MACHINE = ("localhost", "127.0.0.1")
 
 def install(app: ShopApp) -> None:
     """Set limits, cookies' manners and headers."""
-    settings = cast(Parts, app.extensions["shop"]).settings
+    settings = cast(Services, app.extensions["shop"]).settings
     app.secret_key = settings.secret_key
     app.config.update(
         SECRET_KEY_FALLBACKS=[*settings.secret_keys[:-1]],

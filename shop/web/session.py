@@ -8,7 +8,7 @@ from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from shop.parts import Parts
+from shop.services import Services
 from shop.web.cookies import HOST_PREFIX
 from shop.web.draft import DRAFT
 from shop.web.visitor import carries_over
@@ -18,7 +18,7 @@ _NAME = "shop_session"
 
 def install(app: Flask) -> None:
     """Keep sessions in a cookie with the shop's manners."""
-    settings = cast(Parts, app.extensions["shop"]).settings
+    settings = cast(Services, app.extensions["shop"]).settings
     app.config.update(
         SESSION_COOKIE_NAME=f"{HOST_PREFIX}{_NAME}" if settings.https else _NAME,
         SESSION_COOKIE_HTTPONLY=True,

@@ -21,19 +21,19 @@ from shop.carts import CartState, CartView
 from shop.db import DatabaseBusy
 from shop.inventory import Catalog
 from shop.models.cart import cart_ref, new_cart_id
-from shop.parts import Parts, current_parts
+from shop.services import Services, current_services
 from shop.web.budgets import NEW_CARTS, TooManyActions, take_of_address
-from shop.web.cookies import MOST_COOKIES, CartCookie, Jar
+from shop.web.cookies import MOST_COOKIES, CartCookie, CartCookies
 
 
 class Visitor:
     """The browser that is asking."""
 
-    def __init__(self, jar: Jar, parts: Parts) -> None:
-        self._jar = jar
-        self._parts = parts
+    def __init__(self, cart_cookies: CartCookies, services: Services) -> None:
+        self._cart_cookies = cart_cookies
+        self._services = services
         #: the valid cart cookies of the request, oldest first
-        self.cookies = jar.carts
+        self.cookies = cart_cookies.carts
         self.is_new = not self.cookies
         self.cart_id = self.cookies[0].cart_id if self.cookies else new_cart_id()
         self._state: CartState | None = None
@@ -72,7 +72,7 @@ class Visitor:
 
     def copy(self) -> list[str]:
         """Return the skus in the browser's own copy of the cart, which outlives the database."""
-        return self._jar.copy_of(self.cart_id)
+        return self._cart_cookies.copy_of(self.cart_id)
 
     @property
     def cart(self) -> CartView:
@@ -82,9 +82,9 @@ class Visitor:
     def look(self) -> tuple[Catalog, CartView]:
         """Return the catalogue, and the visitor's cart as it is to be shown beside it."""
         state = self.state  # read first: what is on the shelves must not be older
-        catalog = self._parts.inventory.current()
+        catalog = self._services.inventory.current()
         view = CartView.of(state, catalog)
-        return catalog, self._parts.live.open_carts.as_tabs_see(view, state.cart_id)
+        return catalog, self._services.live.open_carts.as_tabs_see(view, state.cart_id)
 
     @property
     def ref(self) -> str:
@@ -101,8 +101,8 @@ class Visitor:
         """The cart as a tab here shows it or as the browser's own copy says, to be shown while
         the database is away. Whatever is said when it is back is newer.
         """
-        catalog = self._parts.inventory.last_known
-        state = self._parts.live.last_known(self.cart_id)
+        catalog = self._services.inventory.last_known
+        state = self._services.live.last_known(self.cart_id)
         if state is None:
             skus = [sku for sku in self.copy() if sku in catalog.item_ids]
             ids = frozenset(catalog.item_ids[sku] for sku in skus)
@@ -118,7 +118,7 @@ class Visitor:
         """
         if self.is_new:
             return CartState.unknown(self.cart_id)
-        carts = self._parts.carts
+        carts = self._services.carts
         states = carts.states(cookie.cart_id for cookie in self.cookies)
         states = {i: s if s.known else self._restored(s) for i, s in states.items()}
         new = sum(not state.known for state in states.values())
@@ -126,13 +126,13 @@ class Visitor:
             self.tidied = new == 1
             return states[self.cart_id]
         leading = dict.fromkeys(state.merged_into or i for i, state in states.items())
-        self.cart_id, *strays = leading
+        self.cart_id, *secondary_carts = leading
         state = states.get(self.cart_id) or carts.state(self.cart_id)
-        if strays:
+        if secondary_carts:
             try:
                 if new:
                     take_of_address(NEW_CARTS, new)
-                state = carts.merge(self.cart_id, strays)
+                state = carts.merge(self.cart_id, secondary_carts)
             except TooManyActions:
                 if acts:
                     raise
@@ -144,30 +144,30 @@ class Visitor:
         return state
 
     def _restored(self, state: CartState) -> CartState:
-        copied = self._jar.copy_of(state.cart_id)
+        copied = self._cart_cookies.copy_of(state.cart_id)
         if not copied:
             return state
-        items = self._parts.inventory.current().item_ids
+        items = self._services.inventory.current().item_ids
         there = [sku for sku in copied if sku in items]
         with suppress(DatabaseBusy):  # a later request restores it
-            return self._parts.carts.restore(state.cart_id, lambda: there) if there else state
+            return self._services.carts.restore(state.cart_id, lambda: there) if there else state
         return state
 
     def remember(self, response: Response) -> None:
         """Give the browser its cookies with an answer."""
-        jar, ref = self._jar, self.ref
-        if self.changed or not jar.holds(ref):
+        cart_cookies, ref = self._cart_cookies, self.ref
+        if self.changed or not cart_cookies.holds(ref):
             born = self.cookies[0].born if self.cookies else time_ns() // 1_000_000
             merged = tuple(other for other in self.merged_refs if other != ref)
             used = self.changed or any(cookie.used for cookie in self.cookies)
-            jar.give(response, CartCookie(self.cart_id, ref, born, merged, used))
+            cart_cookies.give(response, CartCookie(self.cart_id, ref, born, merged, used))
         if self.tidied or self.is_new:
-            jar.keep_only(response, ref)
+            cart_cookies.keep_only(response, ref)
         if self.changed:
             # As last known: no question to the database fails an answer.
-            items = self._parts.inventory.last_known.items
+            items = self._services.inventory.last_known.items
             skus = [items[i].sku for i in self.state.item_ids if i in items]
-            jar.give_copy(response, self.cart_id, skus)
+            cart_cookies.give_copy(response, self.cart_id, skus)
 
 
 def current_visitor() -> Visitor:
@@ -175,8 +175,8 @@ def current_visitor() -> Visitor:
     own = g._get_current_object()  # once: it is looked up
     found: Visitor | None = own.get("visitor")
     if found is None:
-        parts = current_parts()
-        found = own.visitor = Visitor(_jar(parts), parts)
+        services = current_services()
+        found = own.visitor = Visitor(_cart_cookies(services), services)
     return found
 
 
@@ -193,7 +193,7 @@ def cart_of_cookie() -> CartState | None:
 
     None without one: a stream gives no new visitor a cart.
     """
-    return visitor.state if _jar().carts else None
+    return visitor.state if _cart_cookies().carts else None
 
 
 def ref_of_cookies() -> str | None:
@@ -201,21 +201,23 @@ def ref_of_cookies() -> str | None:
 
     None without one. It may have been merged into another: then that is not known here.
     """
-    cookies = _jar().carts
+    cookies = _cart_cookies().carts
     return cookies[0].ref if cookies else None
 
 
 def carries_over() -> bool:
     """Tell whether the visitor's cart comes from the time before HTTPS was switched on."""
-    return _jar().carries_over
+    return _cart_cookies().carries_over
 
 
-def _jar(parts: Parts | None = None) -> Jar:
+def _cart_cookies(services: Services | None = None) -> CartCookies:
     own = g._get_current_object()  # once: it is looked up
-    found: Jar | None = own.get("jar")
+    found: CartCookies | None = own.get("jar")
     if found is None:
-        settings = (parts or current_parts()).settings
-        found = own.jar = Jar(request.cookies, settings.secret_keys, https=settings.https)
+        settings = (services or current_services()).settings
+        found = own.cart_cookies = CartCookies(
+            request.cookies, settings.secret_keys, https=settings.https
+        )
     return found
 
 

@@ -19,9 +19,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, ClassVar, Self
 
-from machines import guardian, processes
-from machines.service import NotThere, free_port
-from tests.running import eventually, listens
+from tests.support.machines import guardian, processes
+from tests.support.machines.service import NotThere, free_port
+from tests.support.running import eventually, listens
 
 FIREFOX = "/usr/bin/firefox-esr"
 WEBKIT_DRIVER = "/usr/bin/WebKitWebDriver"

@@ -14,8 +14,8 @@ from playwright.sync_api import BrowserContext, Page
 
 from tests.browser.conftest import Complaints
 from tests.browser.shopper import WATCH, add, expect_cart, size_button, visit, wait_until_live
-from tests.front import Front, open_folder
-from tests.running import RunningShop, eventually
+from tests.support.front import Front, open_folder
+from tests.support.running import RunningShop, eventually
 
 TABS = 12
 

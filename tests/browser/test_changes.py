@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.shopper import add, expect_cart, line, size_button, visit
-from tests.running import RunningShop, eventually
+from tests.support.running import RunningShop, eventually
 
 #: Records what is put into live regions, notices excepted: those are of another kind.
 LISTEN = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from tests.browser.shopper import add, fill_in, visit
-from tests.running import RunningShop
+from tests.support.running import RunningShop
 
 
 def test_what_is_typed_survives_a_reload_another_size_and_the_first_order(

@@ -8,8 +8,8 @@ import pytest
 
 from tests.browser.engines import Engine, Firefox, Tab, WebKit
 from tests.browser.shopper import DETAILS
-from tests.databases import Databases, shop_in
-from tests.running import RunningShop
+from tests.support.databases import Databases, shop_in
+from tests.support.running import RunningShop
 
 Visit = Callable[..., Tab]
 

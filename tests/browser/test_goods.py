@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.shopper import add, expect_level, size_button, visit
-from tests.databases import Files, shop_in
-from tests.running import RunningShop
+from tests.support.databases import Files, shop_in
+from tests.support.running import RunningShop
 
 LONG_NAME = "The Harbour Museum of Ships"
 

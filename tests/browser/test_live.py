@@ -20,7 +20,7 @@ from tests.browser.shopper import (
     visit,
     wait_until_live,
 )
-from tests.running import RunningShop
+from tests.support.running import RunningShop
 
 
 def test_an_answer_that_arrives_late_takes_nothing_back(

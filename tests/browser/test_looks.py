@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.shopper import add, expect_cart, fill_in, line, visit
-from tests.running import ROOT, RunningShop
+from tests.support.running import ROOT, RunningShop
 
 AXE = (ROOT / "tests" / "vendor" / "axe.min.js").read_text()
 

@@ -7,7 +7,7 @@ import json
 from playwright.sync_api import BrowserContext
 
 from tests.browser.shopper import add, cart_ref, visit
-from tests.running import RunningShop, eventually
+from tests.support.running import RunningShop, eventually
 
 
 def test_operators_see_on_which_page_each_tab_is_whichever_way_it_listens(

@@ -22,7 +22,7 @@ from tests.browser.shopper import (
     visit,
     wait_until_live,
 )
-from tests.running import ROOT, RunningShop
+from tests.support.running import ROOT, RunningShop
 
 Operator = Callable[..., object]
 

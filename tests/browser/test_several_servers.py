@@ -7,11 +7,11 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext
 
-from machines.nginx import Nginx
 from tests.browser.conftest import Complaints
 from tests.browser.test_scenarios import play_the_drop
-from tests.cluster import Cluster
-from tests.running import eventually
+from tests.support.cluster import Cluster
+from tests.support.machines.nginx import Nginx
+from tests.support.running import eventually
 
 #: One address for both servers, which take turns: a tab's page, stream and clicks are served by
 #: whichever it is.

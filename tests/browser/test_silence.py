@@ -18,8 +18,8 @@ from tests.browser.shopper import (
     visit,
     wait_until_live,
 )
-from tests.middlebox import CUT, HOLD, LOSE, Middlebox
-from tests.running import RunningShop, eventually
+from tests.support.middlebox import CUT, HOLD, LOSE, Middlebox
+from tests.support.running import RunningShop, eventually
 
 #: What a slow machine needs beyond what the page promises, in seconds.
 NOISE = 3.0

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.shopper import WATCH, expect_cart, size_button, visit
-from tests.running import RunningShop, eventually
+from tests.support.running import RunningShop, eventually
 
 CLICKS = 20
 

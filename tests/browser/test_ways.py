@@ -7,7 +7,7 @@ from collections.abc import Callable
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.shopper import expect_cart, fill_in, line, size_button, visit
-from tests.running import RunningShop
+from tests.support.running import RunningShop
 
 
 def test_everything_works_without_javascript(

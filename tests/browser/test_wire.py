@@ -12,8 +12,8 @@ from playwright.sync_api import BrowserContext
 from wsproto.utilities import generate_accept_token
 
 from shop.framing import HEARTBEAT_EVENT, HEARTBEAT_FRAME, Message, sse_event
-from tests.test_framing import LINES, MEGABYTE
-from tests.wire import EventReader, FrameReader
+from tests.streams.test_framing import LINES, MEGABYTE
+from tests.support.wire import EventReader, FrameReader
 
 TEXTS = [*LINES.values(), "a line\r\n" * (MEGABYTE // 8), "the end"]
 EVENTS = HEARTBEAT_EVENT.join(

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.browser.conftest import CHROMIUM, SWITCHES, Complaints
 from tests.browser.shopper import size_button, visit
-from tests.running import RunningShop
+from tests.support.running import RunningShop
 
 #: One more than the connections that a browser opens to a site.
 TABS = 7

@@ -1,0 +1,1 @@
+"""What is seen, as HTML: fragments, whole pages, and what templates know."""

@@ -1,0 +1,167 @@
+"""Rendering the partials: for pages, answers and streams alike, once per (thing, version)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from shop.bounded import Bounded
+from shop.carts import CartContents, CartView, Line
+from shop.framing import Message, Template
+from shop.inventory import HIGH, LOW, MEDIUM, OUT, ProductView
+
+#: What a shopper reads of a level.
+LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "going fast", LOW: "few left", OUT: "sold out"}
+
+#: How many characters of renderings are kept.
+_MOST_KEPT = 64_000_000
+
+Kept = TypeVar("Kept")
+
+
+#: What stands in a rendered cart where its own belongs (see `_own`): noncharacters (Unicode,
+#: section 23.7), which are in no text that means anything.
+_GAPS = {"stamp": Markup("\ufdd0"), "purchase": "\ufdd1"}
+
+#: The same of what is left of a product that was taken out of the shop.
+_GONE_GAPS = {"id": "\ufdd0", "version": "\ufdd1"}
+
+
+class CartHtml(NamedTuple):
+    """The parts of a page that show a cart."""
+
+    root: Markup
+    notices: Markup
+    bar: Markup
+    purchase: Markup
+
+
+#: The elements that those parts take the place of, in the same order.
+_CART_TARGETS = ("#cart", "#notices-cart", "#cart-bar", "#purchase-area")
+
+
+class CartTemplates(NamedTuple):
+    """The same with gaps for whose cart it is, and how new; and all of it as one message."""
+
+    parts: tuple[Template, ...]
+    message: Template
+
+
+class Fragments:
+    """The partials of one app, rendered and kept."""
+
+    def __init__(self, jinja: Environment) -> None:
+        self._jinja = jinja
+        self._kept: Bounded[Hashable, Any] = Bounded(_MOST_KEPT)
+
+    def stock(self, product: ProductView) -> Markup:
+        """Render the live part of a product: its price, and its sizes or "coming soon"."""
+        return self._once(
+            ("stock", product.id, product.version),
+            lambda: self._render("_stock.html", product=product),
+        )
+
+    def listing(self, product: ProductView, heading: str) -> Markup:
+        """Render a whole product under a heading, "h1" or "h2"."""
+        return self._once(
+            ("listing", product.id, product.version, heading),
+            lambda: self._render(
+                "_product.html",
+                product=product,
+                heading=heading,
+                stock_html=self.stock(product),
+            ),
+        )
+
+    def line(self, line: Line) -> Markup:
+        """Render a line of a cart: the same for every cart that holds the item."""
+        return self._once(
+            ("line", line.item.id, line.product.version, line.item.version),
+            lambda: self._render("_cart_line.html", line=line),
+        )
+
+    def cart(self, cart: CartView) -> CartHtml:
+        """Render a cart for a page."""
+        own, templates = _own(cart), self._cart_templates(cart.look)
+        return CartHtml(*(Markup(part.text(own)) for part in templates.parts))  # noqa: S704
+
+    def stock_message(self, product: ProductView) -> Message:
+        """Render what tells a tab of a product."""
+        return self._once(
+            ("stock message", product.id, product.version),
+            lambda: Message(_partial(f"#stock-{product.id}", self.stock(product))),
+        )
+
+    def gone_message(self, product_id: int, version: int) -> Message:
+        """Render what tells a tab that a product is not in the shop; rendered once for all."""
+        gone: Template = self._once(("gone",), self._render_gone)
+        return gone.fill(id=str(product_id), version=str(version))
+
+    def _render_gone(self) -> Template:
+        html = self._render("_stock_gone.html", **_GONE_GAPS)
+        return Template(_partial(f"#stock-{_GONE_GAPS['id']}", html), _GONE_GAPS)
+
+    def cart_message(self, cart: CartView) -> Message:
+        """Render what tells a tab of its cart: everything on a page that shows a part of it."""
+        return self._cart_templates(cart.look).message.fill(**_own(cart))
+
+    def _cart_templates(self, look: CartContents) -> CartTemplates:
+        """Render all that is shown of a cart, whosever it is."""
+        return self._once(("cart", look.key), lambda: self._render_cart(look))
+
+    def _render_cart(self, look: CartContents) -> CartTemplates:
+        known = {"cart": look, **_GAPS}
+        parts = CartHtml(
+            root=self._render("_cart.html", lines_html=map(self.line, look.lines), **known),
+            notices=self._render("_notices_cart.html", **known),
+            bar=self._render("_cart_bar.html", **known),
+            purchase=self._render("_purchase.html", **known),
+        )
+        message = "".join(map(_partial, _CART_TARGETS, parts))
+        return CartTemplates(
+            tuple(Template(part, _GAPS) for part in parts), Template(message, _GAPS)
+        )
+
+    def notices(self, notices: Sequence[Any]) -> Markup:
+        """Render what the acting tab, or the next page, says of an action; mostly nothing."""
+        if not notices:
+            return self._once(("no notices",), lambda: self._render("_notices_action.html"))
+        return self._render("_notices_action.html", notices=notices)
+
+    def notices_message(self, notices: Sequence[Any]) -> str:
+        """Render what tells the acting tab how its action went."""
+        return _partial("#notices-action", self.notices(notices))
+
+    def _render(self, template: str, **values: object) -> Markup:
+        html = self._jinja.get_template(template).render(values).strip()
+        return Markup(html)  # noqa: S704  (templates escape what they are given)
+
+    def _once(self, key: Hashable, render: Callable[[], Kept]) -> Kept:
+        kept: Kept | None = self._kept.get(key)
+        if kept is None:
+            kept = render()
+            self._kept.keep(key, kept, _weight(kept))
+        return kept
+
+
+def _weight(rendered: Any) -> int:
+    """Return how many characters are kept with a rendering."""
+    if isinstance(rendered, CartTemplates):
+        return sum(template.weight for template in (*rendered.parts, rendered.message))
+    return len(rendered) if isinstance(rendered, str) else int(rendered.weight)
+
+
+def _partial(target: str, html: Markup) -> str:
+    return f'<hx-partial hx-target="{target}" hx-swap="outerMorph">{html}</hx-partial>'
+
+
+def _own(cart: CartView) -> dict[str, str]:
+    """Return what is a cart's own, of all that look like it.
+
+    The stamp says of an element whose cart it shows, and how new.
+    """
+    stamp = f'data-version="{cart.version}" data-cart-ref="{cart.ref}"'
+    return {"stamp": stamp, "purchase": str(cart.purchases)}

@@ -1,0 +1,70 @@
+"""Whole pages, kept for all who see the same of them.
+
+On drop day everybody opens the same page. It is rendered once, with gaps for what is each
+visitor's own: the cart, the notices, the token of the forms. Nothing kept can be stale: a page is
+kept under all that it was made of, its template and path, and the products on it by their
+versions, which grow with whatever a shopper would see differently. What can't be named in this
+way is not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from shop.bounded import Bounded
+from shop.framing import Template
+from shop.inventory import ProductView
+from shop.render.fragments import CartHtml
+
+#: What a page is made of: see `key_of`.
+Key = tuple[object, ...]
+
+#: How many characters of pages are kept; one has some 20,000 in each of its encodings.
+_MOST = 32_000_000
+
+#: Stand where a visitor's own belongs: noncharacters, which are in no text that means anything.
+_GAPS = {name: chr(0xFDE0 + n) for n, name in enumerate(("token", "told", *CartHtml._fields))}
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What is a visitor's own on a page."""
+
+    #: of the forms, in URL-safe characters
+    token: str
+    #: what is said of what they did, as a partial
+    told: Markup
+    cart: CartHtml
+
+
+#: Renders a page around what is a visitor's own.
+Render = Callable[[Own], str]
+
+
+def key_of(template: str, path: str, products: Iterable[ProductView]) -> Key:
+    """Name all that a page is made of that shows these products, but for what is one's own."""
+    return (template, path, *((product.id, product.version) for product in products))
+
+
+class PageCache:
+    """The pages of one app."""
+
+    def __init__(self) -> None:
+        self._pages: Bounded[Key, Template] = Bounded(_MOST)
+
+    def page(self, key: Key, render: Render, own: Own) -> bytes:
+        """Return a page for one visitor, in UTF-8, rendered only if it isn't kept."""
+        template = self._pages.get(key)
+        if template is None:
+            template = Template(render(_gaps()), _GAPS)
+            self._pages.keep(key, template, template.weight)
+        cart = own.cart._asdict()
+        return template.encoded({"token": own.token, "told": own.told, **cart})
+
+
+def _gaps() -> Own:
+    marks = {name: Markup(mark) for name, mark in _GAPS.items()}  # noqa: S704  (harmless ones)
+    return Own(marks.pop("token"), marks.pop("told"), CartHtml(**marks))

@@ -1,0 +1,40 @@
+"""What templates know of the shop: its name, its money, its words."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+from flask import Flask
+
+from shop.config import Settings
+from shop.inventory import ProductView
+from shop.money import format_money
+from shop.render.fragments import LEVEL_WORDS
+
+#: For a strict policy nothing is evaluated or styled by script. A dismissed notice stays dismissed
+#: when it is morphed. An action whose answer got lost on the way is given up after 10 s, that its
+#: button works again.
+HTMX_CONFIG = {
+    "defaultTimeout": 10_000,
+    "history": False,
+    "includeIndicatorCSS": False,
+    "morphIgnore": ["data-htmx-powered", "data-dismissed", "data-in-cart"],
+}
+
+
+def install_template_globals(app: Flask, settings: Settings) -> None:
+    """Give templates their functions and words."""
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    app.jinja_env.globals.update(
+        shop_name=settings.name,
+        htmx_config=json.dumps(HTMX_CONFIG, separators=(",", ":")),
+        level_words=LEVEL_WORDS,
+        longest=lambda texts: max(map(len, texts), default=0),
+        money=lambda amount, currency=settings.currency: format_money(amount, currency),
+        product_url=lambda product: _product_url(product),
+    )
+
+
+def _product_url(product: ProductView) -> str:
+    return f"/products/{quote(product.sku, safe='')}"

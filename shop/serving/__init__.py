@@ -1,0 +1,1 @@
+"""The server: sockets, processes, requests as bytes, static files."""
