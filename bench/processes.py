@@ -66,7 +66,11 @@ def cpu_clock(pid: int) -> float:
 def cpu_of(pid: int) -> float:
     """Return the CPU time of a process and of all that came of it, ended or not, in seconds."""
     process = psutil.Process(pid)
-    return sum(sum(one.cpu_times()[:4]) for one in (process, *process.children(recursive=True)))
+    seconds = 0.0
+    for one in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # ended since: its parent has its time by now
+            seconds += sum(one.cpu_times()[:4])
+    return seconds
 
 
 def output_of(*command: str) -> str:

@@ -17,23 +17,23 @@ class Bounded(Generic[K, V]):
         """Take the weight of all that may be kept, in whatever unit `keep` is told."""
         self._most = most
         self._weight = 0
-        self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._values: OrderedDict[K, tuple[V, int]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._values)
 
     def get(self, key: K) -> V | None:
         """Return what is kept under a key; None: nothing is."""
-        found = self._kept.get(key)
+        found = self._values.get(key)
         return None if found is None else found[0]
 
     def keep(self, key: K, value: V, weight: int) -> V:
         """Keep a value, unless it is heavier than all that may be kept; return it."""
-        if key in self._kept:
-            self._weight -= self._kept.pop(key)[1]
-        self._kept[key] = value, weight
+        if key in self._values:
+            self._weight -= self._values.pop(key)[1]
+        self._values[key] = value, weight
         self._weight += weight
         while self._weight > self._most:
-            _, (_, gone) = self._kept.popitem(last=False)
+            _, (_, gone) = self._values.popitem(last=False)
             self._weight -= gone
         return value

@@ -15,10 +15,10 @@ from shop.db import WRITE_WAIT, Database, Transaction
 from shop.inventory import Catalog, ItemView, ProductView
 from shop.models import (
     Cart,
+    CartEdit,
     CartItem,
     CartRecord,
     Item,
-    OpenCart,
     check_for_sale,
     delete_untouched,
 )
@@ -43,7 +43,7 @@ _readings = count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class CartState:
+class CartSnapshot:
     """What the database holds of a cart; `purchases` counts those made from it."""
 
     cart_id: str
@@ -57,12 +57,12 @@ class CartState:
     reading: int = field(default_factory=lambda: next(_readings), compare=False)
 
     @classmethod
-    def of(cls, cart: OpenCart) -> CartState:
+    def of(cls, cart: CartEdit) -> CartSnapshot:
         """The state that a transaction gave to a cart, or found it in."""
         return cls(cart.id, cart.version, cart.purchases, cart.before.item_ids)
 
     @classmethod
-    def unknown(cls, cart_id: str, last: int | None = None) -> CartState:
+    def unknown(cls, cart_id: str, last: int | None = None) -> CartSnapshot:
         """A cart that the database doesn't know: empty.
 
         Args:
@@ -71,7 +71,7 @@ class CartState:
         """
         return cls(cart_id, 0 if last is None else as_of(last), known=False)
 
-    def shows_what(self, other: CartState) -> bool:
+    def shows_what(self, other: CartSnapshot) -> bool:
         """Tell whether tabs show of this state what they show of another, but for its version."""
         mine = (self.known, self.purchases, self.item_ids)
         return mine == (other.known, other.purchases, other.item_ids)
@@ -118,11 +118,11 @@ class CartContents:
     @classmethod
     def of(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartContents:
         """Return how carts that hold this look, made once for each catalogue."""
-        look: CartContents | None = catalog.looks.get((item_ids, bought))
-        if look is None:
-            look = cls._made(item_ids, bought, catalog)
-            catalog.looks.keep((item_ids, bought), look, 1 + len(look.lines))
-        return look
+        contents: CartContents | None = catalog.contents.get((item_ids, bought))
+        if contents is None:
+            contents = cls._made(item_ids, bought, catalog)
+            catalog.contents.keep((item_ids, bought), contents, 1 + len(contents.lines))
+        return contents
 
     @classmethod
     def _made(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartContents:
@@ -172,14 +172,14 @@ class CartView(NamedTuple):
     version: int
     #: how many were made from it: names the next one
     purchases: int
-    look: CartContents
+    contents: CartContents
 
     @classmethod
-    def of(cls, state: CartState, catalog: Catalog) -> CartView:
+    def of(cls, state: CartSnapshot, catalog: Catalog) -> CartView:
         """Put together what a cart holds and what is true of that."""
-        look = CartContents.of(state.item_ids, state.purchases > 0, catalog)
-        version = newest(state.version, look.version)
-        return cls(cart_ref(state.cart_id), version, state.purchases, look)
+        contents = CartContents.of(state.item_ids, state.purchases > 0, catalog)
+        version = newest(state.version, contents.version)
+        return cls(cart_ref(state.cart_id), version, state.purchases, contents)
 
 
 def _line(item: ItemView, held: frozenset[int], catalog: Catalog) -> Line:
@@ -204,14 +204,14 @@ class Carts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def state(self, cart_id: str) -> CartState:
+    def state(self, cart_id: str) -> CartSnapshot:
         """Read a cart."""
         return self.states([cart_id])[cart_id]
 
-    def states(self, cart_ids: Iterable[str]) -> dict[str, CartState]:
+    def states(self, cart_ids: Iterable[str]) -> dict[str, CartSnapshot]:
         """Read many carts; one that the database doesn't know is an empty one."""
         wanted = list(cart_ids)
-        found: dict[str, CartState] = {}
+        found: dict[str, CartSnapshot] = {}
         turns = TimeSlice()
         for start in range(0, len(wanted), _BATCH):
             turns.yield_to_others()  # reading ten thousand carts must not hold up a request
@@ -227,7 +227,7 @@ class Carts:
         rows = self._database.rows(_SINCE, {"since": number})
         return rows[0].last_value, [(row.id, row.version) for row in rows if row.id is not None]
 
-    def add(self, cart_id: str, item_id: int, copy: Copy = list) -> CartState:
+    def add(self, cart_id: str, item_id: int, copy: Copy = list) -> CartSnapshot:
         """Put an item into a cart.
 
         Args:
@@ -244,7 +244,7 @@ class Carts:
 
         return self._change(cart_id, rule, copy)
 
-    def remove(self, cart_id: str, item_id: int, copy: Copy = list) -> CartState:
+    def remove(self, cart_id: str, item_id: int, copy: Copy = list) -> CartSnapshot:
         """Take an item out of a cart.
 
         Raises:
@@ -252,7 +252,7 @@ class Carts:
         """
         return self._change(cart_id, lambda transaction, cart: cart.remove(item_id), copy)
 
-    def swap(self, cart_id: str, old_id: int, new_id: int, copy: Copy = list) -> CartState:
+    def swap(self, cart_id: str, old_id: int, new_id: int, copy: Copy = list) -> CartSnapshot:
         """Put an item in the place of another, or change nothing.
 
         Raises:
@@ -266,22 +266,22 @@ class Carts:
 
         return self._change(cart_id, rule, copy)
 
-    def restore(self, cart_id: str, copy: Copy) -> CartState:
+    def restore(self, cart_id: str, copy: Copy) -> CartSnapshot:
         """Fill a cart that the database doesn't know from a copy of it.
 
         If it knows it after all, as another of the visitor's tabs was faster, it stays as it is.
         """
         return self._change(cart_id, lambda transaction, cart: cart, copy, PAGE_PATIENCE)
 
-    def merge(self, cart_id: str, others: Iterable[str]) -> CartState:
+    def merge(self, cart_id: str, others: Iterable[str]) -> CartSnapshot:
         """Make one cart of several of one visitor's; the others lead to it from then on."""
         secondary_carts = list(others)
 
-        def work(transaction: Transaction) -> CartState:
-            cart = OpenCart(transaction, cart_id)
+        def work(transaction: Transaction) -> CartSnapshot:
+            cart = CartEdit(transaction, cart_id)
             for secondary in secondary_carts:
                 cart.merge(secondary)
-            return CartState.of(cart)
+            return CartSnapshot.of(cart)
 
         return self._database.transact(work, durable=False, patience=PAGE_PATIENCE)
 
@@ -304,17 +304,17 @@ class Carts:
         rule: Callable[[Transaction, Cart], Cart],
         copy: Copy,
         patience: float = WRITE_WAIT,
-    ) -> CartState:
-        def work(transaction: Transaction) -> CartState:
-            cart = OpenCart(transaction, cart_id)
+    ) -> CartSnapshot:
+        def work(transaction: Transaction) -> CartSnapshot:
+            cart = CartEdit(transaction, cart_id)
             held = _items_of(transaction, copy()) if cart.is_new else cart.before
             cart.save(rule(transaction, held))
-            return CartState.of(cart)
+            return CartSnapshot.of(cart)
 
         return self._database.transact(work, durable=False, patience=patience)
 
-    def _read(self, cart_ids: list[str]) -> dict[str, CartState]:
-        found: dict[str, CartState] = {}
+    def _read(self, cart_ids: list[str]) -> dict[str, CartSnapshot]:
+        found: dict[str, CartSnapshot] = {}
         held: dict[str, list[int]] = {}
         reading = next(_readings)  # of two questions that overtake each other, the later is right
         if len(cart_ids) == 1:
@@ -328,11 +328,11 @@ class Carts:
             items = held.setdefault(cart_id, [])
             if item_id is not None:
                 items.append(item_id)
-            read = CartState(
+            read = CartSnapshot(
                 *(cart_id, version, purchases, frozenset(items), True, merged_into, reading)
             )
             found[cart_id] = read
-        return {i: found.get(i) or CartState.unknown(i, last) for i in cart_ids}
+        return {i: found.get(i) or CartSnapshot.unknown(i, last) for i in cart_ids}
 
 
 def _items_of(transaction: Transaction, skus: Iterable[str]) -> Cart:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
 from shop.buyer import Buyer
 from shop.db import Transaction
-from shop.models import Cart, Item, OpenCart, Order, OrderLine, Product, order_of_cart, take
+from shop.models import Cart, CartEdit, Item, Order, OrderLine, Product, order_of_cart, take
 from shop.models.order import new_order_number
 
 #: How many numbers are drawn for an order at most: of 32^8, which a shop never comes near.
@@ -110,7 +110,7 @@ class Purchase:
     #: how many pieces were sold; none if the same offer had been taken before
     pieces: int
     #: as it is now
-    cart: OpenCart
+    cart: CartEdit
 
 
 def buy(
@@ -134,7 +134,7 @@ def buy(
         EmptyCart, TooManyPairs, CartClosed, CartChanged, PriceChanged, BoughtBefore: the
             transaction must be rolled back.
     """
-    cart = OpenCart(transaction, cart_id)
+    cart = CartEdit(transaction, cart_id)
     if offer.purchase < cart.purchases:
         made = order_of_cart(transaction, cart.id, offer.purchase)
         if made is not None:
@@ -181,7 +181,7 @@ def _refuse_closed(lines: list[LineItem], there: Set[int]) -> None:
 
 
 def _place_order(
-    transaction: Transaction, cart: OpenCart, lines: list[LineItem], buyer: Buyer, currency: str
+    transaction: Transaction, cart: CartEdit, lines: list[LineItem], buyer: Buyer, currency: str
 ) -> str:
     order = {
         "cart_ref": cart.ref,

@@ -62,7 +62,7 @@ class ItemView:
     def sold_out(self) -> bool:
         return self.level == OUT
 
-    def looks_like(self, other: ItemView) -> bool:
+    def shows_same(self, other: ItemView) -> bool:
         return (self.sku, self.size, self.level) == (other.sku, other.size, other.level)
 
 
@@ -83,7 +83,7 @@ class ProductView:
     version: int
 
     @cached_property
-    def _look(self) -> tuple[object, ...]:
+    def _appearance(self) -> tuple[object, ...]:
         return (
             *(self.sku, self.brand, self.name, self.color, self.price, self.main_image),
             *(self.released, self.position, self.items),
@@ -94,8 +94,8 @@ class ProductView:
         """Whether it is on sale, and nothing of it is left."""
         return self.released and bool(self.items) and all(item.sold_out for item in self.items)
 
-    def looks_like(self, other: ProductView) -> bool:
-        return self._look == other._look
+    def shows_same(self, other: ProductView) -> bool:
+        return self._appearance == other._appearance
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Catalog:
     #: the last number that had been drawn when it was read
     last: int = 0
     #: what others made of this moment, for as long as it is the present one (see `shop.carts`)
-    looks: Bounded[Any, Any] = field(
+    contents: Bounded[Any, Any] = field(
         default_factory=lambda: Bounded(_MOST_LINES), compare=False, repr=False
     )
 
@@ -161,7 +161,7 @@ class Inventory:
         self._catalog = Catalog()
         self._stamp: object = None
         #: whether somebody said that the catalogue was changed, so that it needn't be asked
-        self._told = False
+        self._notified = False
         #: whether the last question had no answer
         self._away = False
         #: called with the news of every change, whoever made it and whoever noticed it first
@@ -182,7 +182,7 @@ class Inventory:
             raise DatabaseBusy("the database does not answer")
         try:
             if self._commits.happened():
-                self._look()
+                self._appearance()
             return self._catalog
         finally:
             self._lock.release()
@@ -195,7 +195,7 @@ class Inventory:
     def hear(self, names: frozenset[str]) -> None:
         """Note what was announced: who asks next gets what is true then."""
         if concerns_stock(names):
-            self._told = True
+            self._notified = True
             self._commits.mark()
 
     def refresh(self) -> None:
@@ -216,7 +216,7 @@ class Inventory:
             finally:
                 self._renewing = False
 
-    def _look(self) -> None:
+    def _appearance(self) -> None:
         try:
             self._catch_up()
             self._away = False
@@ -226,12 +226,12 @@ class Inventory:
             raise
 
     def _catch_up(self) -> None:
-        told, self._told = self._told, False
+        notified, self._notified = self._notified, False
         try:
-            if told or self._stamp is None or catalog_stamp(self._database) != self._stamp:
+            if notified or self._stamp is None or catalog_stamp(self._database) != self._stamp:
                 self._refresh()
         except BaseException:
-            self._told = True
+            self._notified = True
             raise
 
     def _refresh(self) -> None:
@@ -259,9 +259,9 @@ class Inventory:
             if row.item_id is not None:
                 items.append(self._item(row, known))
         products = []
-        for (version, *look), sizes in shelf.items():
+        for (version, *appearance), sizes in shelf.items():
             version = newest(floor, version, *(item.version for item in sizes))
-            named = dict(zip(_LOOK, look, strict=True))
+            named = dict(zip(_SHOWN, appearance, strict=True))
             product = ProductView(**named, items=tuple(sizes), version=version)
             products.append(self._same_or_newer(known.by_id.get(product.id), product))
         self._floor.note(last)
@@ -284,15 +284,15 @@ class Inventory:
         """Return the old view if it looks the same, else the new one under a version above its."""
         if old is None:
             return view
-        if old.looks_like(view):
+        if old.shows_same(view):
             version = newest(old.version, view.version)
             return replace(view, version=version) if self._renewing else old
         return replace(view, version=succeed(old.version, view.version))
 
 
 #: What a view takes over from a product's row.
-_LOOK = (*("id", "sku", "brand", "name", "color", "price", "main_image", "released", "position"),)
-_PRODUCT = (Product.version, *(getattr(Product, name) for name in _LOOK))
+_SHOWN = (*("id", "sku", "brand", "name", "color", "price", "main_image", "released", "position"),)
+_PRODUCT = (Product.version, *(getattr(Product, name) for name in _SHOWN))
 
 #: Everything in one question, with the stamp and the last number of that moment.
 _CATALOG = {

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
 
-from shop.carts import CartContents, Carts, CartState, CartView
+from shop.carts import CartContents, Carts, CartSnapshot, CartView
 from shop.changes import (
     EVERYTHING,
     Changes,
@@ -28,7 +28,7 @@ from shop.changes import (
 from shop.db import Database, DatabaseBusy
 from shop.framing import Message
 from shop.inventory import Catalog, Inventory, StockNews
-from shop.metrics import DATABASE, Metrics
+from shop.metrics.counters import DATABASE, Metrics
 from shop.models.cart import cart_ref
 from shop.relay import Relay
 from shop.render.fragments import Fragments
@@ -49,57 +49,57 @@ SWEEP = 5.0
 class Reading:
     """A cart as it was read, and the moment of `Live` before that."""
 
-    state: CartState
+    state: CartSnapshot
     moment: int
 
 
-class _OpenCart:
+class _WatchedCart:
     """A cart that tabs have open."""
 
-    __slots__ = ("bought", "look", "opened", "ref", "since", "state", "told", "version")
+    __slots__ = ("bought", "contents", "notified", "opened", "ref", "since", "state", "version")
 
-    def __init__(self, state: CartState) -> None:
+    def __init__(self, state: CartSnapshot) -> None:
         self.state = state
         self.ref = cart_ref(state.cart_id)
         #: as it was last rendered: its look, how many purchases were made from it, its version
-        self.look: CartContents | None = None
+        self.contents: CartContents | None = None
         self.bought = 0
         self.version = 0
         #: when the first of its tabs opened: in seconds since 1970, and by the monotonic clock
         self.since = int(time.time())
         self.opened = time.monotonic()
         #: the version that all its tabs were told of together, or have seen since
-        self.told = 0
+        self.notified = 0
 
-    def version_of(self, version: int, look: CartContents, bought: int) -> int:
+    def version_of(self, version: int, contents: CartContents, bought: int) -> int:
         """Return the version to show it under: what is seen differently has one above the last.
 
         The database's don't always: a cart that was bought while its item sold out to another may
         be heard of after that, and is older than what its tabs have seen of the item.
         """
-        if self._looked(look, bought):
+        if self._shows(contents, bought):
             return newest(version, self.version)
         return succeed(self.version, version)
 
-    def _looked(self, look: CartContents, bought: int) -> bool:
+    def _shows(self, contents: CartContents, bought: int) -> bool:
         """Tell whether it was seen like this when it was last rendered."""
-        if self.look is None or bought != self.bought:
+        if self.contents is None or bought != self.bought:
             return False
-        return look is self.look or look.key == self.look.key
+        return contents is self.contents or contents.key == self.contents.key
 
 
 class OpenCarts:
     """The carts that tabs have open: as last read, and which of them show which item."""
 
     def __init__(self) -> None:
-        self._carts: dict[str, _OpenCart] = {}
+        self._carts: dict[str, _WatchedCart] = {}
         self._showing: defaultdict[str, set[str]] = defaultdict(set)
 
-    def keep(self, state: CartState) -> None:
+    def keep(self, state: CartSnapshot) -> None:
         """Remember a cart as it was read. An earlier reading than the one known changes nothing."""
         cart = self._carts.get(state.cart_id)
         if cart is None:
-            self._carts[state.cart_id] = _OpenCart(state)
+            self._carts[state.cart_id] = _WatchedCart(state)
         elif cart.state.reading <= state.reading:
             cart.state = state
 
@@ -109,51 +109,51 @@ class OpenCarts:
         if cart is None:
             return None
         state = cart.state
-        look = CartContents.of(state.item_ids, state.purchases > 0, catalog)
-        version = newest(state.version, look.version)
-        version = cart.version_of(version, look, state.purchases)
-        if look is not cart.look:
-            self._show(cart_id, cart, look)
+        contents = CartContents.of(state.item_ids, state.purchases > 0, catalog)
+        version = newest(state.version, contents.version)
+        version = cart.version_of(version, contents, state.purchases)
+        if contents is not cart.contents:
+            self._show(cart_id, cart, contents)
         cart.bought, cart.version = state.purchases, version
-        return CartView(cart.ref, version, state.purchases, look)
+        return CartView(cart.ref, version, state.purchases, contents)
 
     def as_tabs_see(self, view: CartView, cart_id: str) -> CartView:
         """Return a page's view of a cart under the version that tabs here see it under."""
         cart = self._carts.get(cart_id)
         if cart is None:
             return view
-        return view._replace(version=cart.version_of(view.version, view.look, view.purchases))
+        return view._replace(version=cart.version_of(view.version, view.contents, view.purchases))
 
-    def tell(self, cart_id: str, version: int) -> None:
+    def notify(self, cart_id: str, version: int) -> None:
         """Note that all tabs of a cart are told this version."""
-        self._carts[cart_id].told = version
+        self._carts[cart_id].notified = version
 
-    def is_told(self, cart_id: str, version: int) -> bool:
+    def is_notified(self, cart_id: str, version: int) -> bool:
         """Tell whether all tabs of a cart were told this version, and nothing newer."""
-        return self._carts[cart_id].told == version
+        return self._carts[cart_id].notified == version
 
-    def state(self, cart_id: str) -> CartState | None:
+    def state(self, cart_id: str) -> CartSnapshot | None:
         """Return a cart as it was last read."""
         cart = self._carts.get(cart_id)
         return cart.state if cart is not None else None
 
-    def states(self) -> dict[str, CartState]:
+    def states(self) -> dict[str, CartSnapshot]:
         """Return all carts, as they were last read."""
         return {cart_id: cart.state for cart_id, cart in self._carts.items()}
 
-    def lead(self, cart_id: str, to: CartState) -> None:
+    def merge(self, cart_id: str, to: CartSnapshot) -> None:
         """Note that a cart was merged into another: its tabs know nothing of that one yet.
 
         It counts as open since the earlier of both.
         """
         self.keep(to)
-        leading = self._carts[to.cart_id]
-        leading.told = 0
+        canonical = self._carts[to.cart_id]
+        canonical.notified = 0
         secondary = self._carts.get(cart_id)
         if secondary is not None:
-            leading.version = succeed(secondary.version, leading.version)
-            leading.since = min(leading.since, secondary.since)
-            leading.opened = min(leading.opened, secondary.opened)
+            canonical.version = succeed(secondary.version, canonical.version)
+            canonical.since = min(canonical.since, secondary.since)
+            canonical.opened = min(canonical.opened, secondary.opened)
 
     def since(self, cart_id: str) -> int | None:
         """Return when the first of a cart's tabs opened, in seconds since 1970."""
@@ -167,20 +167,20 @@ class OpenCarts:
 
     def forget(self, cart_id: str) -> None:
         cart = self._carts.pop(cart_id, None)
-        if cart is not None and cart.look is not None:
-            for name in cart.look.shown:
+        if cart is not None and cart.contents is not None:
+            for name in cart.contents.shown:
                 self._hide(cart_id, name)
 
     def showing(self, name: str) -> set[str]:
         """Return the ids of the carts that show what has this name."""
         return self._showing.get(name, set())
 
-    def _show(self, cart_id: str, cart: _OpenCart, look: CartContents) -> None:
-        before = cart.look.shown if cart.look is not None else frozenset()
-        cart.look = look
-        for name in look.shown - before:
+    def _show(self, cart_id: str, cart: _WatchedCart, contents: CartContents) -> None:
+        before = cart.contents.shown if cart.contents is not None else frozenset()
+        cart.contents = contents
+        for name in contents.shown - before:
             self._showing[name].add(cart_id)
-        for name in before - look.shown:
+        for name in before - contents.shown:
             self._hide(cart_id, name)
 
     def _hide(self, cart_id: str, name: str) -> None:
@@ -239,7 +239,7 @@ class Live:
         return self._open
 
     @property
-    def _is_told(self) -> bool:
+    def _relay_is_up(self) -> bool:
         """Whether other processes' commits are announced, so that they needn't be looked for."""
         return self._relay is not None and self._relay.up
 
@@ -308,7 +308,7 @@ class Live:
             self._stock_message(topic)
             turns.yield_to_others()
 
-    def last_known(self, cart_id: str) -> CartState | None:
+    def last_known(self, cart_id: str) -> CartSnapshot | None:
         """Return a cart as it was last read for the tabs that have it open here."""
         return self._open.state(cart_id)
 
@@ -341,9 +341,9 @@ class Live:
             with self._metrics.sweep.time():
                 self._sweep()
         self._listen()
-        told = self._tell()
+        notified = self._notify()
         self._away = False
-        return told
+        return notified
 
     def _beat(self) -> None:
         """Give every tab its heartbeat, whatever else waits for a database or a Redis."""
@@ -369,15 +369,15 @@ class Live:
             self._sweep_at = 0.0
         elif concerns_stock(self._heard):
             self._inventory.current()
-        if self._is_told:
+        if self._relay_is_up:
             self._horizon.forget()
             return
         self._inventory.current()
         if self._hub and self._commits.happened():
             self.moment += 1
-            self._look_for_carts()
+            self._find_changed_carts()
 
-    def _look_for_carts(self) -> None:
+    def _find_changed_carts(self) -> None:
         """Hear of the carts that other processes changed since this was done last."""
         since = self._horizon.since
         if since is None:  # nothing was looked for yet, or not since somebody told
@@ -407,7 +407,7 @@ class Live:
         self.hear(product_name(product_id) for product_id in news.products)
         self.hear(sale_name(item_id) for item_id in news.items)
 
-    def _tell(self) -> bool:
+    def _notify(self) -> bool:
         """Tell the tabs of all that was heard; return whether anything was."""
         heard, self._heard = self._heard, set()
         heard_at, self._heard_at = self._heard_at or time.monotonic(), None
@@ -425,9 +425,9 @@ class Live:
         cart_ids = self._read_carts(heard)
         cart_ids.update(*(self._open.showing(name) for name in heard))
         products = [name for name in heard if product_id_of(name) is not None]
-        told_before = self._hub.statistics.deliveries
-        self._hub.tell([*map(cart_name, cart_ids), *products], self._news)
-        if self._hub.statistics.deliveries > told_before:
+        before = self._hub.statistics.deliveries
+        self._hub.notify([*map(cart_name, cart_ids), *products], self._news)
+        if self._hub.statistics.deliveries > before:
             self._metrics.lag.observe(time.monotonic() - heard_at)
 
     def _news(self, topic: str) -> Message | None:
@@ -447,7 +447,7 @@ class Live:
         if view is None:
             return None
         if to_all:
-            self._open.tell(cart_id, view.version)
+            self._open.notify(cart_id, view.version)
         return self._fragments.cart_message(view)
 
     def _stock_message(self, topic: str) -> Message | None:
@@ -466,10 +466,10 @@ class Live:
             The ids of those whose tabs don't show that yet.
         """
         changed = {i for i in map(cart_id_of, heard) if i and self._hub.is_watched(cart_name(i))}
-        read = {self._lead(state) for state in self._carts.states(changed).values()}
+        read = {self._follow_merge(state) for state in self._carts.states(changed).values()}
         return {cart_id for cart_id in read if cart_id is not None and self._is_new(cart_id)}
 
-    def _lead(self, state: CartState) -> str | None:
+    def _follow_merge(self, state: CartSnapshot) -> str | None:
         """Keep a cart as it was read, or the one it was merged into, which its tabs carry from now.
 
         Returns:
@@ -477,11 +477,11 @@ class Live:
         """
         topic = cart_name(state.cart_id)
         if state.merged_into is not None:
-            leading = self._carts.state(state.merged_into)
+            canonical = self._carts.state(state.merged_into)
             if self._hub.is_watched(topic):
-                self._open.lead(state.cart_id, to=leading)
-                self._hub.move(topic, to=cart_name(leading.cart_id))
-            return self._lead(leading)
+                self._open.merge(state.cart_id, to=canonical)
+                self._hub.move(topic, to=cart_name(canonical.cart_id))
+            return self._follow_merge(canonical)
         if not self._hub.is_watched(topic):
             return None
         self._open.keep(state)
@@ -490,7 +490,7 @@ class Live:
     def _is_new(self, cart_id: str) -> bool:
         """Tell whether a cart's tabs don't show yet what is known of it by now."""
         view = self._open.view(cart_id, self._inventory.last_known)
-        return view is not None and not self._open.is_told(cart_id, view.version)
+        return view is not None and not self._open.is_notified(cart_id, view.version)
 
     def _on_empty(self, topic: str) -> None:
         self._unwatched |= not self._hub

@@ -73,8 +73,8 @@ def _log_uncaught() -> None:
             log.critical("%s failed", what, exc_info=error)
 
     sys.excepthook = lambda _, error, __: failed("the program", error)
-    threading.excepthook = lambda told: failed("a thread", told.exc_value)
-    sys.unraisablehook = lambda told: failed("a tidying up", told.exc_value)
+    threading.excepthook = lambda fields: failed("a thread", fields.exc_value)
+    sys.unraisablehook = lambda fields: failed("a tidying up", fields.exc_value)
     Hub.print_exception = lambda _hub, _context, _kind, error, _: failed("a greenlet", error)
 
 
@@ -94,8 +94,8 @@ def _outputs() -> list[Output]:
 
 
 def _about_dropped(formatter: logging.Formatter, count: int) -> str:
-    told = {"name": log.name, "levelname": "WARNING", "msg": "lines of the log were dropped"}
-    return f"{formatter.format(logging.makeLogRecord({**told, 'count': count}))}\n"
+    fields = {"name": log.name, "levelname": "WARNING", "msg": "lines of the log were dropped"}
+    return f"{formatter.format(logging.makeLogRecord({**fields, 'count': count}))}\n"
 
 
 class Lines(logging.StreamHandler[Any]):
@@ -120,7 +120,7 @@ class Json(logging.Formatter):
             line["request_id"] = current
         line |= _extras(record)
         if record.exc_info:
-            line["exception"] = tell(record.exc_info[1])
+            line["exception"] = describe_error(record.exc_info[1])
         return _encode(line)
 
 
@@ -135,8 +135,8 @@ def log_answer(logger: logging.Logger, method: str, route: str, status: int, ms:
         return
     handler = logging.root.handlers[0] if logging.root.handlers else None
     if not isinstance(handler, Lines) or not isinstance(handler.formatter, Json):
-        told = {"method": method, "route": route, "status": status, "ms": ms}
-        logger.info("answered", extra=told)
+        fields = {"method": method, "route": route, "status": status, "ms": ms}
+        logger.info("answered", extra=fields)
         return
     line = (
         f'{{"time": "{_time(time.time_ns() // 1_000_000)}", "level": "INFO", '
@@ -157,10 +157,10 @@ class Readable(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         current = request_id.get()
         extras = _extras(record) | ({"request_id": current} if current else {})
-        told = "".join(f" {name}={value}" for name, value in extras.items())
+        fields = "".join(f" {name}={value}" for name, value in extras.items())
         time_of_day = _time(int(record.created * 1000))[11:19]
-        line = f"{time_of_day} {record.levelname} {record.name}: {_message(record)}{told}"
-        return f"{line}\n{tell(record.exc_info[1])}" if record.exc_info else line
+        line = f"{time_of_day} {record.levelname} {record.name}: {_message(record)}{fields}"
+        return f"{line}\n{describe_error(record.exc_info[1])}" if record.exc_info else line
 
 
 def _time(since_1970: int) -> str:
@@ -184,7 +184,7 @@ def _message(record: logging.LogRecord) -> str:
     return str(record.msg) % args
 
 
-def tell(error: BaseException | None) -> str:
+def describe_error(error: BaseException | None) -> str:
     """Tell an exception and those that led to it, with where each was raised."""
     chain = [f"{_where(each.__traceback__)}{describe(each)}" for each in _chain(error)]
     return "\n\n".join(reversed(chain))
@@ -207,9 +207,9 @@ def describe(error: BaseException) -> str:
     """Name an exception, with its words if they can't hold anything that a visitor typed."""
     # SQLAlchemy's own words show the statement and all that was given to it.
     cause = getattr(error, "orig", None)
-    told = cause if isinstance(cause, BaseException) else error
-    name = f"{type(told).__module__}.{type(told).__qualname__}".removeprefix("builtins.")
-    words = _words(told)
+    fields = cause if isinstance(cause, BaseException) else error
+    name = f"{type(fields).__module__}.{type(fields).__qualname__}".removeprefix("builtins.")
+    words = _words(fields)
     return f"{name}: {words}" if words else name
 
 

@@ -17,7 +17,7 @@ from shop.db import Database, open_database
 from shop.inventory import Inventory, Levels
 from shop.live import Live
 from shop.logs import dropped_lines
-from shop.metrics import REDIS, Metrics
+from shop.metrics.counters import REDIS, Metrics
 from shop.presence import OpenHere, Presence
 from shop.pruning import Pruning
 from shop.relay import Relay
@@ -93,7 +93,7 @@ def _connect(
     if relay is not None:
         changes.carry = relay.announce
         relay.hear_changes(changes.hear)
-        relay.on_change = lambda up: _told(changes, database, up)
+        relay.on_change = lambda up: _relay_changed(changes, database, up)
 
 
 def _count(metrics: Metrics, hub: Hub, inventory: Inventory, relay: Relay | None) -> None:
@@ -105,8 +105,8 @@ def _count(metrics: Metrics, hub: Hub, inventory: Inventory, relay: Relay | None
         relay.on_trouble = lambda: metrics.troubled(REDIS)
 
 
-def _told(changes: Changes, database: Database, up: bool) -> None:
-    database.told(up)
+def _relay_changed(changes: Changes, database: Database, up: bool) -> None:
+    database.relay_changed(up)
     changes.hear(frozenset({EVERYTHING}))  # what happened while nobody told may have been missed
 
 

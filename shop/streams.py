@@ -168,9 +168,9 @@ class Hub:
 
     def send(self, topic: str, message: Message) -> None:
         """Send a message to every tab that watches a topic."""
-        self.tell((topic,), lambda _: message)
+        self.notify((topic,), lambda _: message)
 
-    def tell(self, topics: Iterable[str], render: Render) -> None:
+    def notify(self, topics: Iterable[str], render: Render) -> None:
         """Send every tab that watches some of these topics what is new of them, all at once.
 
         Args:

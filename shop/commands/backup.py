@@ -40,10 +40,10 @@ def backup(folder: Path, keep: int) -> None:
     try:
         written = backups.write(services.settings, services.database, folder)
         _note()
-        kept = backups.keep_newest(folder, keep)
+        left = backups.keep_newest(folder, keep)
     except (backups.CannotBackUp, OSError) as error:
         raise CannotBeDone(str(error)) from None
-    there = f"{len(kept)} backups" if len(kept) > 1 else "the only backup"
+    there = f"{len(left)} backups" if len(left) > 1 else "the only backup"
     click.echo(f"{written.path}: {written.size / 1e6:,.1f} MB, {there} in {folder}")
 
 

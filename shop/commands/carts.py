@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from shop.commands import CannotBeDone, Group, in_shop, on_database, screen
 from shop.commands.screen import count
 from shop.db import DatabaseBusy
-from shop.presence import OpenCart, Overview
+from shop.presence import CartPresence, Overview
 from shop.services import services
 
 #: Lines around the carts' own: the heading, "and more", the total, a trouble, the prompt.
@@ -43,8 +43,8 @@ def carts(ctx: click.Context, watch: bool, show_all: bool, as_json: bool) -> Non
 @in_shop
 def _show_open(watch: bool, show_all: bool, as_json: bool) -> None:
     if watch:
-        look = _json_line if as_json else lambda: _look(show_all)
-        screen.keep_showing(look, interval=1.0)
+        frame = _json_line if as_json else lambda: _frame(show_all)
+        screen.keep_showing(frame, interval=1.0)
         return
     overview = services.presence.overview()
     troubles = [*overview.troubles, *(_strangers() if not overview.servers else ())]
@@ -128,7 +128,7 @@ def _rows(overview: Overview) -> list[dict[str, object]]:
     ]
 
 
-def _look(show_all: bool) -> list[str]:
+def _frame(show_all: bool) -> list[str]:
     now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
     return [now, *_table(services.presence.overview(), None if show_all else _room()), ""]
 
@@ -152,7 +152,7 @@ def _table(overview: Overview, most: int | None) -> list[str]:
 _HEADING = f"{'CART':<18}  {'TABS':>4}  {'ITEMS':>5}  {'OPEN FOR':>8}  PAGES"
 
 
-def _line(cart: OpenCart) -> str:
+def _line(cart: CartPresence) -> str:
     start = f"{cart.ref:<18}  {cart.tabs:>4}  {len(cart.skus):>5}  {_age(cart.open_for):>8}  "
     pages = [page if n == 1 else f"{page} ×{n}" for page, n in sorted(cart.pages.items())]
     return screen.cut(start + ", ".join(pages))

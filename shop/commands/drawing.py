@@ -68,20 +68,20 @@ class Snapshot:
 
 def line(shown: Snapshot) -> str:
     """Write what is seen as one line, for a file."""
-    told = [shown.at.isoformat(timespec="seconds")]
+    words = [shown.at.isoformat(timespec="seconds")]
     statistics = shown.statistics
     if statistics is not None:
-        told.append(f"left {statistics.left}")
-        told.append(f"sold/s {_speed(shown.speed)}")
-        told.append(f"in orders {statistics.pieces_ordered}")
-        told.append(f"otherwise {shown.sold_otherwise}")
-        told.append(f"orders {_orders(statistics.orders, shown.currency)}")
-        told.append(f"last minute {_orders(statistics.lately, shown.currency)}")
+        words.append(f"left {statistics.left}")
+        words.append(f"sold/s {_speed(shown.speed)}")
+        words.append(f"in orders {statistics.pieces_ordered}")
+        words.append(f"otherwise {shown.sold_otherwise}")
+        words.append(f"orders {_orders(statistics.orders, shown.currency)}")
+        words.append(f"last minute {_orders(statistics.lately, shown.currency)}")
     overview = shown.overview
-    told.append(f"tabs {overview.tabs}")
-    told.append(f"carts {overview.cart_count}")
-    told.append(f"servers {len(overview.servers)}")
-    return "  ".join([*told, *(f"! {trouble}" for trouble in shown.troubles)])
+    words.append(f"tabs {overview.tabs}")
+    words.append(f"carts {overview.cart_count}")
+    words.append(f"servers {len(overview.servers)}")
+    return "  ".join([*words, *(f"! {trouble}" for trouble in shown.troubles)])
 
 
 def data(shown: Snapshot) -> dict[str, object]:

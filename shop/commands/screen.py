@@ -41,23 +41,23 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def keep_showing(look: Callable[[], list[str]], interval: float) -> None:
-    """Show what `look` gives, every `interval` seconds, until Ctrl-C: that ends it well.
+def keep_showing(frame: Callable[[], list[str]], interval: float) -> None:
+    """Show what `frame` gives, every `interval` seconds, until Ctrl-C: that ends it well.
 
     On a terminal every look takes the place of the one before. Nothing else of the terminal is
     changed, so that nothing has to be put right however this ends.
     """
     if not is_terminal():
-        append(look, interval)
+        append(frame, interval)
         return
     _write(_CLEAR)
-    _repeat(lambda: _draw(look()), interval)
+    _repeat(lambda: _draw(frame()), interval)
     _write("\n")  # past the ^C that the terminal shows
 
 
-def append(look: Callable[[], list[str]], interval: float) -> None:
-    """Write what `look` gives below one another, every `interval` seconds, until Ctrl-C."""
-    _repeat(lambda: show(look()), interval)
+def append(frame: Callable[[], list[str]], interval: float) -> None:
+    """Write what `frame` gives below one another, every `interval` seconds, until Ctrl-C."""
+    _repeat(lambda: show(frame()), interval)
 
 
 def _repeat(work: Callable[[], None], interval: float) -> None:

@@ -201,7 +201,7 @@ class Database(ABC):
         """
         return
 
-    def told(self, by_somebody: bool) -> None:
+    def relay_changed(self, up: bool) -> None:
         """Say whether others' commits are announced to this process at present."""
         return
 

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from shop.db.transaction import Transaction, Values
 
 #: How many statements are kept, of some thirty that the shop has.
-_KEPT = 256
+_CACHE_SIZE = 256
 
 _DIALECT = sqlite_dialect(paramstyle="named")
 
@@ -92,7 +92,7 @@ def _reads(statement: Executable) -> list[tuple[int, Callable[[Any], Any]]]:
     return [(at, way) for at, way in ways if way is not None]
 
 
-_prepare = lru_cache(maxsize=_KEPT)(Prepared)
+_prepare = lru_cache(maxsize=_CACHE_SIZE)(Prepared)
 
 
 def execute(
@@ -174,7 +174,7 @@ class Pooled:
                 else:
                     pooled.close()
         except sqlite3.Error as error:
-            raise _told(error) from error
+            raise _as_dbapi_error(error) from error
 
     def _taken(self) -> PoolProxiedConnection:
         try:
@@ -195,6 +195,6 @@ class Pooled:
             pooled.close()
 
 
-def _told(error: sqlite3.Error) -> BaseException:
+def _as_dbapi_error(error: sqlite3.Error) -> BaseException:
     """Return an error of the driver as one of SQLAlchemy's, which all others here are."""
     return DBAPIError.instance(None, None, error, sqlite3.Error, hide_parameters=True)

@@ -147,9 +147,9 @@ class PostgreSQL(Database):
     def watch(self) -> PollingWatch:
         return PollingWatch(self)
 
-    def told(self, by_somebody: bool) -> None:
-        """Look less often while others' commits are announced; see `Database.told`."""
-        self.poll_gap = POLL_WITH_RELAY if by_somebody else POLL
+    def relay_changed(self, up: bool) -> None:
+        """Look less often while others' commits are announced; see `Database.relay_changed`."""
+        self.poll_gap = POLL_WITH_RELAY if up else POLL
 
     def ping(self) -> None:
         self.rows(text("SELECT 1 FROM products LIMIT 1"))

@@ -1,7 +1,7 @@
 """The trade: what is sold, what is in a cart, what was bought. Knows nothing of the web."""
 
 from shop.models.cart import AlreadyInCart, Cart, NotInCart
-from shop.models.cart_record import CartItem, CartRecord, OpenCart, delete_untouched
+from shop.models.cart_record import CartEdit, CartItem, CartRecord, delete_untouched
 from shop.models.catalog import (
     CATALOG_STAMPS,
     LARGEST_ID,
@@ -24,12 +24,12 @@ __all__ = [
     "LARGEST_ID",
     "AlreadyInCart",
     "Cart",
+    "CartEdit",
     "CartItem",
     "CartRecord",
     "Item",
     "NotInCart",
     "NotReleased",
-    "OpenCart",
     "Order",
     "OrderLine",
     "OutOfStock",

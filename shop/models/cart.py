@@ -1,6 +1,6 @@
 """The cart: a value with rules, and how it is carried outside.
 
-`Cart` is plain Python and knows no database; `OpenCart` keeps one. `export_cart` and
+`Cart` is plain Python and knows no database; `CartEdit` keeps one. `export_cart` and
 `import_cart` carry one in a signed text that outlives the database.
 """
 

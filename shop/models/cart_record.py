@@ -51,7 +51,7 @@ class CartItem(Base):
     item_id: Mapped[int] = mapped_column(ForeignKey("items.id"), primary_key=True, index=True)
 
 
-class OpenCart:
+class CartEdit:
     """A kept cart, opened by a transaction to be changed: others wait until that has ended."""
 
     def __init__(self, transaction: Transaction, cart_id: str) -> None:
@@ -94,14 +94,14 @@ class OpenCart:
         """Take over what another cart of the same visitor holds; it leads here from then on."""
         if secondary_id == self.id:
             return
-        other = OpenCart(self._transaction, secondary_id)
+        other = CartEdit(self._transaction, secondary_id)
         if other.id != secondary_id:  # it leads to another one already
             return
         theirs = other.before
         other.save(Cart())
         self.save(Cart(self.before.item_ids | theirs.item_ids))
         # A cart that was merged into the other one before is now one of mine.
-        self._transaction.execute(_LEAD, {"stray": other.id, "to": self.id})
+        self._transaction.execute(_MERGE, {"stray": other.id, "to": self.id})
 
     def _lock(self) -> str | None:
         """Lock the cart's row, making it first if need be; return what it was merged into."""
@@ -174,7 +174,7 @@ _KEEP = (
     )
     .returning(CartRecord.version)
 )
-_LEAD = (
+_MERGE = (
     update(CartRecord)
     .where((CartRecord.id == bindparam("stray")) | (CartRecord.merged_into == bindparam("stray")))
     .values(merged_into=bindparam("to"))

@@ -17,10 +17,10 @@ from redis import RedisError
 
 from shop.presence import relayed, sockets
 from shop.presence.here import OpenHere
-from shop.presence.overview import OpenCart, Overview, Report, Server
+from shop.presence.overview import CartPresence, Overview, Report, Server
 from shop.relay import Relay
 
-__all__ = ["OpenCart", "OpenHere", "Overview", "Presence", "Server"]
+__all__ = ["CartPresence", "OpenHere", "Overview", "Presence", "Server"]
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +105,9 @@ class _Round:
         except PermissionError:
             self._troubles.append(f"{folder} can't be read: it is another user's")
             return
-        told = sockets.ask_all(folder, names, question, PATIENCE)
-        self._silent = [name for name, answer in told.items() if not self._take(answer)]
-        self._missing = max(0, self._missing - len(told))
+        texts = sockets.ask_all(folder, names, question, PATIENCE)
+        self._silent = [name for name, answer in texts.items() if not self._take(answer)]
+        self._missing = max(0, self._missing - len(texts))
 
     def troubles(self) -> list[str]:
         """Say what keeps the round from being whole."""

@@ -11,7 +11,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class OpenCart:
+class CartPresence:
     """A cart that tabs have open, on one server or on several."""
 
     #: the public fingerprint
@@ -29,9 +29,9 @@ class OpenCart:
     def tabs(self) -> int:
         return self.pages.total()
 
-    def __add__(self, other: OpenCart) -> OpenCart:
+    def __add__(self, other: CartPresence) -> CartPresence:
         """The same cart, as two servers have it open."""
-        return OpenCart(
+        return CartPresence(
             self.ref,
             min(self.since, other.since),
             max(self.open_for, other.open_for),
@@ -85,7 +85,7 @@ class Overview:
     #: how many different carts are open
     cart_count: int
     #: the carts opened last come first; none, when only counts were asked for
-    carts: tuple[OpenCart, ...]
+    carts: tuple[CartPresence, ...]
     #: what keeps it from being all, for people to read
     troubles: tuple[str, ...] = ()
 
@@ -100,10 +100,10 @@ class Overview:
     @classmethod
     def of(cls, reports: Iterable[Report], troubles: Iterable[str] = ()) -> Overview:
         """Put together what the servers said; a cart that several have open is one."""
-        told = sorted(reports, key=lambda report: report.server)
-        merged: dict[str, OpenCart] = {}
+        texts = sorted(reports, key=lambda report: report.server)
+        merged: dict[str, CartPresence] = {}
         counted: set[str] = set()
-        for report in told:
+        for report in texts:
             for cart in report.carts:
                 if isinstance(cart, str):
                     counted.add(cart)
@@ -112,14 +112,14 @@ class Overview:
                 known = merged.get(opened.ref)
                 merged[opened.ref] = known + opened if known else opened
         return cls(
-            servers=tuple(Server(r.server, r.tabs, len(r.carts)) for r in told),
+            servers=tuple(Server(r.server, r.tabs, len(r.carts)) for r in texts),
             cart_count=len(merged) or len(counted),
             carts=tuple(sorted(merged.values(), key=lambda cart: (cart.open_for, cart.ref))),
             troubles=tuple(troubles),
         )
 
 
-def _open_cart(told: dict[str, Any], server: str) -> OpenCart:
-    pages, skus = Counter(told["pages"]), frozenset(told["skus"])
-    open_for = told.get("open_for", 0)  # a server of the release before doesn't say
-    return OpenCart(told["ref"], told["since"], open_for, pages, skus, (server,))
+def _open_cart(texts: dict[str, Any], server: str) -> CartPresence:
+    pages, skus = Counter(texts["pages"]), frozenset(texts["skus"])
+    open_for = texts.get("open_for", 0)  # a server of the release before doesn't say
+    return CartPresence(texts["ref"], texts["since"], open_for, pages, skus, (server,))

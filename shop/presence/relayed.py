@@ -22,7 +22,7 @@ from shop.relay import Relay
 log = logging.getLogger(__name__)
 
 #: How long an answer that nobody fetches lies in Redis, in seconds.
-KEPT = 10
+EXPIRY = 10
 
 #: How long Redis is waited for at a time, in seconds: shorter than what a connection allows.
 _TURN = 0.25
@@ -42,10 +42,10 @@ def serve(relay: Relay, answer: Answer) -> None:
 
 def _put(relay: Relay, key: str, pieces: Iterator[bytes]) -> None:
     try:
-        told = b85encode(b"".join(pieces))
+        texts = b85encode(b"".join(pieces))
         with relay.client.pipeline() as together:
-            together.rpush(key, told)
-            together.expire(key, KEPT)
+            together.rpush(key, texts)
+            together.expire(key, EXPIRY)
             together.execute()
     except RedisError as error:
         log.warning("what is open could not be told over Redis: %s", error)

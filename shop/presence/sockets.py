@@ -108,8 +108,8 @@ def ask_all(
     if not names:
         return {}
     with ThreadPoolExecutor(max_workers=len(names)) as pool:
-        told = list(pool.map(lambda name: _ask(folder, name, question, patience), names))
-    return {name: a or None for name, a in zip(names, told, strict=True) if a is not _GONE}
+        texts = list(pool.map(lambda name: _ask(folder, name, question, patience), names))
+    return {name: a or None for name, a in zip(names, texts, strict=True) if a is not _GONE}
 
 
 _GONE = object()

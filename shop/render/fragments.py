@@ -17,9 +17,9 @@ from shop.inventory import HIGH, LOW, MEDIUM, OUT, ProductView
 LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "going fast", LOW: "few left", OUT: "sold out"}
 
 #: How many characters of renderings are kept.
-_MOST_KEPT = 64_000_000
+_MOST_CHARACTERS = 64_000_000
 
-Kept = TypeVar("Kept")
+Rendered = TypeVar("Rendered")
 
 
 #: What stands in a rendered cart where its own belongs (see `_own`): noncharacters (Unicode,
@@ -55,7 +55,7 @@ class Fragments:
 
     def __init__(self, jinja: Environment) -> None:
         self._jinja = jinja
-        self._kept: Bounded[Hashable, Any] = Bounded(_MOST_KEPT)
+        self._cache: Bounded[Hashable, Any] = Bounded(_MOST_CHARACTERS)
 
     def stock(self, product: ProductView) -> Markup:
         """Render the live part of a product: its price, and its sizes or "coming soon"."""
@@ -85,7 +85,7 @@ class Fragments:
 
     def cart(self, cart: CartView) -> CartHtml:
         """Render a cart for a page."""
-        own, templates = _own(cart), self._cart_templates(cart.look)
+        own, templates = _own(cart), self._cart_templates(cart.contents)
         return CartHtml(*(Markup(part.text(own)) for part in templates.parts))  # noqa: S704
 
     def stock_message(self, product: ProductView) -> Message:
@@ -106,16 +106,16 @@ class Fragments:
 
     def cart_message(self, cart: CartView) -> Message:
         """Render what tells a tab of its cart: everything on a page that shows a part of it."""
-        return self._cart_templates(cart.look).message.fill(**_own(cart))
+        return self._cart_templates(cart.contents).message.fill(**_own(cart))
 
-    def _cart_templates(self, look: CartContents) -> CartTemplates:
+    def _cart_templates(self, contents: CartContents) -> CartTemplates:
         """Render all that is shown of a cart, whosever it is."""
-        return self._once(("cart", look.key), lambda: self._render_cart(look))
+        return self._once(("cart", contents.key), lambda: self._render_cart(contents))
 
-    def _render_cart(self, look: CartContents) -> CartTemplates:
-        known = {"cart": look, **_GAPS}
+    def _render_cart(self, contents: CartContents) -> CartTemplates:
+        known = {"cart": contents, **_GAPS}
         parts = CartHtml(
-            root=self._render("_cart.html", lines_html=map(self.line, look.lines), **known),
+            root=self._render("_cart.html", lines_html=map(self.line, contents.lines), **known),
             notices=self._render("_notices_cart.html", **known),
             bar=self._render("_cart_bar.html", **known),
             purchase=self._render("_purchase.html", **known),
@@ -139,12 +139,12 @@ class Fragments:
         html = self._jinja.get_template(template).render(values).strip()
         return Markup(html)  # noqa: S704  (templates escape what they are given)
 
-    def _once(self, key: Hashable, render: Callable[[], Kept]) -> Kept:
-        kept: Kept | None = self._kept.get(key)
-        if kept is None:
-            kept = render()
-            self._kept.keep(key, kept, _weight(kept))
-        return kept
+    def _once(self, key: Hashable, render: Callable[[], Rendered]) -> Rendered:
+        found: Rendered | None = self._cache.get(key)
+        if found is None:
+            found = render()
+            self._cache.keep(key, found, _weight(found))
+        return found
 
 
 def _weight(rendered: Any) -> int:

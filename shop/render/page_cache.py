@@ -36,7 +36,7 @@ class Own:
     #: of the forms, in URL-safe characters
     token: str
     #: what is said of what they did, as a partial
-    told: Markup
+    action_notices: Markup
     cart: CartHtml
 
 
@@ -62,7 +62,7 @@ class PageCache:
             template = Template(render(_gaps()), _GAPS)
             self._pages.keep(key, template, template.weight)
         cart = own.cart._asdict()
-        return template.encoded({"token": own.token, "told": own.told, **cart})
+        return template.encoded({"token": own.token, "told": own.action_notices, **cart})
 
 
 def _gaps() -> Own:

@@ -66,7 +66,7 @@ LINGER = 0.5
 
 #: How many requests that open a stream are worked on at the same time. After a restart everybody's
 #: streams come back in one moment: who buys goes before them.
-LANE = 8
+OPENING_AT_ONCE = 8
 
 #: More bytes than the head of a browser's request has.
 _USUAL_HEAD = 8192
@@ -263,7 +263,7 @@ class Server(WSGIServer):
             self.application, "count_streams", lambda: 0
         )
         #: taken by requests that open a stream, while they are worked on
-        self.admission = BoundedSemaphore(LANE)
+        self.admission = BoundedSemaphore(OPENING_AT_ONCE)
         #: connections that came with such a request, and have no greenlet yet
         self._deferred: deque[tuple[Any, ...]] = deque()
         self._is_admitting = False
@@ -370,12 +370,12 @@ def _first_signal() -> Event:
     """Return an event that is set by the first SIGTERM or SIGINT; the next one does its worst."""
     stop = Event()
 
-    def told() -> None:
+    def end() -> None:
         stop.set()
         for watcher in watchers:
             watcher.cancel()
         for number in _ENDS:
             signal.signal(number, signal.SIG_DFL)
 
-    watchers = [gevent.signal_handler(number, told) for number in _ENDS]
+    watchers = [gevent.signal_handler(number, end) for number in _ENDS]
     return stop

@@ -261,17 +261,17 @@ class ShopWorker(GeventWorker):
 
         parts = self.wsgi.extensions["shop"]
         server = Server(self.sockets[0], self.wsgi, log=None, environ={"wsgi.multiprocess": True})
-        told = Event()
-        gevent.signal_handler(signal.SIGTERM, told.set)
+        asked_to_end = Event()
+        gevent.signal_handler(signal.SIGTERM, asked_to_end.set)
         if not self.alive:  # told before
-            told.set()
+            asked_to_end.set()
         parts.presence.start()
         parts.servers.start()
         parts.pruning.start()
         server.start()
         self._say_ready()
-        living = gevent.spawn(self._show_life, told)
-        told.wait()
+        living = gevent.spawn(self._show_life, asked_to_end)
+        asked_to_end.wait()
         server.finish(
             partial(parts.hub.close, over=parts.settings.drain_seconds), take_waiting=True
         )
@@ -284,12 +284,12 @@ class ShopWorker(GeventWorker):
         self.tmp.notify()
         os.kill(self.ppid, signal.SIGCHLD)  # wakes the master
 
-    def _show_life(self, told: Any) -> None:
+    def _show_life(self, asked_to_end: Any) -> None:
         """Tell the master again and again that this process isn't stuck; end without a master."""
         while True:
             self.tmp.notify()
             if os.getppid() != self.ppid:
-                told.set()
+                asked_to_end.set()
             time.sleep(1.0)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import Blueprint, Response, abort, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from shop.carts import CartState
+from shop.carts import CartSnapshot
 from shop.models import (
     LARGEST_ID,
     AlreadyInCart,
@@ -57,7 +57,7 @@ def swap(item_id: str) -> BaseResponse:
     return _act(lambda cart_id: services.carts.swap(cart_id, old, new, visitor.copy), "swapped")
 
 
-def _act(action: Callable[[str], CartState], done: str) -> BaseResponse:
+def _act(action: Callable[[str], CartSnapshot], done: str) -> BaseResponse:
     """Do what was asked for to the visitor's cart, and answer with how it went."""
     cart_id = visitor.cart_to_change
     try:

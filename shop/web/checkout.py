@@ -8,7 +8,7 @@ from flask import Blueprint, Response, abort, request, session
 from werkzeug.wrappers import Response as BaseResponse
 
 from shop.buyer import IS_IT_WHOLE, LIMITS, Buyer, WrongDetails
-from shop.carts import CartState
+from shop.carts import CartSnapshot
 from shop.checkout import (
     BoughtBefore,
     CartChanged,
@@ -49,9 +49,9 @@ _MOST_NAMED = 5
 
 @bp.get("/checkout")
 def show() -> BaseResponse:
-    if not visitor.cart.look.lines:
+    if not visitor.cart.contents.lines:
         return back_with(None, "/")
-    return _show_form(draft.kept(), {})
+    return _show_form(draft.typed(), {})
 
 
 @bp.post("/checkout")
@@ -110,7 +110,7 @@ def _bought(bought: Purchase) -> BaseResponse:
     session[_RECEIPT] = bought.number
     if bought.pieces:
         services.metrics.sold(bought.pieces)
-    visitor.state = CartState.of(bought.cart)
+    visitor.state = CartSnapshot.of(bought.cart)
     return back_with(None, "/checkout/complete")
 
 

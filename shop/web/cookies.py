@@ -37,7 +37,7 @@ MOST_COOKIES = 40
 _MOST_TRIED = 120
 
 #: How many signed texts are kept of each kind, of some 600 bytes each.
-_KEPT = 2048
+_CACHE_SIZE = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def _attributes(max_age: int, https: bool, now: int) -> str:
 _USED, _BY_HTTPS = "used", "https"
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _read_cart(keys: Keys, text: str) -> CartCookie:
     cart_id, born, *rest = _cart_signer(keys).loads(text)
     merged = tuple(ref for ref in rest if ref not in (_USED, _BY_HTTPS))
@@ -181,7 +181,7 @@ def _read_cart(keys: Keys, text: str) -> CartCookie:
     return CartCookie(cart_id, cart_ref(cart_id), born, merged, **marks)
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _sign_cart(keys: Keys, cart: CartCookie) -> str:
     marks = [*([_USED] if cart.used else []), *([_BY_HTTPS] if cart.by_https else [])]
     signed: Any = _cart_signer(keys).dumps([cart.cart_id, cart.born, *marks, *cart.merged])

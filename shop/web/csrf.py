@@ -24,7 +24,7 @@ FIELD = "csrf_token"
 HEADER = "X-CSRFToken"
 
 #: How many tokens are kept as they were signed or read, of some 300 bytes each.
-_KEPT = 2048
+_CACHE_SIZE = 2048
 
 
 class BadToken(BadRequest):
@@ -74,13 +74,13 @@ def _is_good(token: str) -> bool:
 
 # A token holds the fingerprint of its cart and nothing else, for ever: so it is signed once, and
 # read once. What is forged is not kept, as it raises.
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _sign(keys: Keys, ref: str) -> str:
     token: str = _signer(keys).dumps(ref)
     return token
 
 
-@lru_cache(maxsize=_KEPT)
+@lru_cache(maxsize=_CACHE_SIZE)
 def _read(keys: Keys, token: str) -> object:
     return _signer(keys).loads(token)
 

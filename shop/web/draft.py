@@ -22,20 +22,20 @@ _CART = "cart"
 _MOST_BYTES = 2400
 
 
-def keep(typed: Mapping[str, str]) -> None:
+def keep(fields: Mapping[str, str]) -> None:
     """Keep what was typed in place of all that was kept before.
 
     A field for which there is no room is kept empty: the shorter ones stay.
     """
     room = _MOST_BYTES
-    kept = {}
-    for field, text in sorted(typed.items(), key=lambda pair: len(pair[1].encode())):
+    fitting = {}
+    for field, text in sorted(fields.items(), key=lambda pair: len(pair[1].encode())):
         room -= len(text.encode())
-        kept[field] = text if room >= 0 else ""
-    session[DRAFT] = {_CART: visitor.ref, **kept}
+        fitting[field] = text if room >= 0 else ""
+    session[DRAFT] = {_CART: visitor.ref, **fitting}
 
 
-def kept() -> Mapping[str, str]:
+def typed() -> Mapping[str, str]:
     """Return what was typed last, by field; nothing if nothing was."""
     found = dict[str, str](session.get(DRAFT, {}))
     return found if found.pop(_CART, "") in visitor.merged_refs else {}

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnava
 
 from shop.carts import CartView
 from shop.db import DatabaseBusy
-from shop.metrics import DATABASE
+from shop.metrics.counters import DATABASE
 from shop.services import services
 from shop.web.pages import PROBLEM, Notice, show_notice, show_page, wants_fragments
 from shop.web.requests import current_request

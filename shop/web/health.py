@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from flask import Blueprint, Flask, Response, abort, current_app, request
 
 from shop.db import DatabaseReadOnly
-from shop.metrics import DATABASE, REDIS
+from shop.metrics.counters import DATABASE, REDIS
 from shop.services import Services, services
 from shop.web.address import read_address
 
@@ -97,11 +97,11 @@ def _troubles(checks: list[Check]) -> dict[str, str]:
     """Ask everything at once, and return what is wrong with it, by its name."""
     deadline = time.monotonic() + PATIENCE
     asked = [(check.name, check.start()) for check in checks]
-    told = {name: _told(answer, deadline) for name, answer in asked}
-    return {name: trouble for name, trouble in told.items() if trouble}
+    notices_of_action = {name: _answer_by(answer, deadline) for name, answer in asked}
+    return {name: trouble for name, trouble in notices_of_action.items() if trouble}
 
 
-def _told(answer: Future[str], deadline: float) -> str:
+def _answer_by(answer: Future[str], deadline: float) -> str:
     try:
         return answer.result(max(0.0, deadline - time.monotonic()))
     except TimeoutError:

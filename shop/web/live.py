@@ -110,7 +110,7 @@ def socket(connection: Server) -> None:
     tab = _queue_tab(
         subscription, wake=connection.event, is_event_stream=False, cut=connection.sock.cut
     )
-    requests.tell(101)  # its end is when the tab leaves
+    requests.report(101)  # its end is when the tab leaves
     try:
         present = subscription.present()
         tab.open()

@@ -29,14 +29,14 @@ from shop.web.app import Answer
 from shop.web.csrf import issue_token
 from shop.web.visitor import visitor
 
-_KEPT = "shop.kept_pages"
+_CACHE_SIZE = "shop.kept_pages"
 
 INFO, PROBLEM = "info", "problem"
 
 
 def install(app: Flask) -> None:
     """Give the app a place for the pages that it keeps."""
-    app.extensions[_KEPT] = PageCache()
+    app.extensions[_CACHE_SIZE] = PageCache()
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def page_context() -> PageContext:
         DBAPIError, DatabaseBusy: it is away, and has never answered.
     """
     try:
-        return PageContext(*visitor.look())
+        return PageContext(*visitor.read())
     except (DBAPIError, DatabaseBusy):
         catalog = services.inventory.last_known
         if not catalog.products:
@@ -117,21 +117,25 @@ def show_products(
         watched, listing = f"?{query}" if query else "", services.fragments.listing
         return _render(template, own, watched=watched, products=products, listing=listing, **values)
 
-    kept: PageCache = current_app.extensions[_KEPT]
+    cache: PageCache = current_app.extensions[_CACHE_SIZE]
     key = key_of(template, request.path, products)
-    return Answer(kept.page(key, render, _own(seen.cart, seen.notices)))
+    return Answer(cache.page(key, render, _own(seen.cart, seen.notices)))
 
 
 def _own(cart: CartView, notices: Iterable[Notice]) -> Own:
     flashed = cast(list[tuple[str, str]], get_flashed_messages(with_categories=True))
-    told = [*(Notice(text, kind) for kind, text in flashed), *notices]
+    notices_of_action = [*(Notice(text, kind) for kind, text in flashed), *notices]
     fragments = services.fragments
-    return Own(issue_token(), fragments.notices(told), fragments.cart(cart))
+    return Own(issue_token(), fragments.notices(notices_of_action), fragments.cart(cart))
 
 
 def _render(template: str, own: Own, **values: Any) -> str:
     return render_template(
-        template, csrf_token=own.token, notices_html=own.told, cart_html=own.cart, **values
+        template,
+        csrf_token=own.token,
+        notices_html=own.action_notices,
+        cart_html=own.cart,
+        **values,
     )
 
 

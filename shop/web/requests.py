@@ -51,7 +51,7 @@ def current_request() -> Request:
     return asked
 
 
-def tell(status: int) -> None:
+def report(status: int) -> None:
     """Count and log the request that is being answered: now, and not again at its end."""
     began = _began.get()
     if began is None:
@@ -80,7 +80,7 @@ def _name_as_the_proxy_does() -> None:
 
 def _end(response: Response) -> Response:
     response.headers.add(HEADER, request_id.get() or "")
-    tell(response.status_code)
+    report(response.status_code)
     return response
 
 

@@ -17,7 +17,7 @@ from typing import cast
 from flask import Flask, Response, g, request
 from werkzeug.local import LocalProxy
 
-from shop.carts import CartState, CartView
+from shop.carts import CartSnapshot, CartView
 from shop.db import DatabaseBusy
 from shop.inventory import Catalog
 from shop.models.cart import cart_ref, new_cart_id
@@ -36,21 +36,21 @@ class Visitor:
         self.cookies = cart_cookies.carts
         self.is_new = not self.cookies
         self.cart_id = self.cookies[0].cart_id if self.cookies else new_cart_id()
-        self._state: CartState | None = None
+        self._state: CartSnapshot | None = None
         #: whether the browser's copy of the cart is to be renewed with the answer
         self.changed = False
         #: whether the cookies lead to one cart by now, so that the others can be let go
         self.tidied = False
 
     @property
-    def state(self) -> CartState:
+    def state(self) -> CartSnapshot:
         """The visitor's cart as the database holds it; strays merged, a lost one restored."""
         if self._state is None:
             self._state = self._find()
         return self._state
 
     @state.setter
-    def state(self, state: CartState) -> None:
+    def state(self, state: CartSnapshot) -> None:
         self._state = state
         self.cart_id = state.cart_id
         self.changed = True
@@ -77,9 +77,9 @@ class Visitor:
     @property
     def cart(self) -> CartView:
         """The visitor's cart as it is to be shown."""
-        return self.look()[1]
+        return self.read()[1]
 
-    def look(self) -> tuple[Catalog, CartView]:
+    def read(self) -> tuple[Catalog, CartView]:
         """Return the catalogue, and the visitor's cart as it is to be shown beside it."""
         state = self.state  # read first: what is on the shelves must not be older
         catalog = self._services.inventory.current()
@@ -106,10 +106,10 @@ class Visitor:
         if state is None:
             skus = [sku for sku in self.copy() if sku in catalog.item_ids]
             ids = frozenset(catalog.item_ids[sku] for sku in skus)
-            state = CartState(self.cart_id, 0, item_ids=ids, known=False)
+            state = CartSnapshot(self.cart_id, 0, item_ids=ids, known=False)
         return CartView.of(state, catalog)._replace(version=0)
 
-    def _find(self, *, acts: bool = False) -> CartState:
+    def _find(self, *, acts: bool = False) -> CartSnapshot:
         """Read the visitor's cart; several of one visitor become one.
 
         Args:
@@ -117,7 +117,7 @@ class Visitor:
                 makes no rows for them.
         """
         if self.is_new:
-            return CartState.unknown(self.cart_id)
+            return CartSnapshot.unknown(self.cart_id)
         carts = self._services.carts
         states = carts.states(cookie.cart_id for cookie in self.cookies)
         states = {i: s if s.known else self._restored(s) for i, s in states.items()}
@@ -125,8 +125,8 @@ class Visitor:
         if new == len(states) and not acts:
             self.tidied = new == 1
             return states[self.cart_id]
-        leading = dict.fromkeys(state.merged_into or i for i, state in states.items())
-        self.cart_id, *secondary_carts = leading
+        canonical = dict.fromkeys(state.merged_into or i for i, state in states.items())
+        self.cart_id, *secondary_carts = canonical
         state = states.get(self.cart_id) or carts.state(self.cart_id)
         if secondary_carts:
             try:
@@ -143,7 +143,7 @@ class Visitor:
         self.tidied = True
         return state
 
-    def _restored(self, state: CartState) -> CartState:
+    def _restored(self, state: CartSnapshot) -> CartSnapshot:
         copied = self._cart_cookies.copy_of(state.cart_id)
         if not copied:
             return state
@@ -188,7 +188,7 @@ def install(app: Flask) -> None:
     app.after_request(_remember)
 
 
-def cart_of_cookie() -> CartState | None:
+def cart_of_cookie() -> CartSnapshot | None:
     """Return the cart that the request's own signed cookies lead to.
 
     None without one: a stream gives no new visitor a cart.
@@ -212,7 +212,7 @@ def carries_over() -> bool:
 
 def _cart_cookies(services: Services | None = None) -> CartCookies:
     own = g._get_current_object()  # once: it is looked up
-    found: CartCookies | None = own.get("jar")
+    found: CartCookies | None = own.get("cart_cookies")
     if found is None:
         settings = (services or current_services()).settings
         found = own.cart_cookies = CartCookies(

@@ -27,7 +27,7 @@ import pytest
 from click.testing import Result
 
 from shop import create_app
-from shop.carts import CartState
+from shop.carts import CartSnapshot
 from shop.changes import cart_name
 from shop.commands import drawing
 from shop.commands.statistics import ItemStatistics, OrderStatistics, ProductStatistics, Statistics
@@ -156,10 +156,10 @@ def _seconds(text: str) -> float:
 def test_a_cart_that_others_were_merged_into_is_open_since_the_earliest_of_them() -> None:
     opened = OpenCarts()
     for cart_id in ("stray", "leading"):
-        opened.keep(CartState(cart_id, 1))
+        opened.keep(CartSnapshot(cart_id, 1))
     opened._carts["stray"].since -= 60
     since = opened.since("stray")
-    opened.lead("stray", to=CartState("leading", 2))
+    opened.merge("stray", to=CartSnapshot("leading", 2))
     opened.forget("stray")
     assert opened.since("leading") == since
     assert opened.since("stray") is None
@@ -622,16 +622,16 @@ def snapshot(
     """A look at a shop in which the first size of each product is out, the second low."""
     counts = [0, 12, 300, 900, 12_345, 1_234_567, *[700] * (sizes - 6)]
     levels = Levels(150, 500)
-    told = []
+    reports = []
     for number in range(1, products + 1):
         items = tuple(
             ItemStatistics(100 * number + n, f"{n / 2 + 6:g}", c, levels.of(c))
             for n, c in enumerate(counts)
         )
-        told.append(ProductStatistics(number, f"SKU-{number:03}", "A shoe", number != 2, items))
+        reports.append(ProductStatistics(number, f"SKU-{number:03}", "A shoe", number != 2, items))
     orders = OrderStatistics(312, {"EUR": 100, "USD": 3_744_000})
     statistics = Statistics(
-        10.0, 10.0, tuple(told), orders, OrderStatistics(0, {}), pieces_ordered=400
+        10.0, 10.0, tuple(reports), orders, OrderStatistics(0, {}), pieces_ordered=400
     )
     hosts = tuple(Server(f"web{n}#4711", 2000, 1900) for n in range(servers))
     overview = Overview(hosts, 1900, ())
@@ -737,7 +737,7 @@ def test_telling_of_ten_thousand_carts_holds_nobody_up(released: Path, tmp_path:
     for _ in range(10_000):
         cart_id = new_cart_id()
         QueueTab(hub, (cart_name(cart_id),), None, is_event_stream=True, page="/")
-        state = CartState(cart_id, 1, item_ids=frozenset({1, 2, 15}))
+        state = CartSnapshot(cart_id, 1, item_ids=frozenset({1, 2, 15}))
         opened.keep(state)
     presence = Presence(tmp_path, OpenHere(hub, opened, inventory))
     for question in ("carts", "counts"):
@@ -752,6 +752,6 @@ def test_telling_of_ten_thousand_carts_holds_nobody_up(released: Path, tmp_path:
         )
         assert len(turns) > 50
         assert max(turns) < 20
-        told = zlib.decompress(answer).decode()
-        assert cart_ref(cart_id)[:12] in told and cart_id[:12] not in told
+        mark_notified = zlib.decompress(answer).decode()
+        assert cart_ref(cart_id)[:12] in mark_notified and cart_id[:12] not in mark_notified
     database.close()

@@ -69,8 +69,8 @@ class Process:
         self.open.keep(self.carts.state(cart_id))
         view = self.open.view(cart_id, self.inventory.current())
         assert view is not None
-        lines = [(line.item.id, line.sold_out) for line in view.look.lines]
-        return Message(view.version, (lines, view.look.bought))
+        lines = [(line.item.id, line.sold_out) for line in view.contents.lines]
+        return Message(view.version, (lines, view.contents.bought))
 
 
 class World:

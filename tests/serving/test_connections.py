@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from shop.serving.connections import Connections
-from shop.serving.server import LANE
+from shop.serving.server import OPENING_AT_ONCE
 from tests.support.running import HURRIED, RunningShop, eventually
 from tests.support.shopper import Shopper, SocketTab, Tab
 
@@ -179,7 +179,7 @@ def test_nobody_who_does_not_read_keeps_others_from_opening_a_stream(
     drop: RunningShop, path: bytes
 ) -> None:
     with ExitStack() as stack:
-        for _ in range(2 * LANE):
+        for _ in range(2 * OPENING_AT_ONCE):
             silent = stack.enter_context(connect(drop, room=2048))
             silent.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path * 20)
         with Tab(drop, products=[1]) as tab:

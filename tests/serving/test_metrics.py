@@ -278,7 +278,7 @@ SHARE = """
 import sys; from pathlib import Path
 from shop.metrics.folder import share
 folder = share(Path(sys.argv[1]))
-from shop.metrics import Metrics
+from shop.metrics.counters import Metrics
 metrics = Metrics(); metrics.sold(2)
 print(folder, flush=True); sys.stdin.read()
 """
@@ -400,7 +400,7 @@ def test_what_many_ended_workers_counted_stays_and_lies_in_one_file(tmp_path: Pa
 #: Workers count and end, one after another; the counts are read in between.
 _COUNTING_IN_TURN = """
 import os, sys, time
-from shop.metrics import Metrics
+from shop.metrics.counters import Metrics
 
 def work(end=True):
     pid = os.fork()

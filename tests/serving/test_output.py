@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from shop.metrics import Metrics
+from shop.metrics.counters import Metrics
 from shop.output import Output
 from tests.support.machines import guardian, processes
 from tests.support.running import RunningShop, eventually

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from shop.serving.server import LANE
+from shop.serving.server import OPENING_AT_ONCE
 from tests.support.front import make_certificate
 from tests.support.running import HURRIED, RunningShop, eventually
 from tests.support.servers import PlainGunicorn
@@ -398,7 +398,7 @@ def test_nobody_who_asks_for_a_stream_and_lingers_holds_up_the_others(
     drop: RunningShop, request_head: bytes
 ) -> None:
     with ExitStack() as stack:
-        for _ in range(4 * LANE):
+        for _ in range(4 * OPENING_AT_ONCE):
             lingering = stack.enter_context(connect(drop))
             lingering.sendall(request_head)
         time.sleep(0.2)  # long enough for the shop to have taken them all up

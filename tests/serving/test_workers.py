@@ -144,7 +144,7 @@ def test_workers_greet_once_when_they_serve_and_say_nothing_else(
 
 def test_the_master_knows_nothing_that_gevent_would_have_to_patch_first() -> None:
     told = subprocess.run(
-        [sys.executable, "-c", "import shop.workers, sys; print(*sys.modules)"],
+        [sys.executable, "-c", "import shop.serving.workers, sys; print(*sys.modules)"],
         cwd=ROOT,
         capture_output=True,
         text=True,

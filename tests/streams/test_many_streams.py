@@ -14,7 +14,7 @@ import pytest
 import websocket
 
 from shop.db.connecting import OVERFLOW, POOL
-from shop.serving.server import LANE
+from shop.serving.server import OPENING_AT_ONCE
 from tests.serving.test_metrics import scrape, since
 from tests.serving.test_server import connect, read_to_the_end
 from tests.streams.test_streams import looks_like
@@ -142,7 +142,7 @@ def test_who_opens_no_stream_keeps_nobody_from_opening_one(
     open_drop: RunningShop, request_: bytes
 ) -> None:
     with ExitStack() as stack:
-        for _ in range(2 * LANE):
+        for _ in range(2 * OPENING_AT_ONCE):
             connection = stack.enter_context(closing(connect(open_drop)))
             connection.sendall(request_)
         time.sleep(0.3)
@@ -159,7 +159,7 @@ def test_a_refused_stream_ends_its_connection(open_shop: OpenShop, setting: str)
     request = f"GET /stream HTTP/1.1\r\nHost: x\r\nCookie: {shopper.cookie_header}\r\n\r\n"
     with Tab(shop, shopper, [1]) as only, ExitStack() as stack:
         only.next()
-        for _ in range(2 * LANE):  # as many as would keep everybody else waiting
+        for _ in range(2 * OPENING_AT_ONCE):  # as many as would keep everybody else waiting
             connection = stack.enter_context(closing(connect(shop)))
             connection.sendall(request.encode())
             answer = read_to_the_end(connection)

@@ -68,7 +68,7 @@ class Line:
     def tell_all(self) -> None:
         """Send messages on all topics at once."""
         messages = {topic: self._message(topic, "\r\n") for topic in TOPICS}
-        self.hub.tell(messages, messages.get)
+        self.hub.notify(messages, messages.get)
 
     def _message(self, topic: str, filler: str) -> Message:
         text = f"{topic} {next(self._numbers)}{filler}{END}"
