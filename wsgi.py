@@ -22,7 +22,7 @@ from redis import RedisError  # noqa: E402
 from sqlalchemy.exc import DatabaseError  # noqa: E402
 
 from shop import create_app  # noqa: E402
-from shop.config import OWN_INSTANCE, ROOT, SettingError, load_settings, without_password  # noqa: E402
+from shop.config import OWN_INSTANCE, load_settings  # noqa: E402
 from shop.demo import prepare_database  # noqa: E402
 from shop.environment import said_of_file  # noqa: E402
 from shop.logs import configure_logging, flush_log  # noqa: E402
@@ -30,6 +30,7 @@ from shop.permissions import close_folder  # noqa: E402
 from shop.services import Services  # noqa: E402
 from shop.serving.server import serve  # noqa: E402
 from shop.serving.sockets import Listener, allow_many_files, greet, open_listener  # noqa: E402
+from shop.setting_values import ROOT, SettingError, without_password  # noqa: E402
 
 #: Some more than anybody's machine has use for; each has a row in `shop.stream_slots`, or two while
 #: the workers are being replaced.

@@ -21,10 +21,11 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     # Imported when an app is made: `shop.serving.workers` needs some of the rooms, in a process
     # that must not know the others before gevent has patched what they build on.
     from shop.commands import install_commands
-    from shop.config import ROOT, load_settings
+    from shop.config import load_settings
     from shop.render.template_globals import install_template_globals
     from shop.services import install_services
     from shop.serving.assets import install_assets
+    from shop.setting_values import ROOT
     from shop.web import install_web
     from shop.web.app import ShopApp
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
 
-from shop.carts import CartContents, Carts, CartSnapshot, CartView
+from shop.carts import Carts, CartSnapshot
 from shop.changes import (
     EVERYTHING,
     Changes,
@@ -27,14 +26,14 @@ from shop.changes import (
 )
 from shop.db import Database, DatabaseBusy
 from shop.framing import Message
-from shop.inventory import Catalog, Inventory, StockNews
+from shop.inventory import Inventory, StockNews
 from shop.metrics.counters import DATABASE, Metrics
-from shop.models.cart import cart_ref
+from shop.open_carts import OpenCarts
 from shop.relay import Relay
 from shop.render.fragments import Fragments
 from shop.streams import HEARTBEAT, Hub
 from shop.time_slice import TimeSlice
-from shop.versions import Horizon, as_of, last_number, newest, succeed
+from shop.versions import Horizon, as_of, last_number
 
 log = logging.getLogger(__name__)
 
@@ -51,142 +50,6 @@ class Reading:
 
     state: CartSnapshot
     moment: int
-
-
-class _WatchedCart:
-    """A cart that tabs have open."""
-
-    __slots__ = ("bought", "contents", "notified", "opened", "ref", "since", "state", "version")
-
-    def __init__(self, state: CartSnapshot) -> None:
-        self.state = state
-        self.ref = cart_ref(state.cart_id)
-        #: as it was last rendered: its look, how many purchases were made from it, its version
-        self.contents: CartContents | None = None
-        self.bought = 0
-        self.version = 0
-        #: when the first of its tabs opened: in seconds since 1970, and by the monotonic clock
-        self.since = int(time.time())
-        self.opened = time.monotonic()
-        #: the version that all its tabs were told of together, or have seen since
-        self.notified = 0
-
-    def version_of(self, version: int, contents: CartContents, bought: int) -> int:
-        """Return the version to show it under: what is seen differently has one above the last.
-
-        The database's don't always: a cart that was bought while its item sold out to another may
-        be heard of after that, and is older than what its tabs have seen of the item.
-        """
-        if self._shows(contents, bought):
-            return newest(version, self.version)
-        return succeed(self.version, version)
-
-    def _shows(self, contents: CartContents, bought: int) -> bool:
-        """Tell whether it was seen like this when it was last rendered."""
-        if self.contents is None or bought != self.bought:
-            return False
-        return contents is self.contents or contents.key == self.contents.key
-
-
-class OpenCarts:
-    """The carts that tabs have open: as last read, and which of them show which item."""
-
-    def __init__(self) -> None:
-        self._carts: dict[str, _WatchedCart] = {}
-        self._showing: defaultdict[str, set[str]] = defaultdict(set)
-
-    def keep(self, state: CartSnapshot) -> None:
-        """Remember a cart as it was read. An earlier reading than the one known changes nothing."""
-        cart = self._carts.get(state.cart_id)
-        if cart is None:
-            self._carts[state.cart_id] = _WatchedCart(state)
-        elif cart.state.reading <= state.reading:
-            cart.state = state
-
-    def view(self, cart_id: str, catalog: Catalog) -> CartView | None:
-        """Put together how a cart is seen, and remember what it shows; None: nobody has it open."""
-        cart = self._carts.get(cart_id)
-        if cart is None:
-            return None
-        state = cart.state
-        contents = CartContents.of(state.item_ids, state.purchases > 0, catalog)
-        version = newest(state.version, contents.version)
-        version = cart.version_of(version, contents, state.purchases)
-        if contents is not cart.contents:
-            self._show(cart_id, cart, contents)
-        cart.bought, cart.version = state.purchases, version
-        return CartView(cart.ref, version, state.purchases, contents)
-
-    def as_tabs_see(self, view: CartView, cart_id: str) -> CartView:
-        """Return a page's view of a cart under the version that tabs here see it under."""
-        cart = self._carts.get(cart_id)
-        if cart is None:
-            return view
-        return view._replace(version=cart.version_of(view.version, view.contents, view.purchases))
-
-    def notify(self, cart_id: str, version: int) -> None:
-        """Note that all tabs of a cart are told this version."""
-        self._carts[cart_id].notified = version
-
-    def is_notified(self, cart_id: str, version: int) -> bool:
-        """Tell whether all tabs of a cart were told this version, and nothing newer."""
-        return self._carts[cart_id].notified == version
-
-    def state(self, cart_id: str) -> CartSnapshot | None:
-        """Return a cart as it was last read."""
-        cart = self._carts.get(cart_id)
-        return cart.state if cart is not None else None
-
-    def states(self) -> dict[str, CartSnapshot]:
-        """Return all carts, as they were last read."""
-        return {cart_id: cart.state for cart_id, cart in self._carts.items()}
-
-    def merge(self, cart_id: str, to: CartSnapshot) -> None:
-        """Note that a cart was merged into another: its tabs know nothing of that one yet.
-
-        It counts as open since the earlier of both.
-        """
-        self.keep(to)
-        canonical = self._carts[to.cart_id]
-        canonical.notified = 0
-        secondary = self._carts.get(cart_id)
-        if secondary is not None:
-            canonical.version = succeed(secondary.version, canonical.version)
-            canonical.since = min(canonical.since, secondary.since)
-            canonical.opened = min(canonical.opened, secondary.opened)
-
-    def since(self, cart_id: str) -> int | None:
-        """Return when the first of a cart's tabs opened, in seconds since 1970."""
-        cart = self._carts.get(cart_id)
-        return cart.since if cart is not None else None
-
-    def open_for(self, cart_id: str) -> int:
-        """Return how long ago the first of a cart's tabs opened, in seconds."""
-        cart = self._carts.get(cart_id)
-        return int(time.monotonic() - cart.opened) if cart is not None else 0
-
-    def forget(self, cart_id: str) -> None:
-        cart = self._carts.pop(cart_id, None)
-        if cart is not None and cart.contents is not None:
-            for name in cart.contents.shown:
-                self._hide(cart_id, name)
-
-    def showing(self, name: str) -> set[str]:
-        """Return the ids of the carts that show what has this name."""
-        return self._showing.get(name, set())
-
-    def _show(self, cart_id: str, cart: _WatchedCart, contents: CartContents) -> None:
-        before = cart.contents.shown if cart.contents is not None else frozenset()
-        cart.contents = contents
-        for name in contents.shown - before:
-            self._showing[name].add(cart_id)
-        for name in before - contents.shown:
-            self._hide(cart_id, name)
-
-    def _hide(self, cart_id: str, name: str) -> None:
-        self._showing[name].discard(cart_id)
-        if not self._showing[name]:
-            del self._showing[name]
 
 
 class Live:

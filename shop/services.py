@@ -14,11 +14,12 @@ from shop.carts import Carts
 from shop.changes import EVERYTHING, Changes, cart_id_of
 from shop.config import Settings
 from shop.db import Database, open_database
-from shop.inventory import Inventory, Levels
+from shop.inventory import Inventory
 from shop.live import Live
 from shop.logs import dropped_lines
 from shop.metrics.counters import REDIS, Metrics
 from shop.presence import OpenHere, Presence
+from shop.product_views import Levels
 from shop.pruning import Pruning
 from shop.relay import Relay
 from shop.render.fragments import Fragments

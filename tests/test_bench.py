@@ -184,7 +184,7 @@ def test_a_refused_or_ended_stream_is_an_error(line: tuple[socket.socket, Tab]) 
 
 
 def test_a_buffer_is_larger_than_the_largest_message() -> None:
-    assert len(client_tabs._buffer) >= 256 * 1024, "shop.streams.MOST_PENDING"
+    assert len(client_tabs._buffer) >= 256 * 1024, "shop.tabs.MOST_PENDING"
 
 
 def test_each_visitor_has_an_address_of_its_own() -> None:

@@ -13,7 +13,8 @@ from flask import Flask, Response, request  # noqa: E402
 from bench.servers import serve  # noqa: E402
 from shop.framing import Message  # noqa: E402
 from shop.serving.server import Server  # noqa: E402
-from shop.streams import Hub, SocketTab  # noqa: E402
+from shop.streams import Hub  # noqa: E402
+from shop.tabs import SocketTab  # noqa: E402
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"

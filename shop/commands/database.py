@@ -14,10 +14,10 @@ from sqlalchemy.engine import URL
 
 from shop.commands import CannotBeDone, Group, WrongCall, database_copy, in_shop
 from shop.commands.backup import backup
-from shop.config import read_database_url
 from shop.db import Database, open_database
 from shop.migrations import check, migrate
 from shop.services import services
+from shop.setting_values import read_database_url
 
 
 class _Address(click.ParamType[URL]):

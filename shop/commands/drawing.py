@@ -17,9 +17,9 @@ from rich.text import Text
 
 from shop.commands.screen import count
 from shop.commands.statistics import ItemStatistics, OrderStatistics, ProductStatistics, Statistics
-from shop.inventory import HIGH, LOW, MEDIUM, OUT
 from shop.money import format_money
 from shop.presence import Overview
+from shop.product_views import HIGH, LOW, MEDIUM, OUT
 
 #: The sign after a count, and its colour, by level.
 _SIGNS = {HIGH: (" ", ""), MEDIUM: ("~", ""), LOW: ("!", "yellow"), OUT: (" ", "red")}

@@ -10,8 +10,8 @@ from functools import cached_property
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from shop.inventory import Levels
 from shop.models import Item, Order, OrderLine, Product
+from shop.product_views import Levels
 
 #: What counts as the last orders, in seconds.
 LATELY = 60

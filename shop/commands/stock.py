@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from shop.commands import Group, WholeNumber, WrongCall, on_database
 from shop.commands.catalog import EMPTY
 from shop.commands.tables import table
-from shop.inventory import Levels
 from shop.models import Item, UnknownItem
+from shop.product_views import Levels
 from shop.services import services
 
 #: What fits into a shelf of any database: PostgreSQL's integers end at 2,147,483,647.

@@ -17,8 +17,8 @@ from itertools import islice
 
 from shop.changes import cart_id_of, cart_name
 from shop.inventory import Inventory
-from shop.live import OpenCarts
 from shop.models.cart import cart_ref
+from shop.open_carts import OpenCarts
 from shop.streams import Hub
 from shop.time_slice import yield_to_others
 

@@ -9,9 +9,9 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from shop.bounded import Bounded
-from shop.carts import CartContents, CartView, Line
+from shop.cart_views import CartContents, CartView, Line
 from shop.framing import Message, Template
-from shop.inventory import HIGH, LOW, MEDIUM, OUT, ProductView
+from shop.product_views import HIGH, LOW, MEDIUM, OUT, ProductView
 
 #: What a shopper reads of a level.
 LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "going fast", LOW: "few left", OUT: "sold out"}

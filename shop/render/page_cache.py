@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from shop.bounded import Bounded
 from shop.framing import Template
-from shop.inventory import ProductView
+from shop.product_views import ProductView
 from shop.render.fragments import CartHtml
 
 #: What a page is made of: see `key_of`.

@@ -8,8 +8,8 @@ from urllib.parse import quote
 from flask import Flask
 
 from shop.config import Settings
-from shop.inventory import ProductView
 from shop.money import format_money
+from shop.product_views import ProductView
 from shop.render.fragments import LEVEL_WORDS
 
 #: For a strict policy nothing is evaluated or styled by script. A dismissed notice stays dismissed

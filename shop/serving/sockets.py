@@ -16,8 +16,9 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from shop.config import SettingError, Settings
+from shop.config import Settings
 from shop.output import Output
+from shop.setting_values import SettingError
 
 #: How many connections may wait to be accepted; the kernel allows no more than
 #: net.core.somaxconn.

@@ -23,10 +23,11 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 from gunicorn.workers.ggevent import GeventWorker
 
-from shop.config import SettingError, Settings, load_settings
+from shop.config import Settings, load_settings
 from shop.logs import configure_logging
 from shop.metrics.folder import forget, share
 from shop.serving.sockets import address_of, greet, stop_accepting
+from shop.setting_values import SettingError
 
 log = logging.getLogger(__name__)
 

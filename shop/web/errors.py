@@ -8,7 +8,7 @@ from flask import Flask, Response, render_template_string, request
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
 
-from shop.carts import CartView
+from shop.cart_views import CartView
 from shop.db import DatabaseBusy
 from shop.metrics.counters import DATABASE
 from shop.services import services

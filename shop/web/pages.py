@@ -20,23 +20,23 @@ from flask import (
 from sqlalchemy.exc import DBAPIError
 from werkzeug.wrappers import Response as BaseResponse
 
-from shop.carts import CartView
+from shop.cart_views import CartView
 from shop.db import DatabaseBusy
-from shop.inventory import Catalog, ProductView
+from shop.product_views import Catalog, ProductView
 from shop.render.page_cache import Own, PageCache, key_of
 from shop.services import services
 from shop.web.app import Answer
 from shop.web.csrf import issue_token
 from shop.web.visitor import visitor
 
-_CACHE_SIZE = "shop.kept_pages"
+_CACHE = "shop.page_cache"
 
 INFO, PROBLEM = "info", "problem"
 
 
 def install(app: Flask) -> None:
     """Give the app a place for the pages that it keeps."""
-    app.extensions[_CACHE_SIZE] = PageCache()
+    app.extensions[_CACHE] = PageCache()
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def show_products(
         watched, listing = f"?{query}" if query else "", services.fragments.listing
         return _render(template, own, watched=watched, products=products, listing=listing, **values)
 
-    cache: PageCache = current_app.extensions[_CACHE_SIZE]
+    cache: PageCache = current_app.extensions[_CACHE]
     key = key_of(template, request.path, products)
     return Answer(cache.page(key, render, _own(seen.cart, seen.notices)))
 

@@ -17,10 +17,11 @@ from typing import cast
 from flask import Flask, Response, g, request
 from werkzeug.local import LocalProxy
 
-from shop.carts import CartSnapshot, CartView
+from shop.cart_views import CartView
+from shop.carts import CartSnapshot
 from shop.db import DatabaseBusy
-from shop.inventory import Catalog
 from shop.models.cart import cart_ref, new_cart_id
+from shop.product_views import Catalog
 from shop.services import Services, current_services
 from shop.web.budgets import NEW_CARTS, TooManyActions, take_of_address
 from shop.web.cookies import MOST_COOKIES, CartCookie, CartCookies

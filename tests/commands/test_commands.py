@@ -22,8 +22,9 @@ from click.testing import Result
 from flask import Flask
 
 from shop import create_app
-from shop.config import SettingError, load_settings
+from shop.config import load_settings
 from shop.db import Base
+from shop.setting_values import SettingError
 from tests.support.running import ROOT, RunningShop
 from tests.support.shopper import Shopper, Tab, ref_in, version_in
 

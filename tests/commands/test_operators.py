@@ -19,10 +19,11 @@ from sqlalchemy.exc import DatabaseError
 
 from shop import create_app
 from shop.commands.__main__ import commands
-from shop.config import SettingError, load_settings
+from shop.config import load_settings
 from shop.db import open_database
 from shop.environment import UnreadableFile, read_environment
 from shop.models import Item, Order, Product, UnknownItem, UnknownOrder
+from shop.setting_values import SettingError
 from tests.support.running import ROOT, RunningShop, eventually
 from tests.support.shopper import Shopper, Tab
 

@@ -33,13 +33,15 @@ from shop.commands import drawing
 from shop.commands.statistics import ItemStatistics, OrderStatistics, ProductStatistics, Statistics
 from shop.config import load_settings
 from shop.db import open_database
-from shop.inventory import Inventory, Levels
-from shop.live import OpenCarts
+from shop.inventory import Inventory
 from shop.models.cart import cart_ref, new_cart_id
+from shop.open_carts import OpenCarts
 from shop.presence import OpenHere, Overview, Presence, Server
+from shop.product_views import Levels
 from shop.relay import Relay
 from shop.services import Services
-from shop.streams import Hub, QueueTab
+from shop.streams import Hub
+from shop.tabs import QueueTab
 from shop.versions import Floor
 from tests.support.cluster import Cluster
 from tests.support.running import ROOT, RunningShop, eventually

@@ -21,9 +21,9 @@ from sqlalchemy import inspect, make_url
 
 from shop import create_app
 from shop.commands.database_copy import tables
-from shop.config import read_database_url
 from shop.db import open_database
 from shop.migrations import migrate
+from shop.setting_values import read_database_url
 from tests.support.databases import SECRET_KEY, Clusters, Databases, shop_in
 from tests.support.running import ROOT, RunningShop, eventually
 from tests.support.shopper import Shopper, Tab, ref_in, text_of, version_in

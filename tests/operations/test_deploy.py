@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from shop.config import LONGEST_DRAIN, SettingError, load_settings
+from shop.config import LONGEST_DRAIN, load_settings
 from shop.serving.workers import TO_FINISH
+from shop.setting_values import SettingError
 from tests.support.running import ROOT, RunningShop
 from tests.support.systemd import settings_in
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from iso4217 import Currency, raw_xml
 
-from shop.config import SettingError, load_settings
+from shop.config import load_settings
 from shop.money import MINOR_DIGITS, format_money
+from shop.setting_values import SettingError
 
 #: What ISO 4217's list one says of the minor units that aren't hundredths.
 WHOLE = [

@@ -20,8 +20,9 @@ from sqlalchemy.orm import Session
 
 from shop.carts import Carts
 from shop.db import Database, open_database
-from shop.inventory import Inventory, Levels, StockNews
+from shop.inventory import Inventory, StockNews
 from shop.models import Item, NotReleased, OutOfStock, Product, UnknownItem, UnknownProduct
+from shop.product_views import Levels
 from shop.versions import Floor
 from tests.support.running import ROOT, RunningShop, eventually
 

@@ -17,10 +17,11 @@ from sqlalchemy.engine import URL
 from shop import versions
 from shop.carts import Carts
 from shop.db import open_database
-from shop.inventory import Inventory, Levels
-from shop.live import OpenCarts
+from shop.inventory import Inventory
 from shop.models import Item, NotInCart, Unavailable, UnknownItem
 from shop.models.cart import AlreadyInCart
+from shop.open_carts import OpenCarts
+from shop.product_views import Levels
 from shop.versions import Floor
 
 CARTS = ("kim" * 20, "lee" * 20)

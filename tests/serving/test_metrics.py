@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from shop import streams
+from shop import tabs
 from shop.framing import Message
-from shop.streams import Hub, QueueTab
+from shop.streams import Hub
+from shop.tabs import QueueTab
 from shop.web.health import PATIENCE, Check
 from tests.support.machines.postgresql import PostgreSQL
 from tests.support.machines.redis import Redis
@@ -166,11 +167,11 @@ def test_the_lag_is_the_time_from_the_commit_to_the_tabs(drop: RunningShop) -> N
 def test_a_tab_dropped_for_being_slow_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams, "STALLED", 0.0)
+    monkeypatch.setattr(tabs, "STALLED", 0.0)
     hub = Hub()
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    slow = streams.SocketTab(hub, ours.detach(), ("news",))
+    slow = tabs.SocketTab(hub, ours.detach(), ("news",))
     slow.open(b"")
     QueueTab(hub, ("news",), threading.Event(), is_event_stream=False)
     assert (hub.statistics.event_streams, hub.statistics.sockets) == (1, 1)

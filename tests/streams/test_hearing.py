@@ -16,7 +16,7 @@ from shop import create_app
 from shop.changes import cart_name
 from shop.models.cart import new_cart_id
 from shop.services import Services
-from shop.streams import QueueTab
+from shop.tabs import QueueTab
 
 SIZE = 1
 

@@ -13,7 +13,7 @@ import gevent
 import pytest
 from websocket import WebSocketConnectionClosedException
 
-from shop import streams
+from shop import tabs
 from shop.framing import Message
 from tests.serving.test_metrics import scrape
 from tests.support.interior import at_rest, look_into
@@ -42,7 +42,7 @@ HURRIED_SERVERS: Mapping[str, Callable[..., RunningShop]] = {
 def test_what_waits_for_a_tab_is_the_newest_of_each_topic_however_much_is_told() -> None:
     with Line(room=0) as line:
         line.begin()
-        for number in range(2 * streams.MOST_PENDING // 100):
+        for number in range(2 * tabs.MOST_PENDING // 100):
             line.hub.send("cart", Message(f"{number:100}"))
         assert (len(line.hub), line.hub.statistics.slow_dropped) == (1, 0)
         line.tell("cart")
@@ -53,7 +53,7 @@ def test_a_tab_for_which_too_much_waits_is_dropped_and_the_others_hear() -> None
     with Line(room=0) as slow, Line(room=float("inf")) as quick:
         quick.begin()
         slow.begin()
-        half = Message("x" * (streams.MOST_PENDING // 2))
+        half = Message("x" * (tabs.MOST_PENDING // 2))
         for line in (slow, quick):
             for topic in ("cart", "stock"):
                 line.hub.send(topic, half)
@@ -63,7 +63,7 @@ def test_a_tab_for_which_too_much_waits_is_dropped_and_the_others_hear() -> None
 
 def test_what_a_tab_is_told_first_may_be_as_long_as_it_is() -> None:
     with Line(room=0) as line:
-        line.tab.open(b"x" * streams.MOST_PENDING * 3)
+        line.tab.open(b"x" * tabs.MOST_PENDING * 3)
         line.tell("cart")
         assert len(line.hub) == 1
 
@@ -74,13 +74,13 @@ def test_a_tab_that_reads_a_little_now_and_then_stays(monkeypatch: pytest.Monkey
     with Line(room=0) as line:
         line.begin()
         for _ in range(20):
-            now += streams.STALLED * 0.9
+            now += tabs.STALLED * 0.9
             line.room = 1
             while line.room:
                 gevent.sleep(0.001)
             line.hub.beat()
         assert len(line.hub) == 1
-        now += streams.STALLED * 1.1
+        now += tabs.STALLED * 1.1
         line.hub.beat()
         assert (len(line.hub), line.hub.statistics.slow_dropped) == (0, 1)
 

@@ -19,9 +19,9 @@ import websocket
 from shop import create_app
 from shop.demo import prepare_database
 from shop.framing import Message
-from shop.inventory import ProductView
+from shop.product_views import ProductView
 from shop.services import Services
-from shop.streams import QueueTab
+from shop.tabs import QueueTab
 from tests.support.running import ROOT, RunningShop, eventually
 from tests.support.shopper import (
     DeafTab,

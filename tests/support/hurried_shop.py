@@ -11,21 +11,22 @@ from pathlib import Path  # noqa: E402
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import shop.streams  # noqa: E402
+import shop.tabs  # noqa: E402
 
 if "HEARTBEAT" in os.environ:  # before anybody else knows these
     shop.streams.HEARTBEAT = float(os.environ["HEARTBEAT"])
-    shop.streams.STALLED = float(os.environ["STALLED"])
+    shop.tabs.STALLED = float(os.environ["STALLED"])
 
 import shop.pruning  # noqa: E402
-import shop.serving.server  # noqa: E402
+import shop.serving.handler  # noqa: E402
 import shop.web.budgets  # noqa: E402
 
 patience = float(os.environ.get("PATIENCE", "60"))
-server = shop.serving.server
-server.IDLE = server.HEAD = server.BODY = patience
+handler = shop.serving.handler
+handler.IDLE = handler.HEAD = handler.BODY = patience
 if "PRUNE" in os.environ:
     shop.pruning.FIRST = shop.pruning.EVERY = (0.1, 0.2)
-server.WRITE = min(patience, server.WRITE)
+handler.WRITE = min(patience, handler.WRITE)
 shop.web.budgets.WINDOW = int(os.environ.get("WINDOW", "60"))
 
 from wsgi import app, main  # noqa: E402

@@ -13,7 +13,8 @@ import gevent
 import gevent.socket
 
 from shop.framing import Message
-from shop.streams import Hub, SocketTab
+from shop.streams import Hub
+from shop.tabs import SocketTab
 from tests.support.wire import EventReader, as_a_browser_joins_lines
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"

@@ -37,7 +37,7 @@ def _found_in(objects: list[Any]) -> dict[str, Any]:
         "waiting": sum(
             _text_of(tab)
             for name in ("SocketTab", "QueueTab")
-            for tab in _all(objects, "shop.streams", name)
+            for tab in _all(objects, "shop.tabs", name)
         ),
         "checked_out": sum(p.checkedout() for p in _all(objects, "sqlalchemy.pool", "QueuePool")),
         "census": {f"{kind.__module__}.{kind.__name__}": count for kind, count in types.items()},

@@ -1,0 +1,135 @@
+"""Carts as their visitors see them: what one holds, and what is true of that at the moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
+from typing import NamedTuple
+
+from shop.carts import CartSnapshot
+from shop.changes import product_name, sale_name
+from shop.models.cart import cart_ref
+from shop.product_views import Catalog, ItemView, ProductView
+from shop.versions import newest
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One item in a cart, and whether it can be bought now."""
+
+    item: ItemView
+    product: ProductView
+    #: the other sizes of the same product, the nearest first, when this one is sold out
+    nearest: tuple[ItemView, ...] = ()
+    #: those of them that can be had instead
+    swaps: tuple[ItemView, ...] = ()
+
+    @property
+    def sold_out(self) -> bool:
+        return self.item.sold_out
+
+    @property
+    def closed(self) -> bool:
+        return self.item.sold_out or not self.product.released
+
+    @property
+    def closed_word(self) -> str:
+        """What a shopper reads of a line that can't be bought now."""
+        return "Sold out" if self.sold_out else "Not released"
+
+
+class CartContents:
+    """What is seen of a cart, whosever it is: the same for all that hold the same.
+
+    Lines are in the order of item ids.
+    """
+
+    def __init__(self, bought: bool, lines: tuple[Line, ...], version: int) -> None:
+        #: whether anything was ever bought from it
+        self.bought = bought
+        self.lines = lines
+        #: the newest version of what it shows
+        self.version = version
+
+    @classmethod
+    def of(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartContents:
+        """Return how carts that hold this look, made once for each catalogue."""
+        contents: CartContents | None = catalog.contents.get((item_ids, bought))
+        if contents is None:
+            contents = cls._made(item_ids, bought, catalog)
+            catalog.contents.keep((item_ids, bought), contents, 1 + len(contents.lines))
+        return contents
+
+    @classmethod
+    def _made(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartContents:
+        items = [catalog.items[i] for i in sorted(item_ids) if i in catalog.items]
+        lines = tuple(_line(item, item_ids, catalog) for item in items)
+        # A product's version is the newest of its own and of all its sizes'.
+        versions = (line.product.version for line in lines)
+        return cls(bought, lines, newest(catalog.floor, *versions))
+
+    @cached_property
+    def total(self) -> int:
+        """In minor units; what can't be bought now doesn't count."""
+        return sum(line.product.price for line in self.lines if not line.closed)
+
+    @cached_property
+    def closed_lines(self) -> tuple[Line, ...]:
+        return tuple(line for line in self.lines if line.closed)
+
+    @property
+    def closed_word(self) -> str:
+        """What a shopper reads of the lines that can't be bought now, taken together."""
+        sold_out = any(line.sold_out for line in self.closed_lines)
+        return "Sold out" if sold_out else "Not released"
+
+    @property
+    def can_be_bought(self) -> bool:
+        return bool(self.lines) and not self.closed_lines
+
+    @cached_property
+    def key(self) -> tuple[object, ...]:
+        """What the look follows from: of two with the same key nothing differs."""
+        versions = ((i.item.id, i.item.version, i.product.version) for i in self.lines)
+        return (self.bought, *versions)
+
+    @cached_property
+    def shown(self) -> frozenset[str]:
+        """The names of what it shows: its items, and the products whose other sizes it offers."""
+        items = {sale_name(line.item.id) for line in self.lines}
+        return frozenset(items | {product_name(line.product.id) for line in self.closed_lines})
+
+
+class CartView(NamedTuple):
+    """A cart as its visitor sees it."""
+
+    ref: str
+    #: grows with whatever changes what the visitor sees
+    version: int
+    #: how many were made from it: names the next one
+    purchases: int
+    contents: CartContents
+
+    @classmethod
+    def of(cls, state: CartSnapshot, catalog: Catalog) -> CartView:
+        """Put together what a cart holds and what is true of that."""
+        contents = CartContents.of(state.item_ids, state.purchases > 0, catalog)
+        version = newest(state.version, contents.version)
+        return cls(cart_ref(state.cart_id), version, state.purchases, contents)
+
+
+def _line(item: ItemView, held: frozenset[int], catalog: Catalog) -> Line:
+    product = catalog.product_of(item)
+    if not item.sold_out or not product.released:
+        return Line(item, product)
+    nearest = _nearest_first(item, product.items)
+    left = (i for i in nearest if not i.sold_out and i.id not in held)
+    return Line(item, product, nearest, tuple(left))
+
+
+def _nearest_first(item: ItemView, items: tuple[ItemView, ...]) -> tuple[ItemView, ...]:
+    """Return the other sizes by how far from this one they stand, of two as far the larger one."""
+    at = items.index(item)
+    pairs = zip_longest(items[at + 1 :], reversed(items[:at]))
+    return tuple(other for pair in pairs for other in pair if other is not None)

@@ -1,0 +1,117 @@
+"""Products as shoppers see them: levels, never counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from shop.bounded import Bounded
+
+#: How many lines of carts are kept as they are seen, of some 300 bytes each.
+_MOST_LINES = 100_000
+
+OUT, LOW, MEDIUM, HIGH = "out", "low", "medium", "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The bounds between levels, in pieces."""
+
+    low: int
+    medium: int
+
+    def of(self, available: int) -> str:
+        """Return the level that a shopper sees of a count."""
+        if available <= 0:
+            return OUT
+        if available < self.low:
+            return LOW
+        return MEDIUM if available < self.medium else HIGH
+
+
+@dataclass(frozen=True, slots=True)
+class ItemView:
+    """An item as shoppers see it. Its version grows when they would see something else."""
+
+    id: int
+    product_id: int
+    sku: str
+    size: str
+    level: str
+    version: int
+
+    @property
+    def sold_out(self) -> bool:
+        return self.level == OUT
+
+    def shows_same(self, other: ItemView) -> bool:
+        return (self.sku, self.size, self.level) == (other.sku, other.size, other.level)
+
+
+@dataclass(frozen=True)
+class ProductView:
+    """A product as shoppers see it, with its items in the order of their ids."""
+
+    id: int
+    sku: str
+    brand: str
+    name: str
+    color: str
+    price: int
+    main_image: str
+    released: bool
+    position: int
+    items: tuple[ItemView, ...]
+    version: int
+
+    @cached_property
+    def _appearance(self) -> tuple[object, ...]:
+        return (
+            *(self.sku, self.brand, self.name, self.color, self.price, self.main_image),
+            *(self.released, self.position, self.items),
+        )
+
+    @property
+    def sold_out(self) -> bool:
+        """Whether it is on sale, and nothing of it is left."""
+        return self.released and bool(self.items) and all(item.sold_out for item in self.items)
+
+    def shows_same(self, other: ProductView) -> bool:
+        return self._appearance == other._appearance
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Every product at one moment. Never changes: a new moment is a new catalogue."""
+
+    products: tuple[ProductView, ...] = ()
+    by_id: dict[int, ProductView] = field(default_factory=dict)
+    by_sku: dict[str, ProductView] = field(default_factory=dict)
+    items: dict[int, ItemView] = field(default_factory=dict)
+    item_ids: dict[str, int] = field(default_factory=dict)
+    #: the least version that anything of it is shown under (see `Floor`)
+    floor: int = 0
+    #: the last number that had been drawn when it was read
+    last: int = 0
+    #: what others made of this moment, for as long as it is the present one (see `shop.carts`)
+    contents: Bounded[Any, Any] = field(
+        default_factory=lambda: Bounded(_MOST_LINES), compare=False, repr=False
+    )
+
+    @classmethod
+    def of(cls, products: list[ProductView], floor: int, last: int) -> Catalog:
+        ordered = tuple(sorted(products, key=lambda p: (p.position, p.id)))
+        items = {item.id: item for product in ordered for item in product.items}
+        return cls(
+            products=ordered,
+            by_id={product.id: product for product in ordered},
+            by_sku={product.sku: product for product in ordered},
+            items=items,
+            item_ids={item.sku: item.id for item in items.values()},
+            floor=floor,
+            last=last,
+        )
+
+    def product_of(self, item: ItemView) -> ProductView:
+        return self.by_id[item.product_id]

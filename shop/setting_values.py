@@ -1,0 +1,131 @@
+"""How a setting's text becomes its value, and what is said of a text that can't."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from shop.money import MINOR_DIGITS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: All of them are PostgreSQL by psycopg 3: what people write, and what SQLAlchemy calls it.
+_POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
+
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class SettingError(click.ClickException):
+    """A setting that can't be read. Ends any command with one line and status 2."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, value: str, allowed: str) -> None:
+        super().__init__(f"{name}={value!r} can't be used: {allowed}")
+
+
+class Source:
+    """Typed reads of an environment; a variable that is set but empty counts as not set."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+
+    def text(self, name: str, default: str) -> str:
+        return self.environ.get(name, "").strip() or default
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        text = self.text(name, str(default))
+        if re.fullmatch("[0-9]{1,20}", text) and least <= int(text) <= most:
+            return int(text)
+        raise SettingError(name, text, f"a whole number from {least} to {most} is allowed")
+
+    def networks(self, name: str, default: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        text = self.text(name, default)
+        try:
+            return tuple(ip_network(net.strip(), strict=False) for net in text.split(","))
+        except ValueError:
+            allowed = f"networks are allowed, separated by commas, such as {default},10.0.0.0/24"
+            raise SettingError(name, text, allowed) from None
+
+    def redis_url(self, name: str) -> str | None:
+        text = self.text(name, "")
+        return read_redis_url(name, text) if text else None
+
+    def log_level(self, name: str) -> str | None:
+        text = self.text(name, "")
+        if text and text.upper() not in _LOG_LEVELS:
+            raise SettingError(name, text, f"one of {', '.join(_LOG_LEVELS)} is allowed")
+        return text.upper() or None
+
+    def currency(self, name: str, default: str) -> str:
+        code = self.text(name, default)
+        if code.upper() not in MINOR_DIGITS:
+            allowed = (
+                "a currency in use with a minor unit by ISO 4217 is allowed, such as USD or EUR"
+            )
+            raise SettingError(name, code, allowed)
+        return code.upper()
+
+    def switch(self, name: str, default: bool) -> bool:
+        text = self.text(name, "on" if default else "off")
+        words = {"on": True, "true": True, "1": True, "yes": True}
+        words |= {"off": False, "false": False, "0": False, "no": False}
+        if text.lower() not in words:
+            raise SettingError(name, text, "on or off is allowed")
+        return words[text.lower()]
+
+
+def read_database_url(name: str, text: str) -> URL:
+    """Return the address of a database as the shop uses it; a file's is made absolute.
+
+    Args:
+        name: what the address was given as, for the error.
+
+    Raises:
+        SettingError: it is no address, or none of a database that the shop knows.
+    """
+    allowed = (
+        "sqlite:////var/lib/shop/shop.sqlite3 is allowed, "
+        "or postgresql://user:password@host/database"
+    )
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise SettingError(name, without_password(text), allowed) from None
+    if url.drivername in _POSTGRESQL and url.database:
+        return url.set(drivername="postgresql+psycopg")
+    file = url.database and url.database != ":memory:" and not url.query
+    if url.drivername in ("sqlite", "sqlite+pysqlite") and file:
+        return url.set(database=str(ROOT / str(url.database)))
+    raise SettingError(name, without_password(text), allowed)
+
+
+def without_password(address: str) -> str:
+    """Return an address as it may be shown."""
+    without = re.sub(r"(?<=://)([^/@:]*):.*@", r"\1:***@", address)
+    return re.sub(r"(password=)[^&]*", r"\1***", without)
+
+
+def read_redis_url(name: str, text: str) -> str:
+    """Return the address of a Redis.
+
+    Raises:
+        SettingError: it is none.
+    """
+    parts, number = urlsplit(text), urlsplit(text).path.strip("/")
+    try:
+        port = parts.port or 6379  # what redis-py would only say when it first connects
+    except ValueError:
+        port = 0
+    good = bool(parts.scheme == "unix" or (port and parts.hostname and (number or "0").isdigit()))
+    if parts.scheme not in ("redis", "rediss", "unix") or not good:
+        allowed = "redis://host:6379/0 is allowed, or rediss:// or unix:///path/of/a.sock"
+        raise SettingError(name, without_password(text), allowed)
+    return text
