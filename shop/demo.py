@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, insert, select
 
 from shop.changes import EVERYTHING
 from shop.config import Settings
-from shop.db import Database, note
+from shop.db import Database, Transaction
 from shop.migrations import migrate
 from shop.models import Item, Product
+from shop.versions import draw
 
 _SIZES = [half / 2 for half in range(12, 25)]  # 6 to 12 in halves
 
@@ -44,10 +44,10 @@ def prepare_database(database: Database, settings: Settings) -> None:
     """
     created = migrate(database, settings.instance)
     if created and settings.demo:
-        database.write(seed)
+        database.transact(seed)
 
 
-def seed(session: Session, random_seed: int | None = None) -> None:
+def seed(transaction: Transaction, random_seed: int | None = None) -> None:
     """Fill an empty shop: 201 to 1,200 pieces of each size, and one size in ten sold out.
 
     Args:
@@ -56,21 +56,30 @@ def seed(session: Session, random_seed: int | None = None) -> None:
     Raises:
         NotEmpty: there are products. Nothing was changed.
     """
-    if session.scalar(select(func.count()).select_from(Product)):
+    ((count,),) = transaction.execute(select(func.count()).select_from(Product))
+    if count:
         raise NotEmpty
     chance = random.Random(random_seed)
-    items = []
+    version = draw(transaction)
+    items: list[dict[str, object]] = []
     for position, shoe in enumerate(_SHOES, 1):
-        product = Product(brand="Ostervane", position=position, released=False, **shoe)
-        session.add(product)
-        session.flush()
-        items += [_item(product, size, chance.randint(201, 1200)) for size in _SIZES]
+        product = {"brand": "Ostervane", "position": position, "released": False, **shoe}
+        ((product_id,),) = transaction.execute(_ADD_PRODUCT, {**product, "version": version})
+        items += [
+            {
+                "product_id": product_id,
+                "sku": f"{shoe['sku']}-{int(size * 10):03}",
+                "size": f"{size:g}",
+                "available": chance.randint(201, 1200),
+                "version": version,
+            }
+            for size in _SIZES
+        ]
     for item in chance.sample(items, len(items) // 10):
-        item.available = 0
-    session.add_all(items)
-    note(session, EVERYTHING)
+        item["available"] = 0
+    transaction.execute_each(_ADD_ITEM, items)
+    transaction.note(EVERYTHING)
 
 
-def _item(product: Product, size: float, available: int) -> Item:
-    sku = f"{product.sku}-{int(size * 10):03}"
-    return Item(product_id=product.id, sku=sku, size=f"{size:g}", available=available)
+_ADD_PRODUCT = insert(Product).returning(Product.id)
+_ADD_ITEM = insert(Item)

@@ -86,11 +86,10 @@ def advance(transaction: Transaction) -> None:
         transaction.execute(_ADVANCE)
 
 
-def drawn(context: Any) -> int:
-    """Return a number for a row that is inserted: the default of a `version` column."""
-    connection: Connection = context.connection
-    number: int = connection.scalar(_DRAW[connection.dialect.name])
-    return number
+def draw(transaction: Transaction) -> int:
+    """Draw a number for the version of rows that are inserted."""
+    ((number,),) = transaction.execute(_DRAW[transaction.dialect])
+    return int(number)
 
 
 def newest(*versions: int) -> int:

@@ -14,10 +14,11 @@ from shop.changes import EVERYTHING
 from shop.commands import CannotBeDone, Group, WrongCall, on_database
 from shop.commands.screen import count
 from shop.commands.tables import table
-from shop.db import note
+from shop.db import Transaction
 from shop.demo import NotEmpty
 from shop.demo import seed as seed_demo
 from shop.models import CartItem, CartRecord, Item, Order, OrderLine, Product, UnknownProduct
+from shop.models import release as open_sale
 from shop.services import services
 
 #: What an operator of a shop without products is told.
@@ -86,7 +87,7 @@ def seed(random_seed: int | None) -> None:
       bin/flask seed --random-seed 7
     """
     try:
-        services.database.write(lambda session: seed_demo(session, random_seed))
+        services.database.transact(lambda transaction: seed_demo(transaction, random_seed))
     except NotEmpty:
         raise CannotBeDone(
             "there are products already; 'bin/flask reset --yes' empties the shop"
@@ -120,7 +121,7 @@ def reset(yes: bool, with_backup: bool) -> None:
         raise WrongCall(f"this deletes {contents} of {_whose()}; say so with --yes")
     if with_backup:
         click.echo(f"Backup: {_back_up()}")
-    services.database.write(_delete_everything)
+    services.database.transact(_delete_everything)
     click.echo(f"The shop is empty: {contents} deleted. Next: bin/flask seed")
 
 
@@ -147,17 +148,17 @@ def _whose() -> str:
     return services.database.shown_url
 
 
-def _delete_everything(session: Session) -> None:
+def _delete_everything(transaction: Transaction) -> None:
     tables = [OrderLine, Order, CartItem, CartRecord, Item, Product]
-    if session.get_bind().dialect.name == "postgresql":
+    if transaction.dialect == "postgresql":
         # Alone for a moment, so that nobody puts into a cart what is being deleted; and the next
         # product is number 1 again, as in SQLite.
         names = ", ".join(table.__tablename__ for table in tables)
-        session.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+        transaction.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
     else:
         for table_ in tables:
-            session.execute(delete(table_))
-    note(session, EVERYTHING)
+            transaction.execute(delete(table_))
+    transaction.note(EVERYTHING)
 
 
 @click.command()
@@ -175,20 +176,18 @@ def release(products: tuple[str, ...]) -> None:
       bin/flask release OST-KILN
     """
     try:
-        results = services.database.write(lambda session: _release(session, products))
+        with services.database.reading() as session:
+            found = [Product.find(session, name) for name in products]
     except UnknownProduct as error:
         raise WrongCall(
             f"there is no product {str(error)!r}; 'bin/flask catalog list' shows them; "
             "nothing was released"
         ) from None
-    for product, opened in results:
-        click.echo(f"{product.sku} {'is released' if opened else 'was released before'}")
+    skus = {product.id: product.sku for product in found}
+    results = services.database.transact(lambda tx: {i: open_sale(tx, i) for i in skus})
+    for product_id, opened in results.items():
+        click.echo(f"{skus[product_id]} {'is released' if opened else 'was released before'}")
     _say_who_sees_it()
-
-
-def _release(session: Session, names: tuple[str, ...]) -> list[tuple[Product, bool]]:
-    found = [Product.find(session, name) for name in names]
-    return [(product, product.release()) for product in dict.fromkeys(found)]
 
 
 def _say_who_sees_it() -> None:

@@ -100,7 +100,7 @@ def copy(source: Connection, target: Database, progress: Progress) -> dict[str, 
         carry_over(source, into)
         return counts
 
-    return target.write(lambda session: work(session.connection()))
+    return target.load(work)
 
 
 def contents(database: Connection, progress: Progress) -> Contents:

@@ -8,11 +8,12 @@ from collections import Counter
 
 import click
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from shop.commands import CannotBeDone, WholeNumber, on_database
 from shop.commands.stock import MOST_PIECES, find_item
+from shop.db import Transaction
 from shop.models import Item, NotReleased, Order, OutOfStock, Product
+from shop.models import sell as sell_pieces
 from shop.services import services
 
 
@@ -33,20 +34,21 @@ def sell(sku: str, count: int) -> None:
     Example:
       bin/flask sell OST-KILN-095 --count 3
     """
-
-    def work(session: Session) -> tuple[str, int]:
+    with services.database.reading() as session:
         item = find_item(session, sku)
-        item.sell(count)
-        session.refresh(item)
-        return item.sku, item.available
+
+    def work(transaction: Transaction) -> int:
+        sell_pieces(transaction, item.id, count)
+        ((left,),) = transaction.execute(select(Item.available).where(Item.id == item.id))
+        return int(left)
 
     try:
-        sold, left = services.database.write(work)
+        left = services.database.transact(work)
     except OutOfStock:
         raise CannotBeDone(f"{sku}: fewer than {count} left; nothing was sold") from None
     except NotReleased:
         raise CannotBeDone(f"{sku} is not released yet; nothing was sold") from None
-    click.echo(f"{sold}: sold {count}, {left} left")
+    click.echo(f"{item.sku}: sold {count}, {left} left")
 
 
 @click.command("sell-out")
@@ -68,7 +70,7 @@ def sell_out(per_tick: int, tick_ms: int, random_seed: int | None, yes: bool) ->
     """
     chance = random.Random(random_seed)
     with services.database.reading() as session:
-        left = sum(_for_sale(session).values())
+        left = sum(row.available for row in session.execute(_FOR_SALE))
         released = session.scalar(select(func.count()).where(Product.released))
         orders = session.scalar(select(func.count()).select_from(Order))
     if not left:
@@ -85,7 +87,7 @@ def sell_out(per_tick: int, tick_ms: int, random_seed: int | None, yes: bool) ->
     with click.progressbar(length=left, label="Selling out") as bar:
         while left:
             started = time.monotonic()
-            sold, left = services.database.write(lambda tx: _sell_some(tx, chance, per_tick))
+            sold, left = services.database.transact(lambda tx: _sell_some(tx, chance, per_tick))
             total += sold
             bar.update(sold)
             if left:
@@ -93,21 +95,23 @@ def sell_out(per_tick: int, tick_ms: int, random_seed: int | None, yes: bool) ->
     click.echo(f"Sold out: {total:,} pieces sold.")
 
 
-def _for_sale(session: Session) -> dict[int, int]:
-    """Return counts by id of what is released and not sold out."""
-    rows = select(Item.id, Item.available).join(Item.product)
-    rows = rows.where(Product.released, Item.available > 0).order_by(Item.id)
-    return {row.id: row.available for row in session.execute(rows)}
+#: What is released and not sold out.
+_FOR_SALE = (
+    select(Item.id, Item.available)
+    .join(Item.product)
+    .where(Product.released, Item.available > 0)
+    .order_by(Item.id)
+)
 
 
-def _sell_some(session: Session, chance: random.Random, most: int) -> tuple[int, int]:
+def _sell_some(transaction: Transaction, chance: random.Random, most: int) -> tuple[int, int]:
     """Sell up to `most` pieces, each of a random item; return how many, and how many are left."""
-    left = _for_sale(session)
+    left = {row.id: row.available for row in transaction.execute(_FOR_SALE)}
     picked: Counter[int] = Counter()
     for _ in range(min(most, sum(left.values()))):
         item_id = chance.choice([i for i, available in left.items() if available > picked[i]])
         picked[item_id] += 1
     for item_id, count in picked.items():
-        Item.find(session, item_id).sell(count)
+        sell_pieces(transaction, item_id, count)
     sold = picked.total()
     return sold, sum(left.values()) - sold

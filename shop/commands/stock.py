@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session
 from shop.commands import Group, WholeNumber, WrongCall, on_database
 from shop.commands.catalog import EMPTY
 from shop.commands.tables import table
-from shop.models import Item, UnknownItem
+from shop.db import Transaction
+from shop.models import Item, UnknownItem, stock_up
+from shop.models import set_stock as put_exactly
 from shop.product_views import Levels
 from shop.services import services
 
@@ -20,6 +22,9 @@ from shop.services import services
 MOST_PIECES = 1_000_000_000
 
 PIECES = WholeNumber(0, MOST_PIECES)
+
+#: Changes a count of an item; returns what it was and what it is.
+Change = Callable[[Transaction, int, int], tuple[int, int]]
 
 #: So that "-1" is taken for a wrong number and not for an unknown option.
 _NUMBERS = {"ignore_unknown_options": True}
@@ -82,7 +87,7 @@ def set_stock(sku: str, count: int) -> None:
     Example:
       bin/flask stock set OST-KILN-095 20
     """
-    _change(sku, lambda item: item.set_stock(count))
+    _change(sku, count, put_exactly)
 
 
 @stock.command("add", context_settings=_NUMBERS)
@@ -96,20 +101,21 @@ def add_stock(sku: str, count: int) -> None:
     Example:
       bin/flask stock add OST-KILN-095 12
     """
-    _change(sku, lambda item: item.stock_up(count))
+    _change(sku, count, stock_up)
 
 
-def _change(sku: str, change: Callable[[Item], None]) -> None:
-    def work(session: Session) -> tuple[str, int, int]:
+def _change(sku: str, count: int, change: Change) -> None:
+    with services.database.reading() as session:
         item = find_item(session, sku)
-        before = item.available
-        change(item)
-        if item.available > MOST_PIECES:
-            raise WrongCall(f"no shelf holds more than {MOST_PIECES} pieces; nothing changed")
-        return item.sku, before, item.available
 
-    found, before, after = services.database.write(work)
-    click.echo(f"{found}: {before} -> {after}")
+    def work(transaction: Transaction) -> tuple[int, int]:
+        before, after = change(transaction, item.id, count)
+        if after > MOST_PIECES:
+            raise WrongCall(f"no shelf holds more than {MOST_PIECES} pieces; nothing changed")
+        return before, after
+
+    before, after = services.database.transact(work)
+    click.echo(f"{item.sku}: {before} -> {after}")
 
 
 def find_item(session: Session, sku_or_id: str) -> Item:

@@ -1,4 +1,4 @@
-"""The database: short transactions on SQLite or PostgreSQL, each with its manners."""
+"""The database: short transactions on SQLite or PostgreSQL, each with its particulars."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shop.db.base import (
 )
 from shop.db.postgresql import PostgreSQL
 from shop.db.sqlite import SQLite
-from shop.db.transaction import Transaction, note, transaction_of
+from shop.db.transaction import Transaction
 
 __all__ = [
     "WRITE_WAIT",
@@ -24,9 +24,7 @@ __all__ = [
     "DatabaseBusy",
     "DatabaseReadOnly",
     "Transaction",
-    "note",
     "open_database",
-    "transaction_of",
 ]
 
 

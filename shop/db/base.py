@@ -14,7 +14,7 @@ from sqlalchemy import Executable, Select, bindparam
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 
-from shop.db.transaction import Transaction, Values, statements_in, work_in
+from shop.db.transaction import Transaction, Values, statements_in
 
 #: How long a writer waits for what others hold, in seconds, before it gives up.
 WRITE_WAIT = 15.0
@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 #: What a transaction comes to: its result, and the names that were noted.
 Done = tuple[T, frozenset[str]]
+
+_NOTHING: frozenset[str] = frozenset()
 
 
 class Base(DeclarativeBase):
@@ -81,7 +83,7 @@ class Database(ABC):
         self._writers = threading.BoundedSemaphore(writers)
         #: counts the databases that stood at this address since this process knows it
         self.opened = 1
-        #: called after each commit with the names that were noted in it; see `note`
+        #: called after each commit with the names that were noted in it
         self.on_commit: Callable[[frozenset[str]], None] = lambda names: None
 
     @property
@@ -119,14 +121,14 @@ class Database(ABC):
             yield rows
             rows = self.rows(page, {"after": getattr(rows[-1], key.key)})
 
-    def write(
+    def transact(
         self,
-        work: Callable[[Session], T],
+        work: Callable[[Transaction], T],
         *,
         durable: bool = True,
         patience: float = WRITE_WAIT,
     ) -> T:
-        """Run `work(session)` in one transaction, commit, then announce what was noted in it.
+        """Run `work(transaction)`, commit, then announce what was noted in it: the way to write.
 
         `work` must wait for nothing but the database. It may be called several times, each in a
         transaction of its own of which the earlier ones were rolled back. An exception of its own
@@ -147,26 +149,17 @@ class Database(ABC):
         """
 
         def do(deadline: float) -> Done[T]:
-            return self._write_by(deadline, partial(work_in, work=work), durable)
-
-        return self._in_turn(do, patience)
-
-    def transact(
-        self,
-        work: Callable[[Transaction], T],
-        *,
-        durable: bool = True,
-        patience: float = WRITE_WAIT,
-    ) -> T:
-        """Run `work(transaction)` as `write` does, by statements alone: at a fraction of its cost.
-
-        For what shoppers do; `write` is for those who do less, and like objects.
-        """
-
-        def do(deadline: float) -> Done[T]:
             return self._transact_by(deadline, work, durable)
 
         return self._in_turn(do, patience)
+
+    def load(self, work: Callable[[Connection], T]) -> T:
+        """Run `work(connection)` in one transaction: for whole tables that are copied."""
+
+        def do(deadline: float) -> Done[T]:
+            return self._write_by(deadline, lambda connection: (work(connection), _NOTHING), True)
+
+        return self._in_turn(do, WRITE_WAIT)
 
     def _in_turn(self, do: Callable[[float], Done[T]], patience: float) -> T:
         """Do a transaction when it is its turn, and announce what was noted in it."""

@@ -1,4 +1,4 @@
-"""What is done in a transaction, and what it changes: by statements, or with the ORM's objects."""
+"""What is done in a transaction, and what it changes."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Executable
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import Session
 
 T = TypeVar("T")
 
 #: Values of a statement, by the names of its parameters: numbers, texts, and lists for an IN.
 Values = Mapping[str, Any]
 
-_NOTED = "shop.noted"
-
 
 class Transaction(ABC):
-    """A transaction that has begun, for those who need no objects of its rows."""
+    """A transaction that has begun."""
 
     #: what kind of database it is on, in SQLAlchemy's words
     dialect: str
 
-    def __init__(self, noted: set[str] | None = None) -> None:
+    def __init__(self) -> None:
         #: names of what is changed, which are announced once it is committed
-        self.noted = set() if noted is None else noted
+        self.noted: set[str] = set()
 
     @abstractmethod
     def execute(self, statement: Executable, values: Values | None = None) -> Sequence[Any]:
@@ -44,8 +41,8 @@ class Transaction(ABC):
 class Statements(Transaction):
     """A transaction on one of SQLAlchemy's connections."""
 
-    def __init__(self, connection: Connection, noted: set[str] | None = None) -> None:
-        super().__init__(noted)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
         self.dialect = connection.dialect.name
         self._connection = connection
 
@@ -66,23 +63,3 @@ def statements_in(
     """Do the work of a transaction that has begun; return its result, and the names noted."""
     transaction = Statements(connection)
     return work(transaction), frozenset(transaction.noted)
-
-
-def work_in(connection: Connection, work: Callable[[Session], T]) -> tuple[T, frozenset[str]]:
-    """Do the work of a transaction that has begun, with objects; see `statements_in`."""
-    with Session(connection, expire_on_commit=False) as session:
-        result = work(session)
-        session.flush()
-        noted = frozenset(session.info.get(_NOTED, ()))
-        session.expunge_all()
-        return result, noted
-
-
-def transaction_of(session: Session) -> Transaction:
-    """Return the transaction that a session is in."""
-    return Statements(session.connection(), session.info.setdefault(_NOTED, set()))
-
-
-def note(session: Session, name: str) -> None:
-    """Note that what has this name is changed by the transaction: announced once committed."""
-    session.info.setdefault(_NOTED, set()).add(name)

@@ -6,18 +6,24 @@ from shop.models.catalog import (
     CATALOG_STAMPS,
     LARGEST_ID,
     Item,
-    NotReleased,
-    OutOfStock,
     Product,
-    Unavailable,
     UnknownItem,
     UnknownProduct,
     catalog_stamp,
-    check_for_sale,
-    take,
+    release,
 )
 from shop.models.order import Order, OrderLine, UnknownOrder, all_orders, order_of_cart
 from shop.models.server import Server
+from shop.models.stock import (
+    NotReleased,
+    OutOfStock,
+    Unavailable,
+    check_for_sale,
+    sell,
+    set_stock,
+    stock_up,
+    take,
+)
 
 __all__ = [
     "CATALOG_STAMPS",
@@ -44,5 +50,9 @@ __all__ = [
     "check_for_sale",
     "delete_untouched",
     "order_of_cart",
+    "release",
+    "sell",
+    "set_stock",
+    "stock_up",
     "take",
 ]

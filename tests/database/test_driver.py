@@ -99,7 +99,7 @@ def test_an_error_of_the_works_own_rolls_back_and_frees_the_lock(database: Datab
     for _ in range(3):
         with pytest.raises(LookupError):
             database.transact(stumble)
-        database.write(lambda session: session.execute(update(Item).values(size="9")))
+        database.transact(lambda tx: tx.execute(update(Item).values(size="9")))
     assert database.rows(text("SELECT count(*) FROM items WHERE available = 0"))[0][0] < 26
 
 

@@ -73,7 +73,7 @@ def test_limits_of_time_hold_in_a_transaction_and_do_not_stay_with_a_session(
 ) -> None:
     url = pgbouncer.url_of("released")
     with closing(open_database(make_url(url).set(drivername="postgresql+psycopg"))) as database:
-        assert database.write(lambda session: limits(session.connection())) == ("15s", "3s")
+        assert database.load(limits) == ("15s", "3s")
         with database.reading() as session:
             assert limits(session.connection()) == ("15s", "3s")
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as another:

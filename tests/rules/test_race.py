@@ -10,13 +10,12 @@ from contextlib import closing
 
 import pytest
 from sqlalchemy import URL, update
-from sqlalchemy.orm import object_session
 
 from shop.buyer import Buyer
 from shop.carts import Carts
 from shop.checkout import Offer, buy
-from shop.db import open_database
-from shop.models import Item, OutOfStock
+from shop.db import Transaction, open_database
+from shop.models import Item, OutOfStock, sell
 from shop.models.cart import new_cart_id
 from shop.models.order import new_order_number
 from tests.support.running import ROOT, RunningShop
@@ -85,27 +84,31 @@ def test_the_race_is_real_a_shop_that_reads_and_writes_back_sells_too_many(
     assert naive.sql("SELECT count(*) FROM orders") == [(bought,)]
 
 
-def naive_sell(self: Item, count: int = 1) -> None:
-    """Sell by what was read before."""
-    session = object_session(self)
-    assert session is not None
-    if self.available < count:
-        raise OutOfStock(self.id)
-    less = update(Item).where(Item.id == self.id).values(available=self.available - count)
-    session.execute(less)
+Sell = Callable[[Transaction, Item], None]
 
 
-def sell_by_stale_objects(url: URL, sellers: int) -> Counter[str]:
+def sell_by_the_database(transaction: Transaction, item: Item) -> None:
+    sell(transaction, item.id)
+
+
+def sell_by_what_was_read(transaction: Transaction, item: Item) -> None:
+    if item.available < 1:
+        raise OutOfStock(item.id)
+    less = update(Item).where(Item.id == item.id).values(available=item.available - 1)
+    transaction.execute(less)
+
+
+def sell_by_stale_objects(url: URL, sellers: int, how: Sell) -> Counter[str]:
     """Let all sellers read an item first, and sell it only when all of them have."""
     all_have_read = threading.Barrier(sellers, timeout=30)
 
-    def sell(_: int) -> str:
+    def sell_one(_: int) -> str:
         database = open_database(url)
         try:
             with database.reading() as session:
                 item = Item.find(session, ITEM)
             all_have_read.wait()
-            database.write(lambda tx: tx.merge(item, load=False).sell())
+            database.transact(lambda tx: how(tx, item))
             return "sold"
         except OutOfStock:
             return "refused"
@@ -113,7 +116,7 @@ def sell_by_stale_objects(url: URL, sellers: int) -> Counter[str]:
             database.close()
 
     with ThreadPoolExecutor(sellers) as crowd:
-        return Counter(crowd.map(sell, range(sellers)))
+        return Counter(crowd.map(sell_one, range(sellers)))
 
 
 @pytest.fixture
@@ -124,7 +127,8 @@ def last_ten(closed_drop: RunningShop) -> RunningShop:
 
 
 def test_a_sale_trusts_the_database_and_no_object_in_memory(last_ten: RunningShop) -> None:
-    assert sell_by_stale_objects(last_ten.database_url, 25) == {"sold": PAIRS, "refused": 15}
+    outcome = sell_by_stale_objects(last_ten.database_url, 25, sell_by_the_database)
+    assert outcome == {"sold": PAIRS, "refused": 15}
     assert last_ten.sql("SELECT available FROM items WHERE id = ?", ITEM) == [(0,)]
 
 
@@ -132,7 +136,7 @@ def test_a_sale_that_trusts_its_object_sells_too_many(
     last_ten: RunningShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Item, "sell", naive_sell)
-    assert sell_by_stale_objects(last_ten.database_url, 25) == {"sold": 25}
+    assert by_database == {"sold": 25}
     assert last_ten.sql("SELECT available FROM items WHERE id = ?", ITEM) == [(PAIRS - 1,)]
 
 

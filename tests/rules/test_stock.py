@@ -16,12 +16,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from shop.carts import Carts
-from shop.db import Database, open_database
+from shop.db import Database, Transaction, open_database
 from shop.inventory import Inventory, StockNews
-from shop.models import Item, NotReleased, OutOfStock, Product, UnknownItem, UnknownProduct
+from shop.models import (
+    Item,
+    NotReleased,
+    OutOfStock,
+    Product,
+    UnknownItem,
+    UnknownProduct,
+    release,
+    sell,
+    set_stock,
+    stock_up,
+)
 from shop.product_views import Levels
 from shop.versions import Floor
 from tests.support.running import ROOT, RunningShop, eventually
@@ -62,20 +72,20 @@ def version_of(shop: RunningShop, item_id: int = ITEM) -> int:
 
 def test_selling_takes_pieces_off_the_shelf(shop: RunningShop, database: Database) -> None:
     before = count_of(shop)
-    database.write(lambda session: Item.find(session, ITEM).sell(3))
+    database.transact(lambda tx: sell(tx, ITEM, 3))
     assert count_of(shop) == before - 3
 
 
 def test_more_than_there_is_can_not_be_sold_and_nothing_is(
     shop: RunningShop, database: Database
 ) -> None:
-    database.write(lambda session: Item.find(session, ITEM).set_stock(2))
+    database.transact(lambda tx: set_stock(tx, ITEM, 2))
     with pytest.raises(OutOfStock):
-        database.write(lambda session: Item.find(session, ITEM).sell(3))
+        database.transact(lambda tx: sell(tx, ITEM, 3))
     assert count_of(shop) == 2
-    database.write(lambda session: Item.find(session, ITEM).sell(2))
+    database.transact(lambda tx: sell(tx, ITEM, 2))
     with pytest.raises(OutOfStock):
-        database.write(lambda session: Item.find(session, ITEM).sell())
+        database.transact(lambda tx: sell(tx, ITEM))
     assert count_of(shop) == 0
 
 
@@ -83,7 +93,7 @@ def test_what_is_not_released_can_not_be_sold(shop: RunningShop, database: Datab
     shop.sql("UPDATE products SET released = false")
     before = count_of(shop)
     with pytest.raises(NotReleased):
-        database.write(lambda session: Item.find(session, ITEM).sell())
+        database.transact(lambda tx: sell(tx, ITEM))
     assert count_of(shop) == before
 
 
@@ -91,9 +101,9 @@ def test_the_database_itself_refuses_a_count_below_nothing(
     shop: RunningShop, database: Database
 ) -> None:
     with pytest.raises(IntegrityError, match="available_not_negative"):
-        database.write(lambda session: session.execute(update(Item).values(available=-1)))
+        database.transact(lambda tx: tx.execute(update(Item).values(available=-1)))
     with pytest.raises(IntegrityError, match="available_not_negative"):
-        database.write(lambda session: Item.find(session, ITEM).set_stock(-1))
+        database.transact(lambda tx: set_stock(tx, ITEM, -1))
     with pytest.raises(REFUSALS, match="available_not_negative"):
         shop.sql("UPDATE items SET available = available - 100000")
     with pytest.raises(REFUSALS, match="price_not_negative"):
@@ -101,24 +111,24 @@ def test_the_database_itself_refuses_a_count_below_nothing(
 
 
 def test_the_database_keeps_what_belongs_together(database: Database) -> None:
-    def orphan(session: Session) -> None:
-        session.execute(update(Item).values(product_id=99))
+    def orphan(transaction: Transaction) -> None:
+        transaction.execute(update(Item).values(product_id=99))
 
     with pytest.raises(IntegrityError, match=r"(?i)foreign key"):
-        database.write(orphan)
+        database.transact(orphan)
 
 
 def test_a_sale_that_is_broken_off_sold_nothing(shop: RunningShop, database: Database) -> None:
     before = count_of(shop)
 
-    def sell_and_stumble(session: Session) -> None:
-        Item.find(session, ITEM).sell(5)
+    def sell_and_stumble(transaction: Transaction) -> None:
+        sell(transaction, ITEM, 5)
         raise RuntimeError("stumbled")
 
     with pytest.raises(RuntimeError, match="stumbled"):
-        database.write(sell_and_stumble)
+        database.transact(sell_and_stumble)
     assert count_of(shop) == before
-    database.write(lambda session: Item.find(session, ITEM).sell(5))
+    database.transact(lambda tx: sell(tx, ITEM, 5))
     assert count_of(shop) == before - 5, "the lock was let go"
 
 
@@ -130,7 +140,7 @@ def test_threads_sell_exactly_what_there_is(shop: RunningShop) -> None:
         outcome: Counter[str] = Counter()
         for _ in range(10):
             try:
-                database.write(lambda session: Item.find(session, ITEM).sell())
+                database.transact(lambda tx: sell(tx, ITEM))
                 outcome["sold"] += 1
             except OutOfStock:
                 outcome["refused"] += 1
@@ -147,12 +157,12 @@ SELLER = """
 import sys
 from sqlalchemy import make_url
 from shop.db import open_database
-from shop.models import Item, OutOfStock
+from shop.models import OutOfStock, sell
 database = open_database(make_url(sys.argv[1]))
 sold = 0
 try:
     while True:
-        database.write(lambda session: Item.find(session, 1).sell())
+        database.transact(lambda tx: sell(tx, 1))
         sold += 1
 except OutOfStock:
     print(sold)
@@ -180,9 +190,8 @@ def test_processes_sell_exactly_what_there_is(shop: RunningShop) -> None:
 
 def test_every_change_of_an_item_grows_its_version(shop: RunningShop, database: Database) -> None:
     versions = [version_of(shop)]
-    changes = ("sell", "stock_up", "set_stock")
-    for change in changes * 4:
-        database.write(lambda s, change=change: getattr(Item.find(s, ITEM), change)(2))  # type: ignore[misc]
+    for change in (sell, stock_up, set_stock) * 4:
+        database.transact(lambda tx, change=change: change(tx, ITEM, 2))  # type: ignore[misc]
         versions.append(version_of(shop))
     assert versions == sorted(set(versions))
     assert version_of(shop, 2) < versions[1], "and of no other"
@@ -193,8 +202,8 @@ def test_a_version_grows_also_from_one_that_the_counter_knows_nothing_of(
 ) -> None:
     ahead = 8 * 10**15
     shop.sql("UPDATE items SET version = ?", ahead)
-    database.write(lambda session: Item.find(session, ITEM).sell())
-    database.write(lambda session: Item.find(session, ITEM).stock_up(1))
+    database.transact(lambda tx: sell(tx, ITEM))
+    database.transact(lambda tx: stock_up(tx, ITEM, 1))
     assert version_of(shop) == ahead + 2
 
 
@@ -212,10 +221,9 @@ def test_the_version_of_a_cart_grows_with_every_change(database: Database) -> No
 
 def test_releasing_twice_changes_nothing(shop: RunningShop, database: Database) -> None:
     shop.sql("UPDATE products SET released = false")
-    release = lambda session: Product.find(session, "1").release()  # noqa: E731
-    assert database.write(release) is True
+    assert database.transact(lambda tx: release(tx, 1)) is True
     after_once = shop.sql("SELECT * FROM products")
-    assert database.write(release) is False
+    assert database.transact(lambda tx: release(tx, 1)) is False
     assert shop.sql("SELECT * FROM products") == after_once
     assert [row[0] for row in shop.sql("SELECT released FROM products ORDER BY id")] == [1, 0]
 
@@ -260,7 +268,7 @@ def test_the_view_in_memory_follows_every_commit_of_anybody(
     assert inventory.current().items[ITEM].level == "high"
     shop.sql("UPDATE items SET available = 0 WHERE id = ?", ITEM)
     eventually(lambda: inventory.current().items[ITEM].sold_out)
-    database.write(lambda session: Item.find(session, ITEM).set_stock(200))
+    database.transact(lambda tx: set_stock(tx, ITEM, 200))
     assert inventory.current().items[ITEM].level == "medium"
 
 

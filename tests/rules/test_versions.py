@@ -18,7 +18,7 @@ from shop import versions
 from shop.carts import Carts
 from shop.db import open_database
 from shop.inventory import Inventory
-from shop.models import Item, NotInCart, Unavailable, UnknownItem
+from shop.models import NotInCart, Unavailable, UnknownItem, set_stock
 from shop.models.cart import AlreadyInCart
 from shop.open_carts import OpenCarts
 from shop.product_views import Levels
@@ -140,11 +140,8 @@ class World:
         self._show(_, process, cart_id, item, clock)
 
     def _stock(self, _: int, process: Process, cart_id: str, item: int, clock: int) -> None:
-        def work(session: object) -> None:
-            Item.find(session, item).set_stock(clock % 2 * 700)  # type: ignore[arg-type]
-
         try:
-            process.database.write(work)
+            process.database.transact(lambda tx: set_stock(tx, item, clock % 2 * 700))
         except UnknownItem:
             return
 
@@ -172,8 +169,8 @@ class World:
 
     def _reset(self, _: int, process: Process, cart_id: str, item: int, clock: int) -> None:
         tables = ("cart_items", "carts")
-        process.database.write(
-            lambda session: [session.execute(text(f"DELETE FROM {table}")) for table in tables]
+        process.database.transact(
+            lambda tx: [tx.execute(text(f"DELETE FROM {table}")) for table in tables]
         )
 
 

@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from sqlalchemy.orm import Session
 
-from shop.db import open_database
-from shop.models import Item
+from shop.db import Transaction, open_database
+from shop.models import stock_up
 from tests.support.cluster import Cluster
 from tests.support.databases import Clusters
 from tests.support.running import RunningShop, eventually
@@ -475,15 +474,15 @@ def test_a_transaction_that_stands_still_does_not_hold_up_buyers_for_good(
     database = open_database(cluster.servers[0].database_url.set(drivername="postgresql+psycopg"))
     going_on = threading.Event()
 
-    def stands_still(session: Session) -> None:
-        Item.find(session, HELD).stock_up(1)
+    def stands_still(transaction: Transaction) -> None:
+        stock_up(transaction, HELD, 1)
         going_on.wait(30)
 
     shopper = Shopper(cluster.servers[0])
     shopper.add(HELD)
     try:
         with ThreadPoolExecutor(1) as pool:
-            frozen = pool.submit(database.write, stands_still)
+            frozen = pool.submit(database.transact, stands_still)
             eventually(lambda: idle_in_transaction(cluster) == 1)
             assert shopper.buy(hx=True).location == "/checkout/complete"
             assert idle_in_transaction(cluster) == 0

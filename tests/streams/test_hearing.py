@@ -103,7 +103,7 @@ def test_what_a_tab_sees_differently_is_newer_for_it_whatever_the_database_says(
 
 
 def change(services: Services, statement: str) -> None:
-    services.database.write(lambda session: session.execute(text(statement)))
+    services.database.transact(lambda tx: tx.execute(text(statement)))
 
 
 def version_of(message: str) -> int:

@@ -1,0 +1,146 @@
+"""The only ways in which a count changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sqlalchemy import bindparam, select, update
+
+from shop.changes import shelf_name
+from shop.db import Transaction
+from shop.models.catalog import LARGEST_ID, Item, Product, UnknownItem
+from shop.versions import advance, next_version
+
+
+class Unavailable(Exception):
+    """An item that can't be bought now."""
+
+    def __init__(self, item_id: int) -> None:
+        super().__init__(item_id)
+        self.item_id = item_id
+
+
+class OutOfStock(Unavailable):
+    """Fewer pieces are left than were asked for."""
+
+
+class NotReleased(Unavailable):
+    """Its product is still coming soon."""
+
+
+def take(transaction: Transaction, item_ids: Iterable[int], count: int = 1) -> set[int]:
+    """Take `count` pieces of each of these items off the shelf, of those that have as many.
+
+    The database decides, in one statement, whatever anybody's memory says of the counts. Rows are
+    locked in the order of their ids, so that two buyers never wait for each other in a circle.
+
+    Returns:
+        The ids of the items that were taken; of the others nothing was.
+    """
+    advance(transaction)
+    values = {"item_ids": list(item_ids), "count": count}
+    taken = set()
+    for item_id, product_id in transaction.execute(_TAKE, values):
+        taken.add(item_id)
+        transaction.note(shelf_name(product_id))
+    return taken
+
+
+def sell(transaction: Transaction, item_id: int, count: int = 1) -> None:
+    """Take `count` pieces of an item off the shelf: all of them or none.
+
+    Raises:
+        UnknownItem: there is none with this id.
+        NotReleased: its product is coming soon.
+        OutOfStock: fewer than `count` pieces are left.
+    """
+    check_for_sale(transaction, item_id)
+    if not take(transaction, [item_id], count):
+        raise OutOfStock(item_id)
+
+
+def set_stock(transaction: Transaction, item_id: int, count: int) -> tuple[int, int]:
+    """Say that exactly `count` pieces of an item are on the shelf.
+
+    Returns:
+        How many there were before, and how many there are.
+
+    Raises:
+        UnknownItem: there is none with this id.
+    """
+    return _put(transaction, item_id, lambda before: count)
+
+
+def stock_up(transaction: Transaction, item_id: int, count: int) -> tuple[int, int]:
+    """Put `count` more pieces of an item on the shelf; see `set_stock`."""
+    return _put(transaction, item_id, lambda before: before + count)
+
+
+def _put(transaction: Transaction, item_id: int, count: Callable[[int], int]) -> tuple[int, int]:
+    rows = transaction.execute(_LOCK, {"item_id": item_id})
+    if not rows:
+        raise UnknownItem(item_id)
+    ((before, product_id),) = rows
+    after = count(before)
+    advance(transaction)
+    transaction.execute(_PUT, {"item_id": item_id, "count": after})
+    transaction.note(shelf_name(product_id))
+    return before, after
+
+
+def check_for_sale(transaction: Transaction, item_id: int) -> None:
+    """Raise what keeps an item from being put into a cart now.
+
+    Raises:
+        UnknownItem: there is none with this id.
+        NotReleased: its product is coming soon.
+        OutOfStock: no piece is left.
+    """
+    known = {"item_id": item_id if item_id <= LARGEST_ID else 0}
+    rows = transaction.execute(_FOR_SALE, known)
+    if not rows:
+        raise UnknownItem(item_id)
+    ((released, available),) = rows
+    if not released:
+        raise NotReleased(item_id)
+    if available < 1:
+        raise OutOfStock(item_id)
+
+
+# Made once: making a statement takes longer than running it. The inner condition picks and locks
+# (FOR NO KEY UPDATE: who puts the item into a cart needn't wait; SQLite has no need of locks),
+# the outer one is looked at again by a database that had to wait for another buyer.
+_ENOUGH = Item.available >= bindparam("count")
+_TAKE = (
+    update(Item)
+    .where(
+        Item.id.in_(
+            select(Item.id)
+            .where(Item.id.in_(bindparam("item_ids", expanding=True)), _ENOUGH)
+            .order_by(Item.id)
+            .with_for_update(key_share=True)
+        ),
+        _ENOUGH,
+    )
+    .values(
+        available=Item.available - bindparam("count"),
+        version=next_version(Item.version),
+    )
+    .returning(Item.id, Item.product_id)
+    .execution_options(synchronize_session=False)
+)
+_FOR_SALE = (
+    select(Product.released, Item.available)
+    .join(Item.product)
+    .where(Item.id == bindparam("item_id"))
+)
+_LOCK = (
+    select(Item.available, Item.product_id)
+    .where(Item.id == bindparam("item_id"))
+    .with_for_update(key_share=True)
+)
+_PUT = (
+    update(Item)
+    .where(Item.id == bindparam("item_id"))
+    .values(available=bindparam("count"), version=next_version(Item.version))
+)
