@@ -7,8 +7,8 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import NamedTuple
 
-from shop.carts import CartSnapshot
 from shop.changes import product_name, sale_name
+from shop.models import CartSnapshot
 from shop.models.cart import cart_ref
 from shop.product_views import Catalog, ItemView, ProductView
 from shop.versions import newest

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, select
@@ -15,12 +13,14 @@ from shop.models import (
     CartEdit,
     CartItem,
     CartRecord,
+    CartSnapshot,
     Item,
     check_for_sale,
     delete_untouched,
 )
+from shop.models.cart_snapshot import next_reading
 from shop.time_slice import TimeSlice
-from shop.versions import LAST, NUMBERS, as_of
+from shop.versions import LAST, NUMBERS
 
 #: How many carts are read in one query; SQLite takes 32,766 parameters at most.
 _BATCH = 500
@@ -35,55 +35,17 @@ Copy = Callable[[], Iterable[str]]
 PAGE_PATIENCE = 0.5
 
 
-_readings = count(1)
-
-
-@dataclass(frozen=True, slots=True)
-class CartSnapshot:
-    """What the database holds of a cart; `purchases` counts those made from it."""
-
-    cart_id: str
-    version: int
-    purchases: int = 0
-    item_ids: frozenset[int] = frozenset()
-    #: whether the database knows this cart at all
-    known: bool = True
-    merged_into: str | None = None
-    #: numbers the readings of this process: of two readings the later one is true
-    reading: int = field(default_factory=lambda: next(_readings), compare=False)
-
-    @classmethod
-    def of(cls, cart: CartEdit) -> CartSnapshot:
-        """The state that a transaction gave to a cart, or found it in."""
-        return cls(cart.id, cart.version, cart.purchases, cart.before.item_ids)
-
-    @classmethod
-    def unknown(cls, cart_id: str, last: int | None = None) -> CartSnapshot:
-        """A cart that the database doesn't know: empty.
-
-        Args:
-            last: the last number that had been drawn then, so that it is newer than what a tab
-                still shows of it from before a reset. None: no tab shows it yet.
-        """
-        return cls(cart_id, 0 if last is None else as_of(last), known=False)
-
-    def shows_what(self, other: CartSnapshot) -> bool:
-        """Tell whether tabs show of this state what they show of another, but for its version."""
-        mine = (self.known, self.purchases, self.item_ids)
-        return mine == (other.known, other.purchases, other.item_ids)
-
-
 class Carts:
     """The carts of a shop."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def state(self, cart_id: str) -> CartSnapshot:
+    def snapshot(self, cart_id: str) -> CartSnapshot:
         """Read a cart."""
-        return self.states([cart_id])[cart_id]
+        return self.snapshots([cart_id])[cart_id]
 
-    def states(self, cart_ids: Iterable[str]) -> dict[str, CartSnapshot]:
+    def snapshots(self, cart_ids: Iterable[str]) -> dict[str, CartSnapshot]:
         """Read many carts; one that the database doesn't know is an empty one."""
         wanted = list(cart_ids)
         found: dict[str, CartSnapshot] = {}
@@ -156,7 +118,7 @@ class Carts:
             cart = CartEdit(transaction, cart_id)
             for secondary in secondary_carts:
                 cart.merge(secondary)
-            return CartSnapshot.of(cart)
+            return cart.snapshot()
 
         return self._database.transact(work, durable=False, patience=PAGE_PATIENCE)
 
@@ -182,16 +144,16 @@ class Carts:
     ) -> CartSnapshot:
         def work(transaction: Transaction) -> CartSnapshot:
             cart = CartEdit(transaction, cart_id)
-            held = _items_of(transaction, copy()) if cart.is_new else cart.before
+            held = _items_of(transaction, copy()) if cart.is_new else cart.held
             cart.save(rule(transaction, held))
-            return CartSnapshot.of(cart)
+            return cart.snapshot()
 
         return self._database.transact(work, durable=False, patience=patience)
 
     def _read(self, cart_ids: list[str]) -> dict[str, CartSnapshot]:
         found: dict[str, CartSnapshot] = {}
         held: dict[str, list[int]] = {}
-        reading = next(_readings)  # of two questions that overtake each other, the later is right
+        reading = next_reading()  # of two questions that overtake each other, the later is right
         if len(cart_ids) == 1:
             rows = self._database.rows(_CART, {"cart_id": cart_ids[0]})
         else:

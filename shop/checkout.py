@@ -11,7 +11,17 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
 from shop.buyer import Buyer
 from shop.db import Transaction
-from shop.models import Cart, CartEdit, Item, Order, OrderLine, Product, order_of_cart, take
+from shop.models import (
+    Cart,
+    CartEdit,
+    CartSnapshot,
+    Item,
+    Order,
+    OrderLine,
+    Product,
+    order_of_cart,
+    take,
+)
 from shop.models.order import new_order_number
 
 #: How many numbers are drawn for an order at most: of 32^8, which a shop never comes near.
@@ -110,7 +120,7 @@ class Purchase:
     #: how many pieces were sold; none if the same offer had been taken before
     pieces: int
     #: as it is now
-    cart: CartEdit
+    cart: CartSnapshot
 
 
 def buy(
@@ -135,25 +145,40 @@ def buy(
             transaction must be rolled back.
     """
     cart = CartEdit(transaction, cart_id)
-    if offer.purchase < cart.purchases:
-        made = order_of_cart(transaction, cart.id, offer.purchase)
-        if made is not None:
-            # Who shares a cart, or took its cookie, doesn't share what was bought from it.
-            if (made.email, made.name, made.address) != (buyer.email, buyer.name, buyer.address):
-                raise BoughtBefore(made.number)
-            return Purchase(made.number, 0, cart)
-    lines = _lines(transaction, cart.before)
+    made = _made_before(transaction, cart, buyer, offer)
+    if made is not None:
+        return made
+    lines = _lines(transaction, cart.held)
     if most and len(lines) > most:
         raise TooManyPairs(len(lines), most)
     _check(lines, offer)
     number = _place_order(transaction, cart, lines, buyer, currency)
     # Late, as everybody who wants the same pair waits from here on; before the cart is saved, as
     # its version is to be above those of the items, by which its lines are shown.
-    taken = take(transaction, cart.before.item_ids)
+    taken = take(transaction, cart.held.item_ids)
     _refuse_closed(lines, taken)
     cart.purchases += 1
     cart.save(Cart())
-    return Purchase(number, len(taken), cart)
+    return Purchase(number, len(taken), cart.snapshot())
+
+
+def _made_before(
+    transaction: Transaction, cart: CartEdit, buyer: Buyer, offer: Offer
+) -> Purchase | None:
+    """Return what came of the same offer when it was taken before; None: it wasn't.
+
+    Raises:
+        BoughtBefore: another buyer took it.
+    """
+    if offer.purchase >= cart.purchases:
+        return None
+    made = order_of_cart(transaction, cart.id, offer.purchase)
+    if made is None:
+        return None
+    # Who shares a cart, or took its cookie, doesn't share what was bought from it.
+    if (made.email, made.name, made.address) != (buyer.email, buyer.name, buyer.address):
+        raise BoughtBefore(made.number)
+    return Purchase(made.number, 0, cart.snapshot())
 
 
 def _lines(transaction: Transaction, cart: Cart) -> list[LineItem]:

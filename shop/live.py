@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
 
-from shop.carts import Carts, CartSnapshot
+from shop.carts import Carts
 from shop.changes import (
     EVERYTHING,
-    Changes,
     cart_id_of,
     cart_name,
     concerns_stock,
@@ -28,12 +27,11 @@ from shop.db import Database, DatabaseBusy
 from shop.framing import Message
 from shop.inventory import Inventory, StockNews
 from shop.metrics.counters import DATABASE, Metrics
-from shop.open_carts import OpenCarts
+from shop.models import CartSnapshot
 from shop.relay import Relay
-from shop.render.fragments import Fragments
 from shop.streams import HEARTBEAT, Hub
-from shop.time_slice import TimeSlice
-from shop.versions import Horizon, as_of, last_number
+from shop.tab_contents import TabContents
+from shop.versions import Horizon, last_number
 
 log = logging.getLogger(__name__)
 
@@ -60,28 +58,17 @@ class Live:
         database: Database,
         inventory: Inventory,
         carts: Carts,
-        changes: Changes,
-        fragments: Fragments,
+        contents: TabContents,
         hub: Hub,
         metrics: Metrics,
         relay: Relay | None = None,
     ) -> None:
-        self._poll = database.poll
-        self._relay = relay
-        self._inventory = inventory
-        self._carts = carts
-        self._fragments = fragments
-        self._hub = hub
-        self._metrics = metrics
-        self._commits = database.watch()
-        self._swept = database.watch()
+        self._database, self._inventory, self._carts = database, inventory, carts
+        self._contents, self._hub, self._metrics, self._relay = contents, hub, metrics, relay
+        self._commits, self._swept = database.watch(), database.watch()
         #: whether something was committed that no sweep has seen yet
         self._unswept = True
-        self._database = database
         self._horizon = Horizon(database.overlap)
-        #: whether nobody watched since the catalogue was read
-        self._unwatched = True
-        self._open = OpenCarts()
         self._heard: set[str] = set()
         #: counts how often something was heard, or may have been
         self.moment = 0
@@ -92,14 +79,6 @@ class Live:
         self._wake = threading.Event()
         self._runner: threading.Thread | None = None
         self._starting = threading.Lock()
-        changes.subscribe(self.hear)
-        inventory.listeners.append(self._hear_stock)
-        hub.on_empty = self._on_empty
-
-    @property
-    def open_carts(self) -> OpenCarts:
-        """The carts that tabs of this process have open."""
-        return self._open
 
     @property
     def _relay_is_up(self) -> bool:
@@ -139,41 +118,18 @@ class Live:
     def present_state(self, topics: Sequence[str], read: Reading | None = None) -> str:
         """Render all that is true now of the topics that a tab watches.
 
-        Nothing waits after the last of it was read: what is written at once is of this moment.
-
         Args:
             read: a cart that was read before the tab watched it. It need not be read again if
                 nothing was heard of anything since.
         """
         self.start()
-        self._prepare(topics)
+        state = read.state if read is not None and read.moment == self.moment else None
+        text = self._contents.present(topics, state)
         for cart_id in filter(None, map(cart_id_of, topics)):
-            if read is not None and read.state.cart_id == cart_id and read.moment == self.moment:
-                state = read.state
-            else:
-                state = self._carts.state(cart_id)
-            if state.merged_into is not None:  # since the tab began to open: it is led there next
-                self.hear([cart_name(cart_id)])
-            if self._hub.is_watched(cart_name(cart_id)):  # its tab may have left in the meantime
-                self._open.keep(state)
-        if self._unwatched:
-            self._unwatched = False
-            self._inventory.renew()
-        else:
-            self._inventory.current()
-        messages = map(self._message, topics)
-        return "".join(message.text for message in messages if message is not None)
-
-    def _prepare(self, topics: Sequence[str]) -> None:
-        """Render what isn't kept yet of the products, letting others go on in between."""
-        turns = TimeSlice()
-        for topic in topics:
-            self._stock_message(topic)
-            turns.yield_to_others()
-
-    def last_known(self, cart_id: str) -> CartSnapshot | None:
-        """Return a cart as it was last read for the tabs that have it open here."""
-        return self._open.state(cart_id)
+            known = self._contents.open_carts.state(cart_id)
+            if known is not None and known.merged_into is not None:  # while the tab opened
+                self.hear([cart_name(cart_id)])  # it is led there next
+        return text
 
     def run(self) -> None:
         """Tell tabs of changes, for ever.
@@ -181,7 +137,7 @@ class Live:
         A database that is away is waited for; everything is read anew when it is back.
         """
         while True:
-            self._wake.wait(self._poll)
+            self._wake.wait(self._database.poll)
             self._wake.clear()
             pause = 0.0
             try:
@@ -250,7 +206,7 @@ class Live:
         last, changed = self._carts.changed_since(since)
         self._horizon.reached(last)
         for cart_id, version in changed:
-            known = self._open.state(cart_id)
+            known = self._contents.open_carts.state(cart_id)
             if known is not None and known.version != version:
                 self._heard.add(cart_name(cart_id))
 
@@ -260,13 +216,14 @@ class Live:
         if not self._unswept:
             return
         self._inventory.refresh()
-        known = self._open.states()
-        for cart_id, state in self._carts.states(known).items():
+        known = self._contents.open_carts.states()
+        for cart_id, state in self._carts.snapshots(known).items():
             if state.merged_into is not None or not state.shows_what(known[cart_id]):
                 self._heard.add(cart_name(cart_id))
         self._unswept = False
 
-    def _hear_stock(self, news: StockNews) -> None:
+    def hear_stock(self, news: StockNews) -> None:
+        """Note what shoppers see differently of the catalogue."""
         self.hear(product_name(product_id) for product_id in news.products)
         self.hear(sale_name(item_id) for item_id in news.items)
 
@@ -285,8 +242,7 @@ class Live:
         return True
 
     def _tell_of(self, heard: set[str], heard_at: float) -> None:
-        cart_ids = self._read_carts(heard)
-        cart_ids.update(*(self._open.showing(name) for name in heard))
+        cart_ids = self._contents.read_carts(heard) | self._contents.carts_showing(heard)
         products = [name for name in heard if product_id_of(name) is not None]
         before = self._hub.statistics.deliveries
         self._hub.notify([*map(cart_name, cart_ids), *products], self._news)
@@ -296,67 +252,7 @@ class Live:
     def _news(self, topic: str) -> Message | None:
         """Render a topic's message for all its tabs. What fails for one is no harm to others."""
         try:
-            return self._message(topic, to_all=True)
+            return self._contents.message(topic, to_all=True)
         except Exception:
             log.exception("the tabs that watch %s could not be told", topic.partition(":")[0])
             return None
-
-    def _message(self, topic: str, *, to_all: bool = False) -> Message | None:
-        """Render what is true of a topic, as it was last read; None: nobody watches it now."""
-        cart_id = cart_id_of(topic)
-        if cart_id is None:
-            return self._stock_message(topic)
-        view = self._open.view(cart_id, self._inventory.last_known)
-        if view is None:
-            return None
-        if to_all:
-            self._open.notify(cart_id, view.version)
-        return self._fragments.cart_message(view)
-
-    def _stock_message(self, topic: str) -> Message | None:
-        product_id = product_id_of(topic)
-        if product_id is None:
-            return None
-        product = self._inventory.last_known.by_id.get(product_id)
-        if product is None:
-            return self._fragments.gone_message(product_id, as_of(self._inventory.last_known.last))
-        return self._fragments.stock_message(product)
-
-    def _read_carts(self, heard: set[str]) -> set[str]:
-        """Read the carts that changed, of those that tabs have open.
-
-        Returns:
-            The ids of those whose tabs don't show that yet.
-        """
-        changed = {i for i in map(cart_id_of, heard) if i and self._hub.is_watched(cart_name(i))}
-        read = {self._follow_merge(state) for state in self._carts.states(changed).values()}
-        return {cart_id for cart_id in read if cart_id is not None and self._is_new(cart_id)}
-
-    def _follow_merge(self, state: CartSnapshot) -> str | None:
-        """Keep a cart as it was read, or the one it was merged into, which its tabs carry from now.
-
-        Returns:
-            The id of the one that is kept; None: nobody watches it any more.
-        """
-        topic = cart_name(state.cart_id)
-        if state.merged_into is not None:
-            canonical = self._carts.state(state.merged_into)
-            if self._hub.is_watched(topic):
-                self._open.merge(state.cart_id, to=canonical)
-                self._hub.move(topic, to=cart_name(canonical.cart_id))
-            return self._follow_merge(canonical)
-        if not self._hub.is_watched(topic):
-            return None
-        self._open.keep(state)
-        return state.cart_id
-
-    def _is_new(self, cart_id: str) -> bool:
-        """Tell whether a cart's tabs don't show yet what is known of it by now."""
-        view = self._open.view(cart_id, self._inventory.last_known)
-        return view is not None and not self._open.is_notified(cart_id, view.version)
-
-    def _on_empty(self, topic: str) -> None:
-        self._unwatched |= not self._hub
-        cart_id = cart_id_of(topic)
-        if cart_id is not None:
-            self._open.forget(cart_id)

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 
 from shop.cart_views import CartContents, CartView
-from shop.carts import CartSnapshot
+from shop.models import CartSnapshot
 from shop.models.cart import cart_ref
 from shop.product_views import Catalog
 from shop.versions import newest, succeed
@@ -83,7 +83,7 @@ class OpenCarts:
             return view
         return view._replace(version=cart.version_of(view.version, view.contents, view.purchases))
 
-    def notify(self, cart_id: str, version: int) -> None:
+    def mark_notified(self, cart_id: str, version: int) -> None:
         """Note that all tabs of a cart are told this version."""
         self._carts[cart_id].notified = version
 

@@ -1,4 +1,4 @@
-"""The parts of one shop, put together."""
+"""The services of one shop, and all the wiring between them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from shop.render.fragments import Fragments
 from shop.servers import Servers
 from shop.stream_slots import StreamSlots
 from shop.streams import Hub
+from shop.tab_contents import TabContents
 from shop.versions import Floor
 
 
@@ -41,6 +42,7 @@ class Services:
     fragments: Fragments
     hub: Hub
     stream_slots: StreamSlots
+    contents: TabContents
     live: Live
     metrics: Metrics
     #: to the other machines' servers; None on a single one
@@ -51,73 +53,80 @@ class Services:
 
 
 def install_services(app: Flask, settings: Settings) -> Services:
-    """Build the parts for an app; `services` stands for them wherever the app is current."""
-    database, changes, hub = open_database(settings.database_url), Changes(), Hub()
-    floor = Floor(database, settings.instance / "version_numbers")
-    inventory = Inventory(database, Levels(settings.low_stock, settings.medium_stock), floor)
-    carts, fragments = Carts(database), Fragments(app.jinja_env)
-    relay = Relay(settings.redis_url, settings.redis_prefix) if settings.redis_url else None
-    _connect(changes, database, inventory, relay)
-    metrics = Metrics()
-    _count(metrics, hub, inventory, relay)
-    metrics.follow_backups(partial(backups.age, settings.instance))
-    live = Live(database, inventory, carts, changes, fragments, hub, metrics, relay)
-    here = OpenHere(hub, live.open_carts, inventory)
-    stream_slots = StreamSlots(settings.instance / "run" / "stream_slots")
-    hub.on_event_stream = partial(_count_slot, stream_slots)
-    built = Services(
-        settings=settings,
-        database=database,
-        changes=changes,
-        inventory=inventory,
-        carts=carts,
-        fragments=fragments,
-        hub=hub,
-        live=live,
-        metrics=metrics,
-        relay=relay,
-        servers=Servers(database, settings, here.server),
-        presence=Presence(settings.instance / "run", here, relay),
-        pruning=Pruning(carts, settings.keep_carts_days),
-        stream_slots=stream_slots,
-    )
+    """Build the services for an app; `services` stands for them wherever the app is current."""
+    built = _build(app, settings)
+    _connect(built)
+    _count(built)
     app.extensions["shop"] = built
     return built
 
 
-def _connect(
-    changes: Changes, database: Database, inventory: Inventory, relay: Relay | None
-) -> None:
-    """Lay the way of a change: committed, heard here, carried to the others."""
-    database.on_commit = changes.announce
-    changes.subscribe(inventory.hear)
+def _build(app: Flask, settings: Settings) -> Services:
+    database, hub, metrics = open_database(settings.database_url), Hub(), Metrics()
+    floor = Floor(database, settings.instance / "version_numbers")
+    inventory = Inventory(database, Levels(settings.low_stock, settings.medium_stock), floor)
+    carts, fragments = Carts(database), Fragments(app.jinja_env)
+    relay = Relay(settings.redis_url, settings.redis_prefix) if settings.redis_url else None
+    contents = TabContents(hub, inventory, carts, fragments)
+    here = OpenHere(hub, contents.open_carts, inventory)
+    return Services(
+        settings=settings,
+        database=database,
+        changes=Changes(),
+        inventory=inventory,
+        carts=carts,
+        fragments=fragments,
+        hub=hub,
+        stream_slots=StreamSlots(settings.instance / "run" / "stream_slots"),
+        contents=contents,
+        live=Live(database, inventory, carts, contents, hub, metrics, relay),
+        metrics=metrics,
+        relay=relay,
+        presence=Presence(settings.instance / "run", here, relay),
+        servers=Servers(database, settings, here.server),
+        pruning=Pruning(carts, settings.keep_carts_days),
+    )
+
+
+def _connect(built: Services) -> None:
+    """Lay the way of a change: committed, heard here, carried to the others, shown in tabs."""
+    changes, hub, relay = built.changes, built.hub, built.relay
+    built.database.on_commit = changes.announce
+    changes.subscribe(built.inventory.hear)
+    changes.subscribe(built.live.hear)
+    built.inventory.listeners.append(built.live.hear_stock)
+    hub.on_empty = built.contents.forget
+    hub.on_event_stream = partial(_count_slot, built.stream_slots)
     if relay is not None:
         changes.carry = relay.announce
         relay.hear_changes(changes.hear)
-        relay.on_change = lambda up: _relay_changed(changes, database, up)
+        relay.on_change = partial(_relay_changed, built)
 
 
-def _count(metrics: Metrics, hub: Hub, inventory: Inventory, relay: Relay | None) -> None:
-    """Have what the parts do counted, of those that know nothing of being counted."""
-    metrics.follow(hub.statistics)
+def _count(built: Services) -> None:
+    """Have counted what the services do, of those that know nothing of being counted."""
+    metrics = built.metrics
+    metrics.follow(built.hub.statistics)
     metrics.follow_log(dropped_lines)
-    inventory.on_refreshed = metrics.refresh.observe
-    if relay is not None:
-        relay.on_trouble = lambda: metrics.troubled(REDIS)
+    metrics.follow_backups(partial(backups.age, built.settings.instance))
+    built.inventory.on_refreshed = metrics.refresh.observe
+    if built.relay is not None:
+        built.relay.on_trouble = partial(metrics.troubled, REDIS)
 
 
-def _relay_changed(changes: Changes, database: Database, up: bool) -> None:
-    database.relay_changed(up)
-    changes.hear(frozenset({EVERYTHING}))  # what happened while nobody told may have been missed
+def _relay_changed(built: Services, up: bool) -> None:
+    built.database.relay_changed(up)
+    # What happened while it was away may have been missed.
+    built.changes.hear(frozenset({EVERYTHING}))
 
 
-def _count_slot(stream_slots: StreamSlots, topic: str, change: int) -> None:
+def _count_slot(slots: StreamSlots, topic: str, change: int) -> None:
     if cart_id_of(topic) is not None:
-        stream_slots.count(topic, change)
+        slots.count(topic, change)
 
 
 def current_services() -> Services:
-    """Return the parts of the current app: `services`, for who needs several of them."""
+    """Return the services of the current app: `services`, for who needs several of them."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # at half the cost
     found: Services = app.extensions["shop"]
     return found

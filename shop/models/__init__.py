@@ -2,6 +2,7 @@
 
 from shop.models.cart import AlreadyInCart, Cart, NotInCart
 from shop.models.cart_record import CartEdit, CartItem, CartRecord, delete_untouched
+from shop.models.cart_snapshot import CartSnapshot
 from shop.models.catalog import (
     CATALOG_STAMPS,
     LARGEST_ID,
@@ -33,6 +34,7 @@ __all__ = [
     "CartEdit",
     "CartItem",
     "CartRecord",
+    "CartSnapshot",
     "Item",
     "NotInCart",
     "NotReleased",

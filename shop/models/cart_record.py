@@ -24,6 +24,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from shop.changes import cart_name
 from shop.db import Base, Transaction
 from shop.models.cart import Cart, cart_ref
+from shop.models.cart_snapshot import CartSnapshot
 from shop.versions import advance, next_version
 
 
@@ -67,22 +68,26 @@ class CartEdit:
         if merged_into is not None:
             self.id = merged_into
             self._lock()
-        #: what it held when it was opened
-        self.before = Cart(frozenset(self._held()))
+        #: what it holds
+        self.held = Cart(frozenset(self._item_ids()))
 
     @property
     def ref(self) -> str:
         """The public fingerprint."""
         return cart_ref(self.id)
 
+    def snapshot(self) -> CartSnapshot:
+        """Return what it is now, for when the transaction has ended."""
+        return CartSnapshot(self.id, self.version, self.purchases, self.held.item_ids)
+
     def save(self, after: Cart) -> None:
         """Keep a changed cart, under a new version."""
-        self._keep_items(self.before.item_ids - after.item_ids, _TAKE_OUT)
-        self._keep_items(after.item_ids - self.before.item_ids, _PUT_IN)
+        self._keep_items(self.held.item_ids - after.item_ids, _TAKE_OUT)
+        self._keep_items(after.item_ids - self.held.item_ids, _PUT_IN)
         advance(self._transaction)
         values = {"of_cart": self.id, "made": self.purchases, "now": int(time.time())}
         ((self.version,),) = self._transaction.execute(_KEEP, values)
-        self.before = after
+        self.held = after
         self._transaction.note(cart_name(self.id))
 
     def _keep_items(self, item_ids: frozenset[int], statement: Executable) -> None:
@@ -97,11 +102,11 @@ class CartEdit:
         other = CartEdit(self._transaction, secondary_id)
         if other.id != secondary_id:  # it leads to another one already
             return
-        theirs = other.before
+        theirs = other.held
         other.save(Cart())
-        self.save(Cart(self.before.item_ids | theirs.item_ids))
+        self.save(Cart(self.held.item_ids | theirs.item_ids))
         # A cart that was merged into the other one before is now one of mine.
-        self._transaction.execute(_MERGE, {"stray": other.id, "to": self.id})
+        self._transaction.execute(_MERGE, {"merged": other.id, "to": self.id})
 
     def _lock(self) -> str | None:
         """Lock the cart's row, making it first if need be; return what it was merged into."""
@@ -117,7 +122,7 @@ class CartEdit:
         ((self.version, self.purchases, merged_into),) = rows
         return merged_into
 
-    def _held(self) -> list[int]:
+    def _item_ids(self) -> list[int]:
         return [row.item_id for row in self._transaction.execute(_HELD, {"of_cart": self.id})]
 
 
@@ -176,7 +181,7 @@ _KEEP = (
 )
 _MERGE = (
     update(CartRecord)
-    .where((CartRecord.id == bindparam("stray")) | (CartRecord.merged_into == bindparam("stray")))
+    .where((CartRecord.id == bindparam("merged")) | (CartRecord.merged_into == bindparam("merged")))
     .values(merged_into=bindparam("to"))
 )
 _PUT_IN = insert(CartItem).values(cart_id=bindparam("of_cart"), item_id=bindparam("item"))

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from flask import Blueprint, Response, abort, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from shop.carts import CartSnapshot
 from shop.models import (
     LARGEST_ID,
     AlreadyInCart,
+    CartSnapshot,
     NotInCart,
     NotReleased,
     OutOfStock,
@@ -59,9 +59,9 @@ def swap(item_id: str) -> BaseResponse:
 
 def _act(action: Callable[[str], CartSnapshot], done: str) -> BaseResponse:
     """Do what was asked for to the visitor's cart, and answer with how it went."""
-    cart_id = visitor.cart_to_change
+    cart_id = visitor.choose_cart()
     try:
-        visitor.state = action(cart_id)
+        visitor.keep(action(cart_id))
     except UnknownItem:
         services.metrics.refused("unknown_item")
         abort(404, "There is no such size here.")

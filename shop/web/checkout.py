@@ -8,7 +8,6 @@ from flask import Blueprint, Response, abort, request, session
 from werkzeug.wrappers import Response as BaseResponse
 
 from shop.buyer import IS_IT_WHOLE, LIMITS, Buyer, WrongDetails
-from shop.carts import CartSnapshot
 from shop.checkout import (
     BoughtBefore,
     CartChanged,
@@ -49,7 +48,7 @@ _MOST_NAMED = 5
 
 @bp.get("/checkout")
 def show() -> BaseResponse:
-    if not visitor.cart.contents.lines:
+    if not visitor.view_cart().contents.lines:
         return back_with(None, "/")
     return _show_form(draft.typed(), {})
 
@@ -99,18 +98,19 @@ def _buy(offer: Offer, buyer: Buyer) -> Purchase:
 
     take_of_address(PAIRS, len(offer.prices))
     try:
-        return buy_cart(visitor.cart_to_change)
+        return buy_cart(visitor.choose_cart())
     except EmptyCart:  # or one that the database has lost, and has back by being looked at
-        if not visitor.state.item_ids:
+        found = visitor.find_cart()
+        if not found.item_ids:
             raise
-        return buy_cart(visitor.state.cart_id)
+        return buy_cart(found.cart_id)
 
 
 def _bought(bought: Purchase) -> BaseResponse:
     session[_RECEIPT] = bought.number
     if bought.pieces:
         services.metrics.sold(bought.pieces)
-    visitor.state = CartSnapshot.of(bought.cart)
+    visitor.keep(bought.cart)
     return back_with(None, "/checkout/complete")
 
 

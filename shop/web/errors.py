@@ -115,6 +115,6 @@ def _is_for_a_page() -> bool:
 
 def _cart_if_known() -> CartView:
     try:
-        return visitor.cart
+        return visitor.view_cart()
     except (DBAPIError, DatabaseBusy):
         return visitor.recalled_cart()

@@ -70,7 +70,7 @@ def page_context() -> PageContext:
         DBAPIError, DatabaseBusy: it is away, and has never answered.
     """
     try:
-        return PageContext(*visitor.read())
+        return PageContext(*visitor.view_shop())
     except (DBAPIError, DatabaseBusy):
         catalog = services.inventory.last_known
         if not catalog.products:
@@ -98,7 +98,7 @@ def show_page(
         cart: the cart to show, the visitor's own if it isn't given.
         notices: what to say besides what was flashed.
     """
-    own = _own(visitor.cart if cart is None else cart, notices)
+    own = _own(visitor.view_cart() if cart is None else cart, notices)
     return Answer(_render(template, own, **values), status)
 
 
@@ -142,7 +142,7 @@ def _render(template: str, own: Own, **values: Any) -> str:
 def show_cart(status: int = 200, notice: Notice | None = None) -> Answer:
     """Answer HTMX with the visitor's cart, and with a notice or with those before taken away."""
     notices = services.fragments.notices_message([notice] if notice else [])
-    return Answer(services.fragments.cart_message(visitor.cart).text + notices, status)
+    return Answer(services.fragments.cart_message(visitor.view_cart()).text + notices, status)
 
 
 def show_notice(status: int, notice: Notice) -> Answer:

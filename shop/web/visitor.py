@@ -18,8 +18,8 @@ from flask import Flask, Response, g, request
 from werkzeug.local import LocalProxy
 
 from shop.cart_views import CartView
-from shop.carts import CartSnapshot
 from shop.db import DatabaseBusy
+from shop.models import CartSnapshot
 from shop.models.cart import cart_ref, new_cart_id
 from shop.product_views import Catalog
 from shop.services import Services, current_services
@@ -37,28 +37,24 @@ class Visitor:
         self.cookies = cart_cookies.carts
         self.is_new = not self.cookies
         self.cart_id = self.cookies[0].cart_id if self.cookies else new_cart_id()
-        self._state: CartSnapshot | None = None
+        self._found: CartSnapshot | None = None
         #: whether the browser's copy of the cart is to be renewed with the answer
         self.changed = False
         #: whether the cookies lead to one cart by now, so that the others can be let go
         self.tidied = False
 
-    @property
-    def state(self) -> CartSnapshot:
-        """The visitor's cart as the database holds it; strays merged, a lost one restored."""
-        if self._state is None:
-            self._state = self._find()
-        return self._state
+    def find_cart(self) -> CartSnapshot:
+        """Read the visitor's cart, once a request; several of one visitor are merged into one."""
+        if self._found is None:
+            self._found = self._find()
+        return self._found
 
-    @state.setter
-    def state(self, state: CartSnapshot) -> None:
-        self._state = state
-        self.cart_id = state.cart_id
-        self.changed = True
+    def keep(self, changed: CartSnapshot) -> None:
+        """Go on with the cart that an action has changed."""
+        self._found, self.cart_id, self.changed = changed, changed.cart_id, True
 
-    @property
-    def cart_to_change(self) -> str:
-        """The id of the cart that an action is meant for; who changes it finds out what it is.
+    def choose_cart(self) -> str:
+        """Return the id of the cart that an action is meant for; it may have been merged since.
 
         The database is asked only if there are several, to be merged first.
 
@@ -66,7 +62,7 @@ class Visitor:
             TooManyActions: too many new carts came from this address.
         """
         if len(self.cookies) > 1:
-            self._state = self._find(acts=True)
+            self._found = self._find(acts=True)
         elif not (self.cookies and self.cookies[0].used):
             take_of_address(NEW_CARTS)
         return self.cart_id
@@ -75,17 +71,16 @@ class Visitor:
         """Return the skus in the browser's own copy of the cart, which outlives the database."""
         return self._cart_cookies.copy_of(self.cart_id)
 
-    @property
-    def cart(self) -> CartView:
-        """The visitor's cart as it is to be shown."""
-        return self.read()[1]
+    def view_cart(self) -> CartView:
+        """Return the visitor's cart as it is to be shown."""
+        return self.view_shop()[1]
 
-    def read(self) -> tuple[Catalog, CartView]:
+    def view_shop(self) -> tuple[Catalog, CartView]:
         """Return the catalogue, and the visitor's cart as it is to be shown beside it."""
-        state = self.state  # read first: what is on the shelves must not be older
+        state = self.find_cart()  # read first: what is on the shelves must not be older
         catalog = self._services.inventory.current()
         view = CartView.of(state, catalog)
-        return catalog, self._services.live.open_carts.as_tabs_see(view, state.cart_id)
+        return catalog, self._services.contents.open_carts.as_tabs_see(view, state.cart_id)
 
     @property
     def ref(self) -> str:
@@ -103,7 +98,7 @@ class Visitor:
         the database is away. Whatever is said when it is back is newer.
         """
         catalog = self._services.inventory.last_known
-        state = self._services.live.last_known(self.cart_id)
+        state = self._services.contents.open_carts.state(self.cart_id)
         if state is None:
             skus = [sku for sku in self.copy() if sku in catalog.item_ids]
             ids = frozenset(catalog.item_ids[sku] for sku in skus)
@@ -120,7 +115,7 @@ class Visitor:
         if self.is_new:
             return CartSnapshot.unknown(self.cart_id)
         carts = self._services.carts
-        states = carts.states(cookie.cart_id for cookie in self.cookies)
+        states = carts.snapshots(cookie.cart_id for cookie in self.cookies)
         states = {i: s if s.known else self._restored(s) for i, s in states.items()}
         new = sum(not state.known for state in states.values())
         if new == len(states) and not acts:
@@ -128,21 +123,32 @@ class Visitor:
             return states[self.cart_id]
         canonical = dict.fromkeys(state.merged_into or i for i, state in states.items())
         self.cart_id, *secondary_carts = canonical
-        state = states.get(self.cart_id) or carts.state(self.cart_id)
+        state = states.get(self.cart_id) or carts.snapshot(self.cart_id)
         if secondary_carts:
-            try:
-                if new:
-                    take_of_address(NEW_CARTS, new)
-                state = carts.merge(self.cart_id, secondary_carts)
-            except TooManyActions:
-                if acts:
-                    raise
+            merged = self._merge(secondary_carts, new, acts)
+            if merged is None:
                 return state
-            except DatabaseBusy:
-                return state  # the cookies stay, and a later request merges what they name
+            state = merged
         self.changed |= len(self.cookies) > 1 or self.cart_id != self.cookies[0].cart_id
         self.tidied = True
         return state
+
+    def _merge(self, others: list[str], new: int, acts: bool) -> CartSnapshot | None:
+        """Merge carts into the visitor's; None: a later request does, as their cookies stay.
+
+        Args:
+            new: how many of all of them begin by that.
+        """
+        try:
+            if new:
+                take_of_address(NEW_CARTS, new)
+            return self._services.carts.merge(self.cart_id, others)
+        except TooManyActions:
+            if acts:
+                raise
+        except DatabaseBusy:
+            pass
+        return None
 
     def _restored(self, state: CartSnapshot) -> CartSnapshot:
         copied = self._cart_cookies.copy_of(state.cart_id)
@@ -167,7 +173,7 @@ class Visitor:
         if self.changed:
             # As last known: no question to the database fails an answer.
             items = self._services.inventory.last_known.items
-            skus = [items[i].sku for i in self.state.item_ids if i in items]
+            skus = [items[i].sku for i in self.find_cart().item_ids if i in items]
             cart_cookies.give_copy(response, self.cart_id, skus)
 
 
@@ -194,7 +200,7 @@ def cart_of_cookie() -> CartSnapshot | None:
 
     None without one: a stream gives no new visitor a cart.
     """
-    return visitor.state if _cart_cookies().carts else None
+    return visitor.find_cart() if _cart_cookies().carts else None
 
 
 def ref_of_cookies() -> str | None:

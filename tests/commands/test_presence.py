@@ -27,13 +27,13 @@ import pytest
 from click.testing import Result
 
 from shop import create_app
-from shop.carts import CartSnapshot
 from shop.changes import cart_name
 from shop.commands import drawing
 from shop.commands.statistics import ItemStatistics, OrderStatistics, ProductStatistics, Statistics
 from shop.config import load_settings
 from shop.db import open_database
 from shop.inventory import Inventory
+from shop.models import CartSnapshot
 from shop.models.cart import cart_ref, new_cart_id
 from shop.open_carts import OpenCarts
 from shop.presence import OpenHere, Overview, Presence, Server

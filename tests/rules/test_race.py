@@ -157,7 +157,7 @@ def test_the_first_sizes_that_two_tabs_pick_at_once_are_both_in_the_cart(
                 cart_id, at_once = new_cart_id(), threading.Barrier(len(picked), timeout=30)
                 for done in [tabs.submit(pick, cart_id, item, at_once) for item in picked]:
                     done.result()
-                assert carts.state(cart_id).item_ids == {*picked}
+                assert carts.snapshot(cart_id).item_ids == {*picked}
     finally:
         database.close()
 

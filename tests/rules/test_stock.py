@@ -209,7 +209,7 @@ def test_a_version_grows_also_from_one_that_the_counter_knows_nothing_of(
 
 def test_the_version_of_a_cart_grows_with_every_change(database: Database) -> None:
     carts = Carts(database)
-    before = carts.state("c" * 64).version
+    before = carts.snapshot("c" * 64).version
     changes = [carts.add, carts.remove] * 5
     versions = [change("c" * 64, ITEM).version for change in changes]
     assert before <= versions[0]

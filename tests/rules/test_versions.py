@@ -67,7 +67,7 @@ class Process:
 
     def message(self, cart_id: str) -> Message:
         """Read a cart and show it, as `Live` does."""
-        self.open.keep(self.carts.state(cart_id))
+        self.open.keep(self.carts.snapshot(cart_id))
         view = self.open.view(cart_id, self.inventory.current())
         assert view is not None
         lines = [(line.item.id, line.sold_out) for line in view.contents.lines]

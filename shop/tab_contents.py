@@ -1,0 +1,124 @@
+"""What open tabs are to show: read from the database, and rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from shop.carts import Carts
+from shop.changes import cart_id_of, cart_name, product_id_of
+from shop.framing import Message
+from shop.inventory import Inventory
+from shop.models import CartSnapshot
+from shop.open_carts import OpenCarts
+from shop.render.fragments import Fragments
+from shop.streams import Hub
+from shop.time_slice import TimeSlice
+from shop.versions import as_of
+
+
+class TabContents:
+    """What the tabs of this process show, or are to be shown next."""
+
+    def __init__(self, hub: Hub, inventory: Inventory, carts: Carts, fragments: Fragments) -> None:
+        self._hub = hub
+        self._inventory = inventory
+        self._carts = carts
+        self._fragments = fragments
+        #: the carts that tabs of this process have open
+        self.open_carts = OpenCarts()
+        #: whether nobody watched since the catalogue was read
+        self._unwatched = True
+
+    def present(self, topics: Sequence[str], read: CartSnapshot | None) -> str:
+        """Render all that is true now of the topics that a tab watches.
+
+        Nothing waits after the last of it was read: what is written at once is of this moment.
+
+        Args:
+            read: a cart that needs not be read again.
+        """
+        self._prepare(topics)
+        for cart_id in filter(None, map(cart_id_of, topics)):
+            known = read is not None and read.cart_id == cart_id
+            state = read if read is not None and known else self._carts.snapshot(cart_id)
+            if self._hub.is_watched(cart_name(cart_id)):  # its tab may have left in the meantime
+                self.open_carts.keep(state)
+        if self._unwatched:
+            self._unwatched = False
+            self._inventory.renew()
+        else:
+            self._inventory.current()
+        messages = map(self.message, topics)
+        return "".join(message.text for message in messages if message is not None)
+
+    def _prepare(self, topics: Sequence[str]) -> None:
+        """Render what isn't kept yet of the products, letting others go on in between."""
+        turns = TimeSlice()
+        for topic in topics:
+            self._stock_message(topic)
+            turns.yield_to_others()
+
+    def message(self, topic: str, *, to_all: bool = False) -> Message | None:
+        """Render what is true of a topic, as it was last read; None: nobody watches it now."""
+        cart_id = cart_id_of(topic)
+        if cart_id is None:
+            return self._stock_message(topic)
+        view = self.open_carts.view(cart_id, self._inventory.last_known)
+        if view is None:
+            return None
+        if to_all:
+            self.open_carts.mark_notified(cart_id, view.version)
+        return self._fragments.cart_message(view)
+
+    def _stock_message(self, topic: str) -> Message | None:
+        product_id = product_id_of(topic)
+        if product_id is None:
+            return None
+        product = self._inventory.last_known.by_id.get(product_id)
+        if product is None:
+            return self._fragments.gone_message(product_id, as_of(self._inventory.last_known.last))
+        return self._fragments.stock_message(product)
+
+    def carts_showing(self, names: Iterable[str]) -> set[str]:
+        """Return the ids of the open carts that show what has one of these names."""
+        return set().union(*(self.open_carts.showing(name) for name in names))
+
+    def read_carts(self, names: Iterable[str]) -> set[str]:
+        """Read the carts that changed, of those that tabs have open.
+
+        Returns:
+            The ids of those whose tabs don't show that yet.
+        """
+        changed = {i for i in map(cart_id_of, names) if i and self._hub.is_watched(cart_name(i))}
+        read = {self._follow_merge(state) for state in self._carts.snapshots(changed).values()}
+        return {cart_id for cart_id in read if cart_id is not None and self._is_new(cart_id)}
+
+    def _follow_merge(self, state: CartSnapshot) -> str | None:
+        """Keep a cart as it was read, or the one it was merged into, which its tabs carry from now.
+
+        Returns:
+            The id of the one that is kept; None: nobody watches it any more.
+        """
+        topic = cart_name(state.cart_id)
+        if state.merged_into is not None:
+            canonical = self._carts.snapshot(state.merged_into)
+            if self._hub.is_watched(topic):
+                self.open_carts.merge(state.cart_id, to=canonical)
+                self._hub.move(topic, to=cart_name(canonical.cart_id))
+            return self._follow_merge(canonical)
+        if not self._hub.is_watched(topic):
+            return None
+        self.open_carts.keep(state)
+        return state.cart_id
+
+    def _is_new(self, cart_id: str) -> bool:
+        """Tell whether a cart's tabs don't show yet what is known of it by now."""
+        view = self.open_carts.view(cart_id, self._inventory.last_known)
+        return view is not None and not self.open_carts.is_notified(cart_id, view.version)
+
+    def forget(self, topic: str) -> None:
+        """Forget what nobody watches any more."""
+        self._unwatched |= not self._hub
+        cart_id = cart_id_of(topic)
+        if cart_id is not None:
+            self.open_carts.forget(cart_id)
