@@ -88,7 +88,6 @@ class PriceChanged(Exception):
     """Prices are not those that the shopper saw; nothing was bought."""
 
     def __init__(self, items: list[LineItem]) -> None:
-        super().__init__()
         self.items = items
 
 
@@ -149,17 +148,19 @@ def buy(
     if made is not None:
         return made
     lines = _lines(transaction, cart.held)
-    if most and len(lines) > most:
-        raise TooManyPairs(len(lines), most)
-    _check(lines, offer)
+    _check(lines, offer, most)
     number = _place_order(transaction, cart, lines, buyer, currency)
+    _take_off_the_shelf(transaction, cart, lines)
+    return Purchase(number, len(lines), cart.snapshot())
+
+
+def _take_off_the_shelf(transaction: Transaction, cart: CartEdit, lines: list[LineItem]) -> None:
+    """Take what the cart holds, all of it or nothing, and empty the cart."""
     # Late, as everybody who wants the same pair waits from here on; before the cart is saved, as
     # its version is to be above those of the items, by which its lines are shown.
-    taken = take(transaction, cart.held.item_ids)
-    _refuse_closed(lines, taken)
+    _refuse_closed(lines, take(transaction, cart.held.item_ids))
     cart.purchases += 1
     cart.save(Cart())
-    return Purchase(number, len(taken), cart.snapshot())
 
 
 def _made_before(
@@ -186,10 +187,12 @@ def _lines(transaction: Transaction, cart: Cart) -> list[LineItem]:
     return [LineItem(*row) for row in rows]
 
 
-def _check(lines: list[LineItem], offer: Offer) -> None:
+def _check(lines: list[LineItem], offer: Offer, most: int) -> None:
     """Refuse early what can't be bought, and what isn't what the shopper saw."""
     if not lines:
         raise EmptyCart
+    if most and len(lines) > most:
+        raise TooManyPairs(len(lines), most)
     _refuse_closed(lines, {line.id for line in lines if line.available > 0})
     if offer.prices.keys() != {line.id for line in lines}:
         raise CartChanged
@@ -230,9 +233,7 @@ def _placed(transaction: Transaction, order: dict[str, object]) -> tuple[int, st
         number = new_order_number()
         for (order_id,) in transaction.execute(_PLACE, {**order, "number": number}):
             return order_id, number
-    raise RuntimeError(
-        f"{_DRAWS} order numbers that were drawn at random had all been drawn before"
-    )
+    raise RuntimeError(f"{_DRAWS} order numbers, drawn at random, were all taken")
 
 
 # Made once: making a statement takes longer than running it.

@@ -65,16 +65,10 @@ def seed(transaction: Transaction, random_seed: int | None = None) -> None:
     for position, shoe in enumerate(_SHOES, 1):
         product = {"brand": "Ostervane", "position": position, "released": False, **shoe}
         ((product_id,),) = transaction.execute(_ADD_PRODUCT, {**product, "version": version})
-        items += [
-            {
-                "product_id": product_id,
-                "sku": f"{shoe['sku']}-{int(size * 10):03}",
-                "size": f"{size:g}",
-                "available": chance.randint(201, 1200),
-                "version": version,
-            }
-            for size in _SIZES
-        ]
+        for size in _SIZES:
+            sku, available = f"{shoe['sku']}-{int(size * 10):03}", chance.randint(201, 1200)
+            item = {"product_id": product_id, "sku": sku, "size": f"{size:g}", "version": version}
+            items.append(item | {"available": available})
     for item in chance.sample(items, len(items) // 10):
         item["available"] = 0
     transaction.execute_each(_ADD_ITEM, items)

@@ -29,7 +29,7 @@ from shop.inventory import Inventory, StockNews
 from shop.metrics.counters import DATABASE, Metrics
 from shop.models import CartSnapshot
 from shop.relay import Relay
-from shop.streams import HEARTBEAT, Hub
+from shop.streams import Hub
 from shop.tab_contents import TabContents
 from shop.versions import Horizon, last_number
 
@@ -113,7 +113,7 @@ class Live:
             self._relay.start()
         self._runner = threading.Thread(target=self.run, name="live", daemon=True)
         self._runner.start()
-        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        threading.Thread(target=self._hub.keep_beating, name="heartbeat", daemon=True).start()
 
     def present_state(self, topics: Sequence[str], read: Reading | None = None) -> str:
         """Render all that is true now of the topics that a tab watches.
@@ -163,15 +163,6 @@ class Live:
         notified = self._notify()
         self._away = False
         return notified
-
-    def _beat(self) -> None:
-        """Give every tab its heartbeat, whatever else waits for a database or a Redis."""
-        while True:
-            time.sleep(HEARTBEAT)
-            try:
-                self._hub.beat()
-            except Exception:
-                log.exception("a heartbeat failed")
 
     def _database_is_away(self, error: Exception) -> None:
         self._sweep_at = 0.0

@@ -9,15 +9,19 @@ Under gevent everything here runs in one thread: whatever doesn't wait is atomic
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from shop.framing import Joined, Message
+from shop.bundles import Bundle, News, Render
+from shop.framing import Message
 from shop.time_slice import TimeSlice
+
+log = logging.getLogger(__name__)
 
 #: A tab hears something at least this often, in seconds: proxies keep its stream open, and its page
 #: (shop/static/live.js) takes a stream that is silent for longer to be dead.
@@ -28,23 +32,6 @@ UNKNOWN_PAGE = "-"
 
 #: How many tabs a closing hub lets go in a second, at the least.
 LEAST_PACE = 20.0
-
-
-class Bundle:
-    """What a tab is told at once: the newest messages of some of its topics."""
-
-    __slots__ = ("message", "messages")
-
-    def __init__(self, messages: Mapping[str, Message]) -> None:
-        #: by topic, in the order in which they are told
-        self.messages = messages
-        values = messages.values()
-        #: all of them as one
-        self.message = Joined(values) if len(values) > 1 else next(iter(values))
-
-
-#: Makes the present message of a topic; None: there is nothing to tell.
-Render = Callable[[str], Message | None]
 
 
 class Tab(Protocol):
@@ -151,10 +138,10 @@ class Hub:
             render: makes the message of a topic, when it is to be written. It is asked again for
                 the same one when others had their turn meanwhile: what it said then may be old.
         """
-        turns, news = TimeSlice(), _News(topics, render)
+        turns, news = TimeSlice(), News(topics, render)
         for topic in news.topics:
             for tab in list(self._watchers.get(topic, ())):
-                bundle = news.for_tab(tab, topic)
+                bundle = news.for_tab(tab.topics, topic)
                 if bundle is not None and tab in self._tabs:
                     tab.send(bundle)
                     self.statistics.deliveries += 1
@@ -174,6 +161,15 @@ class Hub:
         for tab in list(self._tabs):
             tab.beat()
             turns.yield_to_others()
+
+    def keep_beating(self) -> None:
+        """Send heartbeats for ever, whatever else waits for a database or a Redis."""
+        while True:
+            time.sleep(HEARTBEAT)
+            try:
+                self.beat()
+            except Exception:
+                log.exception("a heartbeat failed")
 
     def close(self, over: float = 0.0) -> None:
         """Let all tabs go, one after another, so that they don't all come back in one moment.
@@ -213,39 +209,3 @@ class Hub:
             self._sources[source] -= 1
         else:
             del self._sources[source]
-
-
-class _News:
-    """Some topics and what there is to tell of them, as bundles for tabs."""
-
-    def __init__(self, topics: Iterable[str], render: Render) -> None:
-        self.topics = dict.fromkeys(topics)
-        self._render = render
-        self._messages: dict[str, Message | None] = {}
-        self._bundles: dict[tuple[str, ...], Bundle | None] = {}
-
-    def for_tab(self, tab: Tab, topic: str) -> Bundle | None:
-        """Return what a tab is to be told, when it is the turn of the first of its topics."""
-        topics: tuple[str, ...] = (topic,)
-        if len(self.topics) > 1:
-            topics = tuple([name for name in tab.topics if name in self.topics])
-        if topic not in tab.topics or topics[0] != topic:
-            return None
-        if topics not in self._bundles:
-            self._bundles[topics] = self._bundle(topics)
-        return self._bundles[topics]
-
-    def forget(self) -> None:
-        """Forget what was made."""
-        self._messages.clear()
-        self._bundles.clear()
-
-    def _bundle(self, topics: tuple[str, ...]) -> Bundle | None:
-        messages = {}
-        for topic in topics:
-            if topic not in self._messages:
-                self._messages[topic] = self._render(topic)
-            message = self._messages[topic]
-            if message is not None:
-                messages[topic] = message
-        return Bundle(messages) if messages else None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import _socket
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from sys import intern
 from typing import Any
 
 from gevent import get_hub
 
+from shop.bundles import Bundle
 from shop.framing import HEARTBEAT_EVENT, Message
-from shop.streams import UNKNOWN_PAGE, Bundle, Hub
-from shop.tcp import limit_unacknowledged
+from shop.streams import UNKNOWN_PAGE, Hub
+from shop.tcp import limit_unsent
 
 #: How long a tab may leave written bytes unread, in seconds, before it is dropped.
 STALLED = 30.0
@@ -42,14 +41,7 @@ def limit_unread(descriptor: int) -> None:
     Args:
         descriptor: of the tab's connection.
     """
-    with suppress(OSError, ValueError):  # one that has just left is noticed by the first write
-        connection = _socket.socket(fileno=descriptor)
-        try:
-            connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, SEND_BUFFER)
-            if connection.family != _socket.AF_UNIX:
-                limit_unacknowledged(connection, int(STALLED * GONE * 1000))
-        finally:
-            connection.detach()
+    limit_unsent(descriptor, SEND_BUFFER, int(STALLED * GONE * 1000))
 
 
 class SocketTab:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _socket
 import socket
+from contextlib import suppress
 from typing import Protocol
 
 
@@ -21,3 +23,20 @@ def limit_unacknowledged(connection: Connection, milliseconds: int) -> None:
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     if option is not None:
         connection.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
+
+
+def limit_unsent(descriptor: int, most: int, milliseconds: int) -> None:
+    """Limit what the kernel holds for a peer that reads nothing, and for how long.
+
+    Args:
+        most: of bytes; the kernel takes it twice.
+        milliseconds: how long a peer may acknowledge nothing.
+    """
+    with suppress(OSError, ValueError):  # one that has just left is noticed by the first write
+        connection = _socket.socket(fileno=descriptor)
+        try:
+            connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, most)
+            if connection.family != _socket.AF_UNIX:
+                limit_unacknowledged(connection, milliseconds)
+        finally:
+            connection.detach()

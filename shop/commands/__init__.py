@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -128,13 +129,8 @@ def in_shop(command: F | None = None, *, needs_shop: bool = True) -> Any:
     def run(*args: Any, **kwargs: Any) -> Any:
         for line in services.settings.unknown:
             click.echo(f"Warning: {line}", err=True)
-        try:
+        with _troubles_in_a_line():
             return command(*args, **kwargs)
-        except DatabaseBusy:
-            raise CannotBeDone("another process keeps the database busy; try again") from None
-        except DBAPIError as error:
-            said = " ".join(str(error.orig).split())  # PostgreSQL's advice has lines of its own
-            raise CannotBeDone(f"the database does not answer: {said}") from None
 
     @click.pass_context
     @functools.wraps(command)
@@ -143,6 +139,17 @@ def in_shop(command: F | None = None, *, needs_shop: bool = True) -> Any:
         return ctx.invoke(run, *args, **kwargs)
 
     return find_shop
+
+
+@contextmanager
+def _troubles_in_a_line() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseBusy:
+        raise CannotBeDone("another process keeps the database busy; try again") from None
+    except DBAPIError as error:
+        said = " ".join(str(error.orig).split())  # PostgreSQL's advice has lines of its own
+        raise CannotBeDone(f"the database does not answer: {said}") from None
 
 
 def _find_shop(info: ScriptInfo, needs_shop: bool) -> None:

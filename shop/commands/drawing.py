@@ -193,7 +193,7 @@ def _beside(left: Text, right: Text, narrow: bool) -> RenderableType:
 
 
 def _facts(shown: Snapshot) -> Iterator[tuple[str, str]]:
-    statistics, servers = shown.statistics, shown.overview.servers
+    statistics = shown.statistics
     if statistics is not None:
         watched = shown.first is not statistics  # else it has only begun
         otherwise = f", {shown.sold_otherwise:,} otherwise since this began"
@@ -213,11 +213,13 @@ def _facts(shown: Snapshot) -> Iterator[tuple[str, str]]:
         )
         yield "LEFT", f"{onsale}, {count(out, 'size')} sold out{soon}"
         yield "ORDERS", f"{_orders(statistics.orders, shown.currency)}; last minute {lately}"
-    opened = [
-        *(count(shown.overview.tabs, "tab"), count(shown.overview.cart_count, "cart")),
-        count(len(servers), "server"),
-    ]
-    yield "OPEN", ", ".join(opened)
+    yield from _open_facts(shown.overview)
+
+
+def _open_facts(overview: Overview) -> Iterator[tuple[str, str]]:
+    servers = overview.servers
+    counts = ((overview.tabs, "tab"), (overview.cart_count, "cart"), (len(servers), "server"))
+    yield "OPEN", ", ".join(count(number, what) for number, what in counts)
     if len(servers) > 1:
         for server in servers[:_MOST_SERVERS]:
             yield "", f"{server.name}  {count(server.tabs, 'tab')}, {count(server.carts, 'cart')}"

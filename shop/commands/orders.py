@@ -102,7 +102,11 @@ def show_order(number: str, as_json: bool) -> None:
         row = _row(order, order.lines) | {"name": order.name, "address": order.address}
         click.echo(json.dumps(row, indent=1))
         return
-    click.echo(f"Order {order.number}, placed {_time(order)}")
+    click.echo("\n".join(_shown(order)))
+
+
+def _shown(order: Order) -> Iterator[str]:
+    yield f"Order {order.number}, placed {_time(order)}"
     rows = [
         (line.sku, f"{line.brand} {line.product}, size {line.size}", line.price)
         for line in order.lines
@@ -111,6 +115,6 @@ def show_order(number: str, as_json: bool) -> None:
         (f"  {sku}", what, format_money(price, order.currency))
         for sku, what, price in [*rows, ("Total", "", order.total)]
     ]
-    click.echo("\n".join(table(shown, right=(2,))))
-    click.echo(f"To: {order.name}, {', '.join(order.address.splitlines())}")
-    click.echo(f"E-mail: {order.email}")
+    yield from table(shown, right=(2,))
+    yield f"To: {order.name}, {', '.join(order.address.splitlines())}"
+    yield f"E-mail: {order.email}"

@@ -68,22 +68,11 @@ def sell_out(per_tick: int, tick_ms: int, random_seed: int | None, yes: bool) ->
     Example:
       bin/flask sell-out --per-tick 50 --tick-ms 100
     """
-    chance = random.Random(random_seed)
-    with services.database.reading() as session:
-        left = sum(row.available for row in session.execute(_FOR_SALE))
-        released = session.scalar(select(func.count()).where(Product.released))
-        orders = session.scalar(select(func.count()).select_from(Order))
+    left = _check_may_sell_out(yes)
     if not left:
-        if not released:
-            raise CannotBeDone("nothing is released yet, so nothing can be sold")
         click.echo("Nothing is left to sell.")
         return
-    if orders and not yes:
-        raise CannotBeDone(
-            f"this shop has orders ({orders:,}), and {left:,} pieces would be sold of "
-            f"{services.database.shown_url}; say so with --yes"
-        )
-    total = 0
+    chance, total = random.Random(random_seed), 0
     with click.progressbar(length=left, label="Selling out") as bar:
         while left:
             started = time.monotonic()
@@ -93,6 +82,22 @@ def sell_out(per_tick: int, tick_ms: int, random_seed: int | None, yes: bool) ->
             if left:
                 time.sleep(max(0.0, started + tick_ms / 1000 - time.monotonic()))
     click.echo(f"Sold out: {total:,} pieces sold.")
+
+
+def _check_may_sell_out(yes: bool) -> int:
+    """Return how many pieces are left to sell, or end the command where they aren't to be sold."""
+    with services.database.reading() as session:
+        left = sum(row.available for row in session.execute(_FOR_SALE))
+        released = session.scalar(select(func.count()).where(Product.released))
+        orders = session.scalar(select(func.count()).select_from(Order))
+    if not left and not released:
+        raise CannotBeDone("nothing is released yet, so nothing can be sold")
+    if left and orders and not yes:
+        raise CannotBeDone(
+            f"this shop has orders ({orders:,}), and {left:,} pieces would be sold of "
+            f"{services.database.shown_url}; say so with --yes"
+        )
+    return int(left)
 
 
 #: What is released and not sold out.

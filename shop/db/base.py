@@ -147,11 +147,7 @@ class Database(ABC):
             DatabaseReadOnly: it takes no changes.
             OperationalError: the database is away.
         """
-
-        def do(deadline: float) -> Done[T]:
-            return self._transact_by(deadline, work, durable)
-
-        return self._in_turn(do, patience)
+        return self._in_turn(lambda until: self._transact_by(until, work, durable), patience)
 
     def load(self, work: Callable[[Connection], T]) -> T:
         """Run `work(connection)` in one transaction: for whole tables that are copied."""

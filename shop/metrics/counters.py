@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -51,86 +51,81 @@ class Metrics:
     """The counts of one app."""
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
+        self._registry = CollectorRegistry()
         self._answers: dict[tuple[str, str, int], Counter] = {}
         self._times: dict[tuple[str, str], Histogram] = {}
         self._seen_deliveries = self._seen_drops = 0
         self._statistics: Statistics | None = None
         self._dropped_lines: Callable[[], int] = lambda: 0
         self._seen_lines = 0
+        self._age_of_backup: Callable[[], float] = lambda: float("inf")
+        self._count_requests()
+        self._count_tabs()
+        self._count_sales()
+        self._count_troubles()
+        self._begin_at_zero()
+
+    def _count_requests(self) -> None:
         self._requests = Counter(
             "shop_http_requests",
             "Requests answered, by method, route and status; streams when they open.",
             ["method", "route", "status"],
-            registry=registry,
+            registry=self._registry,
         )
         self._seconds = Histogram(
             "shop_http_request_duration_seconds",
             "Time from a request to its answer; streams and sockets aside.",
             ["method", "route"],
             buckets=_ANSWERS,
-            registry=registry,
+            registry=self._registry,
         )
+
+    def _count_tabs(self) -> None:
         self._open = Gauge(
             "shop_open_streams",
             "Tabs that are connected right now, by the kind of their connection.",
             ["kind"],
             multiprocess_mode="livesum",
-            registry=registry,
+            registry=self._registry,
         )
-        self._deliveries = Counter(
-            "shop_deliveries", "Messages given to tabs, one for each tab.", registry=registry
-        )
-        self._drops = Counter(
-            "shop_slow_tabs_dropped",
-            "Tabs that left what was written to them unread for too long.",
-            registry=registry,
-        )
-        self.lag = Histogram(
+        deliveries = "Messages given to tabs, one for each tab."
+        self._deliveries = Counter("shop_deliveries", deliveries, registry=self._registry)
+        dropped = "Tabs that left what was written to them unread for too long."
+        self._drops = Counter("shop_slow_tabs_dropped", dropped, registry=self._registry)
+        self.lag = self._histogram(
             "shop_delivery_lag_seconds",
             "From a commit, of another process from hearing of it, until its tabs were written to.",
-            buckets=_LAGS,
-            registry=registry,
+            _LAGS,
         )
-        self.refresh = Histogram(
-            "shop_inventory_refresh_seconds",
-            "Time of reading the catalogue anew.",
-            buckets=_READINGS,
-            registry=registry,
+        self.refresh = self._histogram(
+            "shop_inventory_refresh_seconds", "Time of reading the catalogue anew.", _READINGS
         )
-        self.sweep = Histogram(
-            "shop_sweep_seconds",
-            "Time of reading everything anew that tabs watch.",
-            buckets=_READINGS,
-            registry=registry,
+        self.sweep = self._histogram(
+            "shop_sweep_seconds", "Time of reading everything anew that tabs watch.", _READINGS
         )
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(name, text, buckets=buckets, registry=self._registry)
+
+    def _count_sales(self) -> None:
+        registry = self._registry
         self._orders = Counter("shop_orders", "Purchases made by shoppers.", registry=registry)
         self._pieces = Counter("shop_pieces_sold", "Pieces in those orders.", registry=registry)
-        self._refusals = Counter(
-            "shop_refusals",
-            "What shoppers asked for and didn't get, by reason.",
-            ["reason"],
-            registry=registry,
-        )
-        self._troubles = Counter(
-            "shop_backend_troubles",
-            "Times that the database or Redis did not do what was asked.",
-            ["backend"],
-            registry=registry,
-        )
-        self._lines = Counter(
-            "shop_log_lines_dropped",
-            "Lines of the log that were dropped, as who reads it stood still.",
-            registry=registry,
-        )
+        refused = "What shoppers asked for and didn't get, by reason."
+        self._refusals = Counter("shop_refusals", refused, ["reason"], registry=registry)
+
+    def _count_troubles(self) -> None:
+        registry = self._registry
+        failed = "Times that the database or Redis did not do what was asked."
+        self._troubles = Counter("shop_backend_troubles", failed, ["backend"], registry=registry)
+        dropped = "Lines of the log that were dropped, as who reads it stood still."
+        self._lines = Counter("shop_log_lines_dropped", dropped, registry=registry)
         self._backup_age = Gauge(
             "shop_last_backup_age_seconds",
             "Time since bin/flask db backup last wrote one on this machine; +Inf: none is known.",
             multiprocess_mode="livemostrecent",
             registry=registry,
         )
-        self._age_of_backup: Callable[[], float] = lambda: float("inf")
-        self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
         for reason in REFUSALS:

@@ -142,21 +142,25 @@ class Incoming:
         if length is not None and length > most:
             raise Refused(413)
         self._allow(most + MOST_IN_CHUNKING, seconds, 413)
-        body = b""
         try:
             if not self.has_more() and any(name == "EXPECT" for name, _ in request.headers):
                 self._connection.sendall(_CONTINUE)
-            while piece := request.body.read(most + 1 if length else _STEP):
-                body += piece
-                came = most + MOST_IN_CHUNKING - self._left
-                if len(body) > most or came - len(body) > MOST_IN_CHUNKING:
-                    raise Refused(413)
+            body = self._read_pieces(request, most, most + 1 if length else _STEP)
         except OSError as error:
             raise Left from error
         except ParseException as error:
             raise Refused(400) from error
         if length is not None and len(body) < length:
             raise Left
+        return body
+
+    def _read_pieces(self, request: Request, most: int, step: int) -> bytes:
+        body = b""
+        while piece := request.body.read(step):
+            body += piece
+            came = most + MOST_IN_CHUNKING - self._left
+            if len(body) > most or came - len(body) > MOST_IN_CHUNKING:
+                raise Refused(413)
         return body
 
     def discard(self, most: int, seconds: float) -> None:

@@ -1,0 +1,60 @@
+"""What is new of some topics, as each tab gets it: all of its own at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from shop.framing import Joined, Message
+
+
+class Bundle:
+    """What a tab is told at once: the newest messages of some of its topics."""
+
+    __slots__ = ("message", "messages")
+
+    def __init__(self, messages: Mapping[str, Message]) -> None:
+        #: by topic, in the order in which they are told
+        self.messages = messages
+        values = messages.values()
+        #: all of them as one
+        self.message = Joined(values) if len(values) > 1 else next(iter(values))
+
+
+#: Makes the present message of a topic; None: there is nothing to tell.
+Render = Callable[[str], Message | None]
+
+
+class News:
+    """Some topics and what there is to tell of them, as bundles for tabs."""
+
+    def __init__(self, topics: Iterable[str], render: Render) -> None:
+        self.topics = dict.fromkeys(topics)
+        self._render = render
+        self._messages: dict[str, Message | None] = {}
+        self._bundles: dict[tuple[str, ...], Bundle | None] = {}
+
+    def for_tab(self, watched: tuple[str, ...], topic: str) -> Bundle | None:
+        """Return what a tab that watches these is to get, when it is the first's turn."""
+        topics: tuple[str, ...] = (topic,)
+        if len(self.topics) > 1:
+            topics = tuple([name for name in watched if name in self.topics])
+        if topic not in watched or topics[0] != topic:
+            return None
+        if topics not in self._bundles:
+            self._bundles[topics] = self._bundle(topics)
+        return self._bundles[topics]
+
+    def forget(self) -> None:
+        """Forget what was made."""
+        self._messages.clear()
+        self._bundles.clear()
+
+    def _bundle(self, topics: tuple[str, ...]) -> Bundle | None:
+        messages = {}
+        for topic in topics:
+            if topic not in self._messages:
+                self._messages[topic] = self._render(topic)
+            message = self._messages[topic]
+            if message is not None:
+                messages[topic] = message
+        return Bundle(messages) if messages else None
