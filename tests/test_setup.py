@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from alembic.config import Config
@@ -60,3 +63,25 @@ def test_the_readme_shows_the_shop_moving_in_a_small_picture() -> None:
     with Image.open(ROOT / name) as film:
         assert film.n_frames > 10  # type: ignore[attr-defined]  # of moving pictures
     assert (ROOT / name).stat().st_size <= 500_000
+
+
+def test_the_way_of_an_add_is_told_by_names_that_exist() -> None:
+    told = (ROOT / "docs" / "architecture.md").read_text()
+    steps = re.findall(r"^\| \d+ \| `([\w/.]+)`: (.+?) \|", told, re.M)
+    assert 5 < len(steps) <= 10
+    for file, names in steps:
+        defined = set(_definitions(ROOT / "shop" / file))
+        for name in re.findall(r"`([\w.]+)`", names):
+            assert name in defined, f"{file} has no {name}"
+
+
+def _definitions(file: Path) -> Iterator[str]:
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            yield node.name
+        elif isinstance(node, ast.ClassDef):
+            yield from (
+                f"{node.name}.{inner.name}"
+                for inner in node.body
+                if isinstance(inner, ast.FunctionDef)
+            )

@@ -150,16 +150,16 @@ class Pooled:
     """
 
     def __init__(self, engine: Engine, prepare: str) -> None:
-        """Take an engine, and what is to be executed on a connection before it is lent."""
+        """Take an engine, and what is to be executed on a connection before it is handed out."""
         self._engine = engine
         self._prepare = prepare
         self._idle: list[PoolProxiedConnection] = []
-        #: counts how often all were let go; one that is lent meanwhile does not come back
+        #: counts how often all were let go; one that is in use meanwhile does not come back
         self._round = 0
 
     @contextmanager
     def pooled(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection. What isn't committed is rolled back; its errors are SQLAlchemy's."""
+        """Hand out a connection. What isn't committed is rolled back; errors are SQLAlchemy's."""
         began = self._round
         try:
             pooled = self._taken()
@@ -188,7 +188,7 @@ class Pooled:
         return pooled
 
     def let_go(self) -> None:
-        """Give back all that are idle; those that are lent follow."""
+        """Give back all that are idle; those in use follow."""
         self._round += 1
         idle, self._idle = self._idle, []
         for pooled in idle:

@@ -1,4 +1,4 @@
-"""PostgreSQL's manners.
+"""What is particular to PostgreSQL.
 
 Its calls yield to other greenlets (psycopg waits with gevent's select), and many write at once. So
 a transaction locks what it decides on, in one order for all, and is tried again when the

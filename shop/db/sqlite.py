@@ -1,4 +1,4 @@
-"""SQLite's manners.
+"""What is particular to SQLite.
 
 Its calls never yield to other greenlets. So a write transaction takes the write lock up front
 (BEGIN IMMEDIATE), makes no cooperative call inside, and a busy database is waited for out here,

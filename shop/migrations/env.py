@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: through the shop's own engine, with its manners."""
+"""How Alembic reaches the database: through the shop's own engine, set up as it is."""
 
 from alembic import context
 

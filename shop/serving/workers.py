@@ -1,4 +1,4 @@
-"""Several server processes on one machine: gunicorn's master and workers, with the shop's manners.
+"""Several server processes on one machine: gunicorn's master and workers, as the shop needs them.
 
 The master listens, forks, and looks after what it forked; it serves nothing, and must know nothing
 that gevent patches. Each worker patches first, then makes an app and serves it as a single

@@ -37,7 +37,7 @@ _OWN_MACHINE = ("localhost", "127.0.0.1")
 
 
 def install(app: ShopApp) -> None:
-    """Set limits, cookies' manners and headers."""
+    """Set limits, cookies' attributes and headers."""
     settings = cast(Services, app.extensions["shop"]).settings
     app.secret_key = settings.secret_key
     app.config.update(

@@ -17,7 +17,7 @@ _NAME = "shop_session"
 
 
 def install(app: Flask) -> None:
-    """Keep sessions in a cookie with the shop's manners."""
+    """Keep sessions in a cookie with the shop's attributes."""
     settings = cast(Services, app.extensions["shop"]).settings
     app.config.update(
         SESSION_COOKIE_NAME=f"{HOST_PREFIX}{_NAME}" if settings.https else _NAME,

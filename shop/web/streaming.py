@@ -27,7 +27,7 @@ AnyTab = TypeVar("AnyTab", SocketTab, QueueTab)
 #: What an event stream is answered whose state can't be read.
 _AWAY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nConnection: close\r\n\r\n"
 
-#: What an event stream is answered whose cart has no seat left: its page then opens a WebSocket.
+#: What an event stream is answered whose cart has no slot left: its page then opens a WebSocket.
 _OVERFLOW = sse_event("", event="overflow")
 
 _HEADERS = {

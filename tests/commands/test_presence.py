@@ -157,14 +157,14 @@ def _seconds(text: str) -> float:
 
 def test_a_cart_that_others_were_merged_into_is_open_since_the_earliest_of_them() -> None:
     opened = OpenCarts()
-    for cart_id in ("stray", "leading"):
+    for cart_id in ("secondary", "canonical"):
         opened.keep(CartSnapshot(cart_id, 1))
-    opened._carts["stray"].since -= 60
-    since = opened.since("stray")
-    opened.merge("stray", to=CartSnapshot("leading", 2))
-    opened.forget("stray")
-    assert opened.since("leading") == since
-    assert opened.since("stray") is None
+    opened._carts["secondary"].since -= 60
+    since = opened.since("secondary")
+    opened.merge("secondary", to=CartSnapshot("canonical", 2))
+    opened.forget("secondary")
+    assert opened.since("canonical") == since
+    assert opened.since("secondary") is None
 
 
 PAGES = {

@@ -270,9 +270,9 @@ def test_closing_the_shop_lets_a_running_request_finish(drop: RunningShop) -> No
     with closing(drop.connect()) as other, ThreadPoolExecutor(1) as hand:
         other.execute("BEGIN IMMEDIATE")
         adding = hand.submit(shopper.add, 1, hx=True)
-        bystander = Shopper(drop)
+        onlooker = Shopper(drop)
         for _ in range(20):
-            bystander.get("/")  # by now the request has arrived
+            onlooker.get("/")  # by now the request has arrived
         assert drop.process
         drop.process.send_signal(signal.SIGTERM)
         eventually(lambda: not accepts(drop))

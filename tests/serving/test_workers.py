@@ -165,15 +165,13 @@ def test_a_cart_has_its_event_streams_counted_over_all_workers(four: RunningShop
             streams_on_all_workers(four, stack)
             tabs = [stack.enter_context(Tab(four, shopper, [1])) for _ in range(12)]
             first = [tab.next() for tab in tabs]
-            seated = [
-                tab for tab, event in zip(tabs, first, strict=True) if event.name == "message"
-            ]
-            assert len(seated) == 4
+            held = [tab for tab, event in zip(tabs, first, strict=True) if event.name == "message"]
+            assert len(held) == 4
             assert [event.name for event in first].count("overflow") == 8
-            print("seats by worker:", Counter(server_of(four, tab) for tab in seated))
-            seated[0].close()
+            print("slots by worker:", Counter(server_of(four, tab) for tab in held))
+            held[0].close()
             eventually(lambda: is_seated(four, shopper))
-            assert all(tab.next().name == "message" for tab in change(shopper, seated[1:]))
+            assert all(tab.next().name == "message" for tab in change(shopper, held[1:]))
 
 
 def is_seated(shop: RunningShop, shopper: Shopper) -> bool:
@@ -208,8 +206,8 @@ def test_event_streams_that_come_at_once_never_have_more_seats_than_there_are(
             one.start()
         for one in crowd:
             one.join(20)
-        seated = [tab.next().name for tab in tabs].count("message")
-        assert len(tabs) == 12 and seated <= 4
+        held = [tab.next().name for tab in tabs].count("message")
+        assert len(tabs) == 12 and held <= 4
         for tab in tabs:
             tab.close()
         eventually(lambda: is_seated(four, shopper))
