@@ -14,8 +14,6 @@ from typing import Any
 
 import click
 from flask import Flask
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from bench.processes import Client, Server, server
 from shop import create_app
@@ -46,7 +44,7 @@ class Shop:
         self.servers, self.environ = servers, environ
         self._operator = app.test_cli_runner()
         self._committed = 0.0
-        event.listen(Engine, "commit", self._note_commit)
+        app.extensions["shop"].changes.subscribe(self._note_commit)
 
     @property
     def server(self) -> Server:
@@ -74,7 +72,7 @@ class Shop:
         """Set a count.
 
         Returns:
-            The monotonic clock, in seconds, when the commit began: tabs can't know before.
+            The monotonic clock, in seconds, at the commit.
         """
         self.command("stock", "set", sku, str(count))
         return self._committed
@@ -84,10 +82,7 @@ class Shop:
         counts = cycle((FEW, PLENTY))
         return lambda: self.set_stock(sku, next(counts))
 
-    def close(self) -> None:
-        event.remove(Engine, "commit", self._note_commit)
-
-    def _note_commit(self, _connection: object) -> None:
+    def _note_commit(self, _names: object) -> None:
         self._committed = time.monotonic()
 
 
@@ -102,7 +97,7 @@ def open_shop(streams: int = 0, **settings: str) -> Iterator[Shop]:
     with TemporaryDirectory(prefix="shop-bench-") as folder:
         environ = _settings(folder, streams) | settings
         with serve_shop(environ) as serving:
-            yield from _stocked(Shop([serving], create_app(environ), environ))
+            yield _stocked(Shop([serving], create_app(environ), environ))
 
 
 @contextmanager
@@ -148,8 +143,7 @@ def open_cluster(servers: int, streams: int = 0) -> Iterator[Cluster]:
             shop.command("seed")
             for number in range(servers):
                 shop.servers.append(stack.enter_context(serve_shop(settings(number))))
-            for opened in _stocked(shop):
-                yield Cluster(opened, postgresql, redis, url)
+            yield Cluster(_stocked(shop), postgresql, redis, url)
     except NotThere as error:
         raise click.ClickException(str(error)) from None
 
@@ -178,15 +172,12 @@ def open_tabs(tabs: Client, shop: Shop, path: str, contents: Sequence[Sequence[i
     return tabs.do("open", OPENING, timeout=OPENING, **how)
 
 
-def _stocked(shop: Shop) -> Iterator[Shop]:
-    """Release everything and put plenty of every size on the shelf; in the end, close."""
-    try:
-        shop.command("release", "1", "2")
-        for item in shop.items():
-            shop.set_stock(item["sku"], PLENTY)
-        yield shop
-    finally:
-        shop.close()
+def _stocked(shop: Shop) -> Shop:
+    """Release everything and put plenty of every size on the shelf."""
+    shop.command("release", "1", "2")
+    for item in shop.items():
+        shop.set_stock(item["sku"], PLENTY)
+    return shop
 
 
 #: Few visitors do what thousands do: it is counted, and never too much.

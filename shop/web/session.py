@@ -82,8 +82,14 @@ class Sessions(SecureCookieSessionInterface):
     def _shorten(self, app: Flask, session: SessionMixin) -> None:
         """Take out of a session what a browser's cookie has no room for."""
         signer = self.get_signing_serializer(app)
-        if signer is None or not session.modified:
+        if signer is None or not session.modified or _is_short(session):
             return
         for key in _SPARED:
             if key in session and len(signer.dumps(dict(session))) > MOST_CHARACTERS:
                 del session[key]
+
+
+def _is_short(session: SessionMixin) -> bool:
+    """Tell whether it surely fits: signing it to find out takes ten times as long as this."""
+    text = repr(session)  # of ASCII, JSON makes at most twice as much, and base64 four thirds of it
+    return text.isascii() and len(text) < MOST_CHARACTERS // 3
