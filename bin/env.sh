@@ -14,7 +14,7 @@ python=$venv/bin/python
 # Of the caller's settings for Python and pip, those count that say where packages come from. The others would have
 # them looked for, or put, elsewhere than in .venv, or change what the shop's own Python does.
 unset PYTHONHOME PYTHONPATH PYTHONUSERBASE PYTHONPLATLIBDIR PYTHONEXECUTABLE PYTHONSTARTUP PYTHONSAFEPATH PYTHONINSPECT \
-  PYTHONOPTIMIZE
+  PYTHONOPTIMIZE PYTHONDONTWRITEBYTECODE
 for name in "${!PIP_@}"; do
   case ${name#PIP_} in
     INDEX_URL | EXTRA_INDEX_URL | FIND_LINKS | NO_INDEX | TRUSTED_HOST | CERT | CLIENT_CERT | PROXY | CONFIG_FILE) ;;

@@ -4,39 +4,49 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from flask import Flask, current_app
 from werkzeug.local import LocalProxy
 
-from shop import backups
-from shop.carts import Carts
 from shop.changes import EVERYTHING, Changes, cart_id_of
-from shop.config import Settings
 from shop.db import Database, open_database
-from shop.inventory import Inventory
-from shop.live import Live
-from shop.logs import dropped_lines
-from shop.metrics.counters import REDIS, Metrics
-from shop.presence import OpenHere, Presence
-from shop.product_views import Levels
-from shop.pruning import Pruning
-from shop.relay import Relay
-from shop.render.fragments import Fragments
-from shop.servers import Servers
-from shop.stream_slots import StreamSlots
-from shop.streams import Hub
-from shop.tab_contents import TabContents
-from shop.versions import Floor
+from shop.presence import Presence
+
+# What only a server needs is imported when one is built: commands are to start fast.
+if TYPE_CHECKING:
+    from shop.carts import Carts
+    from shop.config import Settings
+    from shop.inventory import Inventory
+    from shop.live import Live
+    from shop.metrics.counters import Metrics
+    from shop.presence.answering import AnsweringPresence
+    from shop.pruning import Pruning
+    from shop.relay import Relay
+    from shop.render.fragments import Fragments
+    from shop.servers import Servers
+    from shop.stream_slots import StreamSlots
+    from shop.streams import Hub
+    from shop.tab_contents import TabContents
 
 
 @dataclass(frozen=True)
-class Services:
-    """Everything that requests and commands work with."""
+class CommandServices:
+    """What operators' commands work with, in a process of their own."""
 
     settings: Settings
     database: Database
     changes: Changes
+    #: to the other machines' servers; None on a single one
+    relay: Relay | None
+    presence: Presence
+
+
+@dataclass(frozen=True)
+class Services(CommandServices):
+    """Everything that requests work with."""
+
+    presence: AnsweringPresence
     inventory: Inventory
     carts: Carts
     fragments: Fragments
@@ -45,11 +55,37 @@ class Services:
     contents: TabContents
     live: Live
     metrics: Metrics
-    #: to the other machines' servers; None on a single one
-    relay: Relay | None
-    presence: Presence
     servers: Servers
     pruning: Pruning
+
+
+def install_command_services(app: Flask, settings: Settings) -> None:
+    """Build what commands work with; `command_services` stands for it where the app is current."""
+    relay = _relay(settings)
+    built = CommandServices(
+        settings=settings,
+        database=open_database(settings.database_url),
+        changes=Changes(),
+        relay=relay,
+        presence=Presence(settings.instance / "run", relay),
+    )
+    _announce(built)
+    app.extensions["shop"] = built
+
+
+def _relay(settings: Settings) -> Relay | None:
+    if not settings.redis_url:
+        return None
+    from shop.relay import Relay
+
+    return Relay(settings.redis_url, settings.redis_prefix)
+
+
+def _announce(built: CommandServices) -> None:
+    """Have what is committed announced: heard here, and carried to the others."""
+    built.database.on_commit = built.changes.announce
+    if built.relay is not None:
+        built.changes.carry = built.relay.announce
 
 
 def install_services(app: Flask, settings: Settings) -> Services:
@@ -62,11 +98,26 @@ def install_services(app: Flask, settings: Settings) -> Services:
 
 
 def _build(app: Flask, settings: Settings) -> Services:
+    from shop.carts import Carts
+    from shop.inventory import Inventory
+    from shop.live import Live
+    from shop.metrics.counters import Metrics
+    from shop.presence.answering import AnsweringPresence
+    from shop.presence.here import OpenHere
+    from shop.product_views import Levels
+    from shop.pruning import Pruning
+    from shop.render.fragments import Fragments
+    from shop.servers import Servers
+    from shop.stream_slots import StreamSlots
+    from shop.streams import Hub
+    from shop.tab_contents import TabContents
+    from shop.versions import Floor
+
     database, hub, metrics = open_database(settings.database_url), Hub(), Metrics()
     floor = Floor(database, settings.instance / "version_numbers")
     inventory = Inventory(database, Levels(settings.low_stock, settings.medium_stock), floor)
     carts, fragments = Carts(database), Fragments(app.jinja_env)
-    relay = Relay(settings.redis_url, settings.redis_prefix) if settings.redis_url else None
+    relay = _relay(settings)
     contents = TabContents(hub, inventory, carts, fragments)
     here = OpenHere(hub, contents.open_carts, inventory)
     return Services(
@@ -82,7 +133,7 @@ def _build(app: Flask, settings: Settings) -> Services:
         live=Live(database, inventory, carts, contents, hub, metrics, relay),
         metrics=metrics,
         relay=relay,
-        presence=Presence(settings.instance / "run", here, relay),
+        presence=AnsweringPresence(settings.instance / "run", here, relay),
         servers=Servers(database, settings, here.server),
         pruning=Pruning(carts, settings.keep_carts_days),
     )
@@ -91,20 +142,23 @@ def _build(app: Flask, settings: Settings) -> Services:
 def _connect(built: Services) -> None:
     """Lay the way of a change: committed, heard here, carried to the others, shown in tabs."""
     changes, hub, relay = built.changes, built.hub, built.relay
-    built.database.on_commit = changes.announce
+    _announce(built)
     changes.subscribe(built.inventory.hear)
     changes.subscribe(built.live.hear)
     built.inventory.listeners.append(built.live.hear_stock)
     hub.on_empty = built.contents.forget
     hub.on_event_stream = partial(_count_slot, built.stream_slots)
     if relay is not None:
-        changes.carry = relay.announce
         relay.hear_changes(changes.hear)
         relay.on_change = partial(_relay_changed, built)
 
 
 def _count(built: Services) -> None:
     """Have counted what the services do, of those that know nothing of being counted."""
+    from shop import backups
+    from shop.logs import dropped_lines
+    from shop.metrics.counters import REDIS
+
     metrics = built.metrics
     metrics.follow(built.hub.statistics)
     metrics.follow_log(dropped_lines)
@@ -133,3 +187,4 @@ def current_services() -> Services:
 
 
 services = cast(Services, LocalProxy(current_services))
+command_services = cast(CommandServices, services)

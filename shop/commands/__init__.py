@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, TypeVar
 
 import click
@@ -13,27 +14,16 @@ from flask import Flask
 from flask.cli import ScriptInfo, with_appcontext
 from sqlalchemy.exc import DBAPIError
 
-from shop.config import database_file
+from shop.config import database_file, load_settings
 from shop.db import DatabaseBusy
 from shop.migrations import migrate, require_file
-from shop.services import services
+from shop.services import command_services as services
+from shop.services import install_command_services
+
+#: What an operator of a shop without products reads.
+EMPTY = "There are no products yet. Next: bin/flask seed fills the shop with the demo catalogue"
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def install_commands(app: Flask) -> None:
-    """Register every command."""
-    for command in all_commands():
-        app.cli.add_command(command)
-
-
-def all_commands() -> list[click.Command]:
-    """Return the commands, each of which may be a group of further ones."""
-    from shop.commands import carts, catalog, database, orders, selling, stock, watch
-
-    return [catalog.catalog, catalog.seed, catalog.reset, catalog.release, stock.stock,
-            selling.sell, selling.sell_out, orders.orders,
-            carts.carts, watch.watch, database.db]  # fmt: skip
 
 
 class CannotBeDone(click.ClickException):
@@ -56,6 +46,41 @@ class Group(click.Group):
         rows = [(name, c.get_short_help_str(500)) for name, c in shown if c and not c.hidden]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+class Commands(Group):
+    """All commands by their names, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name, _ in sorted(_COMMANDS.items())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        found: click.Command = getattr(import_module(f"shop.commands.{module}"), attribute)
+        return found
+
+
+#: Where each command is; some are groups of further ones.
+_COMMANDS = {
+    "carts": "carts:carts",
+    "catalog": "catalog:catalog",
+    "db": "database:db",
+    "orders": "orders:orders",
+    "release": "catalog:release",
+    "reset": "catalog:reset",
+    "seed": "catalog:seed",
+    "sell": "selling:sell",
+    "sell-out": "selling:sell_out",
+    "stock": "stock:stock",
+    "watch": "watch:watch",
+}
+
+
+def install_commands(app: Flask) -> None:
+    """Let an app run every command."""
+    app.cli = Commands(app.name)
 
 
 class WholeNumber(click.ParamType[int]):
@@ -157,11 +182,17 @@ def _find_shop(info: ScriptInfo, needs_shop: bool) -> None:
 
     A test brings an app along.
     """
-    from shop import create_app
-
     if info.create_app is not None:
         return
     file = database_file()
     if file is not None and needs_shop:
         require_file(file)
-    info.create_app = create_app
+    info.create_app = _make_app
+
+
+def _make_app() -> Flask:
+    """Make an app that serves nothing: for commands alone."""
+    settings = load_settings()
+    app = Flask("shop", static_folder=None, instance_path=str(settings.instance))
+    install_command_services(app, settings)
+    return app

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from shop.commands import Group, all_commands
+from shop.commands import Commands
 from shop.config import release_version
 from shop.environment import is_text, said_of_file
 from shop.output import open_standard_streams
@@ -39,16 +39,13 @@ def main() -> None:
 
 
 @click.version_option(release_version(), prog_name="drop-shop")
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def commands() -> None:
     """Operate the shop, beside its server: every open tab follows.
 
     SHOP_… settings, in the environment or in the file .env, say which shop: see README.md.
     """
 
-
-for command in all_commands():
-    commands.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -9,7 +9,7 @@ import click
 from shop import backups
 from shop.commands import CannotBeDone, WholeNumber, in_shop
 from shop.migrations import check
-from shop.services import services
+from shop.services import command_services as services
 
 
 @click.command()

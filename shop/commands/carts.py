@@ -15,7 +15,7 @@ from shop.commands import CannotBeDone, Group, in_shop, on_database, screen
 from shop.commands.screen import count
 from shop.db import DatabaseBusy
 from shop.presence import CartPresence, Overview
-from shop.services import services
+from shop.services import command_services as services
 
 #: Lines around the carts' own: the heading, "and more", the total, a trouble, the prompt.
 _AROUND = 6
@@ -60,8 +60,10 @@ def _show_open(watch: bool, show_all: bool, as_json: bool) -> None:
 
 def _strangers() -> list[str]:
     """Say which servers there are that hear nothing of a command with this secret key."""
+    from shop.servers import Servers  # for this command alone, as Carts below
+
     with suppress(DBAPIError, DatabaseBusy):
-        if names := services.servers.with_other_keys():
+        if names := Servers(services.database, services.settings, "").with_other_keys():
             return [f"SHOP_SECRET_KEY is not the one of {', '.join(names)}"]
     return []
 
@@ -95,8 +97,11 @@ def prune(age: int) -> None:
     Example:
       bin/flask carts prune --older-than 180d
     """
+    from shop.carts import Carts
+
     before, deleted = int(time.time()) - age, 0
-    while step := services.carts.prune(before):
+    carts = Carts(services.database)
+    while step := carts.prune(before):
         deleted += step
     click.echo(f"{count(deleted, 'cart')} deleted")
 

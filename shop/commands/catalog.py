@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from shop import backups
 from shop.changes import EVERYTHING
-from shop.commands import CannotBeDone, Group, WrongCall, on_database
+from shop.commands import EMPTY, CannotBeDone, Group, WrongCall, on_database
 from shop.commands.screen import count
 from shop.commands.tables import table
 from shop.db import Transaction
@@ -19,10 +19,7 @@ from shop.demo import NotEmpty
 from shop.demo import seed as seed_demo
 from shop.models import CartItem, CartRecord, Item, Order, OrderLine, Product, UnknownProduct
 from shop.models import release as open_sale
-from shop.services import services
-
-#: What an operator of a shop without products is told.
-EMPTY = "There are no products yet. Next: bin/flask seed fills the shop with the demo catalogue"
+from shop.services import command_services as services
 
 
 @click.group(cls=Group)

@@ -14,7 +14,7 @@ from shop.commands.stock import MOST_PIECES, find_item
 from shop.db import Transaction
 from shop.models import Item, NotReleased, Order, OutOfStock, Product
 from shop.models import sell as sell_pieces
-from shop.services import services
+from shop.services import command_services as services
 
 
 @click.command()

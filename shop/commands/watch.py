@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from shop.commands import Seconds, drawing, on_database, screen
 from shop.commands.statistics import Statistics, read_statistics
 from shop.product_views import Levels
-from shop.services import services
+from shop.services import command_services as services
 
 
 @click.command()

@@ -12,7 +12,6 @@ from shop.db.base import (
     DatabaseBusy,
     DatabaseReadOnly,
 )
-from shop.db.postgresql import PostgreSQL
 from shop.db.sqlite import SQLite
 from shop.db.transaction import Transaction
 
@@ -37,4 +36,6 @@ def open_database(url: URL, *, read_only: bool = False) -> Database:
     """
     if url.get_backend_name() == "sqlite":
         return SQLite(url, read_only=read_only)
+    from shop.db.postgresql import PostgreSQL  # with its driver and gevent
+
     return PostgreSQL(url)

@@ -7,56 +7,32 @@ open is gone with it.
 
 from __future__ import annotations
 
-import logging
-import threading
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from redis import RedisError
-
-from shop.presence import relayed, sockets
-from shop.presence.here import OpenHere
+from shop.presence import sockets
 from shop.presence.overview import CartPresence, Overview, Report, Server
-from shop.relay import Relay
 
-__all__ = ["CartPresence", "OpenHere", "Overview", "Presence", "Server"]
+if TYPE_CHECKING:
+    from shop.relay import Relay
 
-log = logging.getLogger(__name__)
+__all__ = ["CartPresence", "Overview", "Presence", "Server"]
 
 #: How long servers that were asked may say nothing, in seconds, before they are given up: those
 #: of this machine, and those of all.
 PATIENCE = 1.0
 PATIENCE_RELAYED = 1.5
 
-_CARTS, _COUNTS = "carts", "counts"
+CARTS, COUNTS = "carts", "counts"
 
 
 class Presence:
-    """Asks all servers of the shop what is open there, and answers for this one."""
+    """Asks all servers of the shop what is open there."""
 
-    def __init__(self, folder: Path, here: OpenHere, relay: Relay | None = None) -> None:
-        """Take the folder for the sockets by which this machine's servers are asked."""
+    def __init__(self, folder: Path, relay: Relay | None = None) -> None:
+        """Take the folder of the sockets by which this machine's servers are asked."""
         self._folder = folder
-        self._here = here
         self._relay = relay
-        self._started = False
-
-    def start(self) -> None:
-        """Begin to answer, in threads (under gevent: greenlets) of their own."""
-        if self._started:
-            return
-        self._started = True
-        if self._relay is not None:
-            relayed.serve(self._relay, self._answer)
-            self._relay.start()
-        try:
-            listener = sockets.listen(self._folder, self._here.server)
-        except OSError as error:
-            log.warning("operators of this machine can't ask what is open: %s", error)
-            return
-        work = (listener, self._answer)
-        threading.Thread(target=sockets.serve, args=work, name="presence", daemon=True).start()
 
     def overview(self, *, brief: bool = False) -> Overview:
         """Ask every server what is open there now.
@@ -66,19 +42,12 @@ class Presence:
         Args:
             brief: only how many tabs and carts there are; costs the servers a fifth.
         """
-        question = _COUNTS if brief else _CARTS
+        question = COUNTS if brief else CARTS
         round_ = _Round()
         if self._relay is not None:
             round_.ask_all_machines(self._relay, question)
         round_.ask_this_machine(self._folder, question)
         return Overview.of(round_.reports.values(), round_.troubles())
-
-    def _answer(self, question: str) -> Iterator[bytes]:
-        """Give an answer in pieces; others get their turn while they are made."""
-        squeeze = zlib.compressobj(1)
-        for line in self._here.lines(brief=question == _COUNTS):
-            yield squeeze.compress(f"{line}\n".encode())
-        yield squeeze.flush()
 
 
 class _Round:
@@ -91,8 +60,12 @@ class _Round:
         self._troubles: list[str] = []
 
     def ask_all_machines(self, relay: Relay, question: str) -> None:
+        from redis import RedisError
+
+        from shop.presence.relayed import ask_all
+
         try:
-            answers, self._missing = relayed.ask_all(relay, question, PATIENCE_RELAYED)
+            answers, self._missing = ask_all(relay, question, PATIENCE_RELAYED)
         except RedisError as error:
             self._troubles.append(f"only this machine was asked, Redis does not answer: {error}")
         else:

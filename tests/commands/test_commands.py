@@ -357,7 +357,9 @@ def test_orders_are_listed_and_shown(drop: RunningShop) -> None:
 def commands_of(app: Flask) -> list[tuple[str, ...]]:
     """Return the names of all commands of the shop."""
     found: list[tuple[str, ...]] = []
-    for name, command in app.cli.commands.items():
+    context = click.Context(app.cli)
+    for name in app.cli.list_commands(context):
+        command = app.cli.get_command(context, name)
         if isinstance(command, click.Group):
             found += [(name, sub) for sub in command.commands]
         else:

@@ -36,7 +36,9 @@ from shop.inventory import Inventory
 from shop.models import CartSnapshot
 from shop.models.cart import cart_ref, new_cart_id
 from shop.open_carts import OpenCarts
-from shop.presence import OpenHere, Overview, Presence, Server
+from shop.presence import Overview, Server
+from shop.presence.answering import AnsweringPresence
+from shop.presence.here import OpenHere
 from shop.product_views import Levels
 from shop.relay import Relay
 from shop.services import Services
@@ -741,7 +743,7 @@ def test_telling_of_ten_thousand_carts_holds_nobody_up(released: Path, tmp_path:
         QueueTab(hub, (cart_name(cart_id),), None, is_event_stream=True, page="/")
         state = CartSnapshot(cart_id, 1, item_ids=frozenset({1, 2, 15}))
         opened.keep(state)
-    presence = Presence(tmp_path, OpenHere(hub, opened, inventory))
+    presence = AnsweringPresence(tmp_path, OpenHere(hub, opened, inventory))
     for question in ("carts", "counts"):
         turns, answer, began = [], b"", time.thread_time()
         for piece in presence._answer(question):
