@@ -64,7 +64,7 @@ def main() -> int:
     "and one after another by kill -HUP. Without this: one process, with nothing around it.",
 )
 def command(workers: int | None) -> None:
-    """Serve the shop until Ctrl-C. SHOP_… settings say where and how: see README.md."""
+    """Serve the shop until Ctrl-C. SHOP_… settings say where and how: see docs/settings.md."""
     os.umask(0o077)  # whatever the libraries put into the instance folder is nobody else's
     settings = load_settings()
     configure_logging(settings)

@@ -48,6 +48,7 @@ def into(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", SMALL)
+@pytest.mark.drill
 def test_a_benchmark_measures_prints_and_keeps_what_it_found(name: str, into: Path) -> None:
     done = bench(f"{name} {SMALL[name]} --into {into}")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -68,6 +69,7 @@ def test_a_benchmark_measures_prints_and_keeps_what_it_found(name: str, into: Pa
         assert figures["made"] > 2
 
 
+@pytest.mark.drill
 def test_a_larger_load_is_estimated_from_what_was_measured(into: Path) -> None:
     done = bench(f"capacity --from {into} --into {into} --shoppers 100000")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -43,7 +43,7 @@ def main() -> None:
 def commands() -> None:
     """Operate the shop, beside its server: every open tab follows.
 
-    SHOP_… settings, in the environment or in the file .env, say which shop: see README.md.
+    SHOP_… settings, in the environment or in the file .env, say which shop: see docs/settings.md.
     """
 
 

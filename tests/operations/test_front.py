@@ -54,7 +54,7 @@ def folder() -> Iterator[Path]:
 def served(folder: Path, released: Path) -> Iterator[RunningShop]:
     """A server of the shop as its unit starts it: by HTTPS only, and umask 077."""
     instance = Path(shutil.copytree(released, folder / "shop"))
-    shutil.rmtree(instance / "static")
+    shutil.rmtree(instance / "static", ignore_errors=True)
     instance.chmod(0o711)  # StateDirectoryMode
     shop = RunningShop(instance, SHOP_HTTPS="on")
     before = os.umask(0o077)
@@ -425,6 +425,7 @@ def _is_cut(tab: TabInFront, until: float) -> bool:
     return False
 
 
+@pytest.mark.drill
 def test_servers_that_were_slow_all_at_once_are_asked_again_at_once(
     front_of_two: Front, served: RunningShop, second: RunningShop
 ) -> None:

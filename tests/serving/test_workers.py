@@ -309,6 +309,7 @@ def damaged_key(shop: RunningShop) -> Iterator[None]:
     file.write_text(key)
 
 
+@pytest.mark.drill
 def test_a_shop_whose_workers_cannot_start_any_more_ends_and_says_why(start: StartShop) -> None:
     shop = start(workers=2)
     assert shop.process
