@@ -30,13 +30,24 @@
   });
 
   const say = (text) => {
-    const notice = document.getElementById("notice-template").content.firstElementChild.cloneNode(true);
-    notice.querySelector(".notice__text").textContent = text;
+    const notice = document.createElement("div");
+    notice.className = "notice notice--problem";
+    notice.id = "notice-unsent";
+    const words = document.createElement("p");
+    words.className = "notice__text";
+    words.textContent = text;
+    const dismiss = document.createElement("button");
+    dismiss.className = "notice__dismiss";
+    dismiss.type = "button";
+    dismiss.dataset.dismiss = "";
+    dismiss.setAttribute("aria-label", "Dismiss");
+    dismiss.textContent = "×";
+    notice.append(words, dismiss);
     document.getElementById("notices-action").replaceChildren(notice);
   };
 
   document.addEventListener("shop:live", ({ detail }) => {
-    if (detail.on) document.getElementById("notice-action-unsent")?.remove();
+    if (detail.on) document.getElementById("notice-unsent")?.remove();
   });
 
   document.addEventListener("htmx:before:request", ({ detail }) => {
