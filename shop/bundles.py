@@ -8,24 +8,24 @@ from shop.framing import Joined, Message
 
 
 class Bundle:
-    """What a tab is told at once: the newest messages of some of its topics."""
+    """What a tab is sent at once: the newest messages of some of its topics."""
 
     __slots__ = ("message", "messages")
 
     def __init__(self, messages: Mapping[str, Message]) -> None:
-        #: by topic, in the order in which they are told
+        #: by topic, in the order in which they are sent
         self.messages = messages
         values = messages.values()
         #: all of them as one
         self.message = Joined(values) if len(values) > 1 else next(iter(values))
 
 
-#: Makes the present message of a topic; None: there is nothing to tell.
+#: Makes the present message of a topic; None: there is nothing new.
 Render = Callable[[str], Message | None]
 
 
 class News:
-    """Some topics and what there is to tell of them, as bundles for tabs."""
+    """Some topics and what is new of them, as bundles for tabs."""
 
     def __init__(self, topics: Iterable[str], render: Render) -> None:
         self.topics = dict.fromkeys(topics)

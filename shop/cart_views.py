@@ -54,7 +54,7 @@ class CartContents:
 
     @classmethod
     def of(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartContents:
-        """Return how carts that hold this look, made once for each catalogue."""
+        """Return the contents of carts that hold this, made once for each catalogue."""
         contents: CartContents | None = catalog.contents.get((item_ids, bought))
         if contents is None:
             contents = cls._made(item_ids, bought, catalog)
@@ -90,7 +90,7 @@ class CartContents:
 
     @cached_property
     def key(self) -> tuple[object, ...]:
-        """What the look follows from: of two with the same key nothing differs."""
+        """What it follows from: of two with the same key nothing differs."""
         versions = ((i.item.id, i.item.version, i.product.version) for i in self.lines)
         return (self.bought, *versions)
 

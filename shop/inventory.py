@@ -51,7 +51,7 @@ class Inventory:
         self._lock = threading.Lock()
         self._catalog = Catalog()
         self._stamp: object = None
-        #: whether somebody said that the catalogue was changed, so that it needn't be asked
+        #: whether a change of the catalogue was announced, so that the database needn't be asked
         self._notified = False
         #: whether the last question had no answer
         self._away = False

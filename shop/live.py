@@ -35,7 +35,7 @@ from shop.versions import Horizon, last_number
 
 log = logging.getLogger(__name__)
 
-#: For how long after telling the tabs further changes are gathered, in seconds.
+#: For how long after a message to the tabs further changes are gathered, in seconds.
 TICK = 0.020
 
 #: How often everything that is watched is read anew, in seconds.
@@ -86,7 +86,7 @@ class Live:
         return self._relay is not None and self._relay.up
 
     def hear(self, names: Iterable[str]) -> None:
-        """Note that things changed; their tabs are told at the next tick.
+        """Note that things changed; their tabs are notified at the next tick.
 
         Carts that nobody has open are let pass: who opens one from now on reads what is true.
         """
@@ -98,7 +98,7 @@ class Live:
             self._wake.set()
 
     def start(self) -> None:
-        """Begin to tell tabs of changes, in a thread (under gevent: a greenlet) of its own."""
+        """Begin to notify tabs of changes, in a thread (under gevent: a greenlet) of its own."""
         if self._runner is None:
             with self._starting:  # all tabs come at once after a restart
                 self._start()
@@ -132,7 +132,7 @@ class Live:
         return text
 
     def run(self) -> None:
-        """Tell tabs of changes, for ever.
+        """Notify tabs of changes, for ever.
 
         A database that is away is waited for; everything is read anew when it is back.
         """
@@ -147,13 +147,13 @@ class Live:
                 self._database_is_away(error)
             except Exception:
                 pause = 1.0
-                log.exception("telling the tabs failed; everything is read anew")
+                log.exception("notifying the tabs failed; everything is read anew")
                 self._sweep_at = 0.0
             if pause:
                 time.sleep(pause)
 
     def _turn(self) -> bool:
-        """Hear, read and tell once; return whether anything was told."""
+        """Hear, read and notify once; return whether anything was sent."""
         self._metrics.gather()
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP
@@ -173,7 +173,7 @@ class Live:
         self._away = True
 
     def _listen(self) -> None:
-        """Find out what other processes committed, if nobody tells."""
+        """Find out what other processes committed, if nobody announces it."""
         if EVERYTHING in self._heard:
             self._heard.discard(EVERYTHING)
             self._sweep_at = 0.0
@@ -190,7 +190,7 @@ class Live:
     def _find_changed_carts(self) -> None:
         """Hear of the carts that other processes changed since this was done last."""
         since = self._horizon.since
-        if since is None:  # nothing was looked for yet, or not since somebody told
+        if since is None:  # nothing was looked for yet, or not since the relay was up
             self._horizon.reached(last_number(self._database))
             self._sweep_at = 0.0
             return
@@ -219,7 +219,7 @@ class Live:
         self.hear(sale_name(item_id) for item_id in news.items)
 
     def _notify(self) -> bool:
-        """Tell the tabs of all that was heard; return whether anything was."""
+        """Notify the tabs of all that was heard; return whether anything was."""
         heard, self._heard = self._heard, set()
         heard_at, self._heard_at = self._heard_at or time.monotonic(), None
         if not heard:
@@ -245,5 +245,5 @@ class Live:
         try:
             return self._contents.message(topic, to_all=True)
         except Exception:
-            log.exception("the tabs that watch %s could not be told", topic.partition(":")[0])
+            log.exception("the tabs that watch %s could not be notified", topic.partition(":")[0])
             return None

@@ -20,14 +20,14 @@ class _WatchedCart:
     def __init__(self, state: CartSnapshot) -> None:
         self.state = state
         self.ref = cart_ref(state.cart_id)
-        #: as it was last rendered: its look, how many purchases were made from it, its version
+        #: as it was last rendered: its contents, how many purchases were made from it, its version
         self.contents: CartContents | None = None
         self.bought = 0
         self.version = 0
         #: when the first of its tabs opened: in seconds since 1970, and by the monotonic clock
         self.since = int(time.time())
         self.opened = time.monotonic()
-        #: the version that all its tabs were told of together, or have seen since
+        #: the version that all its tabs were sent together, or have seen since
         self.notified = 0
 
     def version_of(self, version: int, contents: CartContents, bought: int) -> int:
@@ -84,11 +84,11 @@ class OpenCarts:
         return view._replace(version=cart.version_of(view.version, view.contents, view.purchases))
 
     def mark_notified(self, cart_id: str, version: int) -> None:
-        """Note that all tabs of a cart are told this version."""
+        """Note that all tabs of a cart are sent this version."""
         self._carts[cart_id].notified = version
 
     def is_notified(self, cart_id: str, version: int) -> bool:
-        """Tell whether all tabs of a cart were told this version, and nothing newer."""
+        """Tell whether all tabs of a cart were sent this version, and nothing newer."""
         return self._carts[cart_id].notified == version
 
     def state(self, cart_id: str) -> CartSnapshot | None:

@@ -46,7 +46,7 @@ class Tab(Protocol):
     is_event_stream: bool
 
     def send(self, bundle: Bundle) -> None:
-        """Write what is told, or keep it for when there is room; never wait, never raise."""
+        """Write what is new, or keep it for when there is room; never wait, never raise."""
 
     def beat(self) -> None:
         """Write a heartbeat, and notice a tab that is not there any more."""

@@ -23,7 +23,7 @@ STALLED = 30.0
 GONE = 1.5
 
 #: How many bytes of messages may wait for a tab to read, before it is dropped. What it is
-#: told first comes on top: that is as long as its page.
+#: sent first comes on top: that is as long as its page.
 MOST_PENDING = 256 * 1024
 
 #: How many bytes the kernel may hold of what a tab hasn't read yet; the kernel takes it twice.
@@ -210,7 +210,7 @@ class QueueTab:
         hub.join(self)
 
     def open(self) -> None:
-        """Forget what came until now: what the tab is told first was made just now."""
+        """Forget what came until now: what the tab is sent first was made just now."""
         self._waiting.clear()
         self._taken_at = time.monotonic()
 

@@ -191,7 +191,7 @@ class Database(ABC):
         return
 
     def relay_changed(self, up: bool) -> None:
-        """Say whether others' commits are announced to this process at present."""
+        """Note whether others' commits are announced to this process at present."""
         return
 
     @abstractmethod

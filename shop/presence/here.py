@@ -1,4 +1,4 @@
-"""What is open in this process, told in lines of JSON.
+"""What is open in this process, as lines of JSON.
 
 The first line says of which server, and of how many tabs; each further one of some carts. No
 cart is named otherwise than by its public fingerprint.
@@ -22,7 +22,7 @@ from shop.open_carts import OpenCarts
 from shop.streams import Hub
 from shop.time_slice import yield_to_others
 
-#: How many carts are told of before other greenlets get their turn: about 1 ms of work.
+#: How many carts are listed before other greenlets get their turn: about 1 ms of work.
 TURN = 100
 
 #: Characters of a fingerprint that tell carts apart where they are only counted.

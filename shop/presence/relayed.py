@@ -48,9 +48,9 @@ def _put(relay: Relay, key: str, pieces: Iterator[bytes]) -> None:
             together.expire(key, EXPIRY)
             together.execute()
     except RedisError as error:
-        log.warning("what is open could not be told over Redis: %s", error)
+        log.warning("what is open could not be reported over Redis: %s", error)
     except Exception:
-        log.exception("what is open could not be told")
+        log.exception("what is open could not be reported")
 
 
 def ask_all(relay: Relay, question: str, patience: float) -> tuple[list[bytes], int]:

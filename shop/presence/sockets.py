@@ -79,7 +79,7 @@ def _serve_one(asking: socket.socket, answer: Answer) -> None:
         except OSError:
             pass  # who asked is gone
         except Exception:
-            log.exception("what is open could not be told")
+            log.exception("what is open could not be reported")
 
 
 def names_in(folder: Path) -> list[str]:

@@ -16,7 +16,7 @@ from shop.product_views import HIGH, LOW, MEDIUM, OUT, ProductView
 #: What a shopper reads of a level.
 LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "going fast", LOW: "few left", OUT: "sold out"}
 
-#: How many characters of renderings are kept.
+#: How many characters of renderings are cached.
 _MOST_CHARACTERS = 64_000_000
 
 Rendered = TypeVar("Rendered")
@@ -44,14 +44,14 @@ _CART_TARGETS = ("#cart", "#notices-cart", "#cart-bar", "#purchase-area")
 
 
 class CartTemplates(NamedTuple):
-    """The same with gaps for whose cart it is, and how new; and all of it as one message."""
+    """The same with placeholders for whose cart it is, and how new; and all as one message."""
 
     parts: tuple[Template, ...]
     message: Template
 
 
 class Fragments:
-    """The partials of one app, rendered and kept."""
+    """The partials of one app, rendered and cached."""
 
     def __init__(self, jinja: Environment) -> None:
         self._jinja = jinja
@@ -148,7 +148,7 @@ class Fragments:
 
 
 def _weight(rendered: Any) -> int:
-    """Return how many characters are kept with a rendering."""
+    """Return how many characters are cached with a rendering."""
     if isinstance(rendered, CartTemplates):
         return sum(template.weight for template in (*rendered.parts, rendered.message))
     return len(rendered) if isinstance(rendered, str) else int(rendered.weight)

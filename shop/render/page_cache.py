@@ -1,10 +1,10 @@
-"""Whole pages, kept for all who see the same of them.
+"""Whole pages, cached for all visitors who see the same of them.
 
-On drop day everybody opens the same page. It is rendered once, with gaps for what is each
-visitor's own: the cart, the notices, the token of the forms. Nothing kept can be stale: a page is
-kept under all that it was made of, its template and path, and the products on it by their
+On drop day everybody opens the same page. It is rendered once, with placeholders for what is
+each visitor's own: the cart, the notices, the token of the forms. Nothing cached can be stale: a
+page is cached under all that it was made of, its template and path, and the products on it by their
 versions, which grow with whatever a shopper would see differently. What can't be named in this
-way is not kept.
+way is not cached.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from shop.render.fragments import CartHtml
 #: What a page is made of: see `key_of`.
 Key = tuple[object, ...]
 
-#: How many characters of pages are kept; one has some 20,000 in each of its encodings.
+#: How many characters of pages are cached; one has some 20,000 in each of its encodings.
 _MOST = 32_000_000
 
 #: Stand where a visitor's own belongs: noncharacters, which are in no text that means anything.
@@ -35,7 +35,7 @@ class Own:
 
     #: of the forms, in URL-safe characters
     token: str
-    #: what is said of what they did, as a partial
+    #: notices of what they did, as a partial
     action_notices: Markup
     cart: CartHtml
 
@@ -56,7 +56,7 @@ class PageCache:
         self._pages: Bounded[Key, Template] = Bounded(_MOST)
 
     def page(self, key: Key, render: Render, own: Own) -> bytes:
-        """Return a page for one visitor, in UTF-8, rendered only if it isn't kept."""
+        """Return a page for one visitor, in UTF-8, rendered only if it isn't cached."""
         template = self._pages.get(key)
         if template is None:
             template = Template(render(_gaps()), _GAPS)

@@ -41,7 +41,7 @@ def install(app: Flask) -> None:
 
 @dataclass(frozen=True)
 class Notice:
-    """What a visitor is told about an action of theirs."""
+    """What a visitor reads about an action of theirs."""
 
     text: str
     kind: str = INFO
@@ -108,8 +108,8 @@ def show_products(
     """Answer with a page that shows these products, and follows their changes.
 
     Args:
-        values: what else its template names. It must follow from the products: the page is kept,
-            and given to all who see the same of them.
+        values: what else its template names. It must follow from the products: the page is cached,
+            and given to all visitors who see the same of them.
     """
 
     def render(own: Own) -> str:

@@ -1,4 +1,4 @@
-"""What is told of every request: an id, a line of the log, a count and a time.
+"""What is reported of every request: an id, a line of the log, a count and a time.
 
 Never its path or its query, which hold what somebody typed, but the rule that it met. This is
 done for every request, and so written to cost little: some 5 % of a page.
