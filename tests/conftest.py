@@ -163,14 +163,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the drills out unless they are asked for; let browsers begin, in one worker.
-
-    All tests of a file are run by one worker, as they share a server (`--dist=loadgroup`).
-    """
-    for item in items:
-        browser = "browser" in item.path.parts
-        item.add_marker(pytest.mark.xdist_group("browser" if browser else item.path.name))
-    items.sort(key=lambda item: "browser" not in item.path.parts)
+    """Leave the drills out unless they are asked for."""
     if config.getoption("--drills"):
         return
     drills = [item for item in items if item.get_closest_marker("drill")]
