@@ -27,15 +27,17 @@ class Line:
 
     @property
     def sold_out(self) -> bool:
-        return self.item.sold_out
+        return self.item.sold_out and not self.product.withdrawn
 
     @property
     def closed(self) -> bool:
-        return self.item.sold_out or not self.product.released
+        return self.item.sold_out or not self.product.released or self.product.withdrawn
 
     @property
     def closed_word(self) -> str:
         """What a shopper reads of a line that can't be bought now."""
+        if self.product.withdrawn:
+            return "No longer sold"
         return "Sold out" if self.sold_out else "Not released"
 
 
@@ -81,8 +83,8 @@ class CartContents:
     @property
     def closed_word(self) -> str:
         """What a shopper reads of the lines that can't be bought now, taken together."""
-        sold_out = any(line.sold_out for line in self.closed_lines)
-        return "Sold out" if sold_out else "Not released"
+        words = {line.closed_word for line in self.closed_lines}
+        return next(w for w in ("Sold out", "No longer sold", "Not released") if w in words)
 
     @property
     def can_be_bought(self) -> bool:
@@ -121,7 +123,7 @@ class CartView(NamedTuple):
 
 def _line(item: ItemView, held: frozenset[int], catalog: Catalog) -> Line:
     product = catalog.product_of(item)
-    if not item.sold_out or not product.released:
+    if not item.sold_out or not product.released or product.withdrawn:
         return Line(item, product)
     nearest = _nearest_first(item, product.items)
     left = (i for i in nearest if not i.sold_out and i.id not in held)

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from shop.buyer import Buyer
 from shop.db import Transaction
 from shop.models import (
+    WITHDRAWN,
     Cart,
     CartEdit,
     CartSnapshot,
@@ -43,6 +44,7 @@ class LineItem:
     price: int
     main_image: str
     released: bool
+    withdrawn: bool
 
     def as_line(self) -> dict[str, object]:
         """Return what an order's line keeps of it."""
@@ -74,10 +76,13 @@ class TooManyPairs(Exception):
 class CartClosed(Exception):
     """Items in the cart can't be bought now; nothing was."""
 
-    def __init__(self, sold_out: list[LineItem], not_released: list[LineItem]) -> None:
+    def __init__(
+        self, sold_out: list[LineItem], not_released: list[LineItem], withdrawn: list[LineItem]
+    ) -> None:
         super().__init__()
         self.sold_out = sold_out
         self.not_released = not_released
+        self.withdrawn = withdrawn
 
 
 class CartChanged(Exception):
@@ -202,10 +207,12 @@ def _check(lines: list[LineItem], offer: Offer, most: int) -> None:
 
 
 def _refuse_closed(lines: list[LineItem], there: Set[int]) -> None:
-    not_released = [line for line in lines if not line.released]
-    sold_out = [line for line in lines if line.released and line.id not in there]
-    if sold_out or not_released:
-        raise CartClosed(sold_out, not_released)
+    withdrawn = [line for line in lines if line.withdrawn]
+    not_released = [line for line in lines if not line.released and not line.withdrawn]
+    open_ = [line for line in lines if line.released and not line.withdrawn]
+    sold_out = [line for line in open_ if line.id not in there]
+    if sold_out or not_released or withdrawn:
+        raise CartClosed(sold_out, not_released, withdrawn)
 
 
 def _place_order(
@@ -240,7 +247,7 @@ def _placed(transaction: Transaction, order: dict[str, object]) -> tuple[int, st
 _LINES = (
     select(Item.id, Item.sku, Item.size, Item.available)
     .add_columns(Product.brand, Product.name, Product.color, Product.price, Product.main_image)
-    .add_columns(Product.released)
+    .add_columns(Product.released, WITHDRAWN)
     .join(Item.product)
     .where(Item.id.in_(bindparam("item_ids", expanding=True)))
     .order_by(Item.id)

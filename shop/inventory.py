@@ -17,7 +17,7 @@ from sqlalchemy import literal_column, select, true
 
 from shop.changes import concerns_stock
 from shop.db import Database, DatabaseBusy
-from shop.models import CATALOG_STAMPS, Item, Product, catalog_stamp
+from shop.models import CATALOG_STAMPS, WITHDRAWN, Item, Product, catalog_stamp
 from shop.product_views import Catalog, ItemView, Levels, ProductView
 from shop.versions import LAST, NUMBERS, Floor, newest, succeed
 
@@ -150,10 +150,12 @@ class Inventory:
             if row.item_id is not None:
                 items.append(self._item(row, known))
         products = []
-        for (version, *appearance), sizes in shelf.items():
+        for (version, *appearance, withdrawn), sizes in shelf.items():
             version = newest(floor, version, *(item.version for item in sizes))
             named = dict(zip(_SHOWN, appearance, strict=True))
-            product = ProductView(**named, items=tuple(sizes), version=version)
+            product = ProductView(
+                **named, items=tuple(sizes), version=version, withdrawn=bool(withdrawn)
+            )
             products.append(self._same_or_newer(known.by_id.get(product.id), product))
         self._floor.note(last)
         return Catalog.of(products, floor, last)
@@ -183,7 +185,7 @@ class Inventory:
 
 #: What a view takes over from a product's row.
 _SHOWN = (*("id", "sku", "brand", "name", "color", "price", "main_image", "released", "position"),)
-_PRODUCT = (Product.version, *(getattr(Product, name) for name in _SHOWN))
+_PRODUCT = (Product.version, *(getattr(Product, name) for name in _SHOWN), WITHDRAWN)
 
 #: Everything in one question, with the stamp and the last number of that moment.
 _CATALOG = {
@@ -195,7 +197,7 @@ _CATALOG = {
     .select_from(NUMBERS)
     .outerjoin(Product, true())
     .outerjoin(Product.items)
-    .order_by(Item.id)
+    .order_by(Item.position, Item.id)
     for dialect, stamp in CATALOG_STAMPS.items()
 }
 
@@ -221,4 +223,4 @@ def _for_sale(catalog: Catalog, item_id: int) -> tuple[object, ...]:
         return ()
     product = catalog.product_of(item)
     words = (product.brand, product.name, product.main_image, product.sku, item.size)
-    return (item.sold_out, product.released, product.price, *words)
+    return (item.sold_out, product.released, product.withdrawn, product.price, *words)

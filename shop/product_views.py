@@ -51,7 +51,7 @@ class ItemView:
 
 @dataclass(frozen=True)
 class ProductView:
-    """A product as shoppers see it, with its items in the order of their ids."""
+    """A product as shoppers see it, with its items in the order of the page."""
 
     id: int
     sku: str
@@ -64,12 +64,14 @@ class ProductView:
     position: int
     items: tuple[ItemView, ...]
     version: int
+    #: whether it was hidden or removed: then carts that hold it are all that shows it
+    withdrawn: bool = False
 
     @cached_property
     def _appearance(self) -> tuple[object, ...]:
         return (
             *(self.sku, self.brand, self.name, self.color, self.price, self.main_image),
-            *(self.released, self.position, self.items),
+            *(self.released, self.position, self.items, self.withdrawn),
         )
 
     @property
@@ -85,7 +87,9 @@ class ProductView:
 class Catalog:
     """Every product at one moment. Never changes: a new moment is a new catalogue."""
 
+    #: what is on the page, in its order
     products: tuple[ProductView, ...] = ()
+    #: these, and those that were withdrawn
     by_id: dict[int, ProductView] = field(default_factory=dict)
     by_sku: dict[str, ProductView] = field(default_factory=dict)
     items: dict[int, ItemView] = field(default_factory=dict)
@@ -102,11 +106,12 @@ class Catalog:
     @classmethod
     def of(cls, products: list[ProductView], floor: int, last: int) -> Catalog:
         ordered = tuple(sorted(products, key=lambda p: (p.position, p.id)))
+        shown = tuple(product for product in ordered if not product.withdrawn)
         items = {item.id: item for product in ordered for item in product.items}
         return cls(
-            products=ordered,
+            products=shown,
             by_id={product.id: product for product in ordered},
-            by_sku={product.sku: product for product in ordered},
+            by_sku={product.sku: product for product in shown},
             items=items,
             item_ids={item.sku: item.id for item in items.values()},
             floor=floor,

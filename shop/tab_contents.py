@@ -75,7 +75,7 @@ class TabContents:
         if product_id is None:
             return None
         product = self._inventory.last_known.by_id.get(product_id)
-        if product is None:
+        if product is None or product.withdrawn:
             return self._fragments.gone_message(product_id, as_of(self._inventory.last_known.last))
         return self._fragments.stock_message(product)
 

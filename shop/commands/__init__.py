@@ -21,7 +21,10 @@ from shop.services import command_services as services
 from shop.services import install_command_services
 
 #: What an operator of a shop without products reads.
-EMPTY = "There are no products yet. Next: bin/flask seed fills the shop with the demo catalogue"
+EMPTY = (
+    "There are no products yet. Next: bin/flask catalog import FILE.csv brings your own, "
+    "bin/flask seed the demo catalogue"
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 

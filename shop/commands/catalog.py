@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from shop import backups
 from shop.changes import EVERYTHING
-from shop.commands import EMPTY, CannotBeDone, Group, WrongCall, on_database
+from shop.commands import EMPTY, CannotBeDone, Group, WrongCall, on_database, products
 from shop.commands.screen import count
 from shop.commands.tables import table
 from shop.db import Transaction
@@ -24,7 +24,11 @@ from shop.services import command_services as services
 
 @click.group(cls=Group)
 def catalog() -> None:
-    """List the products."""
+    """List, import and change the products."""
+
+
+for command in products.COMMANDS:
+    catalog.add_command(command)
 
 
 @catalog.command("list")
@@ -39,8 +43,8 @@ def list_products(as_json: bool) -> None:
       bin/flask catalog list --json | jq '.[] | select(.state == "coming soon") | .sku'
     """
     with services.database.reading() as session:
-        products = session.scalars(select(Product).order_by(Product.position, Product.id))
-        rows = [_row(product) for product in products]
+        listed = select(Product).where(~Product.removed).order_by(Product.position, Product.id)
+        rows = [_row(product) for product in session.scalars(listed)]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     elif not rows:
@@ -62,12 +66,18 @@ def _row(product: Product) -> dict[str, object]:
         "name": product.name,
         "color": product.color,
         "price": product.price,
-        "state": state if product.released else "coming soon",
+        "state": _state(product, state),
         "released": product.released,
         "sizes": len(counts),
         "sold_out": counts.count(0),
         "available": sum(counts),
     }
+
+
+def _state(product: Product, released: str) -> str:
+    if product.hidden:
+        return "hidden"
+    return released if product.released else "coming soon"
 
 
 @click.command()

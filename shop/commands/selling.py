@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from shop.commands import CannotBeDone, WholeNumber, on_database
 from shop.commands.stock import MOST_PIECES, find_item
 from shop.db import Transaction
-from shop.models import Item, NotReleased, Order, OutOfStock, Product
+from shop.models import WITHDRAWN, Item, NotReleased, Order, OutOfStock, Product, Withdrawn
 from shop.models import sell as sell_pieces
 from shop.services import command_services as services
 
@@ -46,6 +46,8 @@ def sell(sku: str, count: int) -> None:
         left = services.database.transact(work)
     except OutOfStock:
         raise CannotBeDone(f"{sku}: fewer than {count} left; nothing was sold") from None
+    except Withdrawn:
+        raise CannotBeDone(f"{sku} is hidden or removed; nothing was sold") from None
     except NotReleased:
         raise CannotBeDone(f"{sku} is not released yet; nothing was sold") from None
     click.echo(f"{item.sku}: sold {count}, {left} left")
@@ -104,7 +106,7 @@ def _check_may_sell_out(yes: bool) -> int:
 _FOR_SALE = (
     select(Item.id, Item.available)
     .join(Item.product)
-    .where(Product.released, Item.available > 0)
+    .where(Product.released, ~WITHDRAWN.element, Item.available > 0)
     .order_by(Item.id)
 )
 

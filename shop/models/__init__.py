@@ -6,6 +6,7 @@ from shop.models.cart_snapshot import CartSnapshot
 from shop.models.catalog import (
     CATALOG_STAMPS,
     LARGEST_ID,
+    WITHDRAWN,
     Item,
     Product,
     UnknownItem,
@@ -19,6 +20,7 @@ from shop.models.stock import (
     NotReleased,
     OutOfStock,
     Unavailable,
+    Withdrawn,
     check_for_sale,
     sell,
     set_stock,
@@ -29,6 +31,7 @@ from shop.models.stock import (
 __all__ = [
     "CATALOG_STAMPS",
     "LARGEST_ID",
+    "WITHDRAWN",
     "AlreadyInCart",
     "Cart",
     "CartEdit",
@@ -47,6 +50,7 @@ __all__ = [
     "UnknownItem",
     "UnknownOrder",
     "UnknownProduct",
+    "Withdrawn",
     "all_orders",
     "catalog_stamp",
     "check_for_sale",

@@ -13,6 +13,7 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     bindparam,
+    false,
     select,
     text,
     update,
@@ -47,14 +48,22 @@ class Product(Base):
     name: Mapped[str]
     color: Mapped[str]
     #: in minor units of the shop's currency
-    price: Mapped[int]
+    price: Mapped[int] = mapped_column(BigInteger)
     #: path or address of the main image
     main_image: Mapped[str]
     position: Mapped[int] = mapped_column(default=0)
     released: Mapped[bool] = mapped_column(default=False)
+    #: HTML or plain text, as the operator gave it
+    description: Mapped[str] = mapped_column(server_default="")
+    #: kept from shoppers for now
+    hidden: Mapped[bool] = mapped_column(server_default=false())
+    #: kept for its orders only
+    removed: Mapped[bool] = mapped_column(server_default=false())
     version: Mapped[int] = mapped_column(BigInteger)
 
-    items: Mapped[list[Item]] = relationship(back_populates="product", order_by="Item.id")
+    items: Mapped[list[Item]] = relationship(
+        back_populates="product", order_by="Item.position, Item.id"
+    )
 
     @classmethod
     def find(cls, session: Session, id_or_sku: str) -> Product:
@@ -69,6 +78,10 @@ class Product(Base):
         return product
 
 
+#: Whether a product is not to be seen or sold, in a question.
+WITHDRAWN = (Product.hidden | Product.removed).label("withdrawn")
+
+
 class Item(Base):
     """One size of a product: what is sold."""
 
@@ -79,6 +92,8 @@ class Item(Base):
     product_id: Mapped[int] = mapped_column(ForeignKey("products.id"), index=True)
     sku: Mapped[str] = mapped_column(unique=True)
     size: Mapped[str]
+    #: among the sizes of its product; of two alike the one that came first goes first
+    position: Mapped[int] = mapped_column(server_default="0")
     available: Mapped[int] = mapped_column(BigInteger)
     version: Mapped[int] = mapped_column(BigInteger)
 

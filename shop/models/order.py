@@ -91,7 +91,7 @@ class OrderLine(Base):
     color: Mapped[str]
     size: Mapped[str]
     #: paid, in minor units of the order's currency
-    price: Mapped[int]
+    price: Mapped[int] = mapped_column(BigInteger)
     main_image: Mapped[str]
 
     order: Mapped[Order] = relationship(back_populates="lines")

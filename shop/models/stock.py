@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select, update
 
 from shop.changes import shelf_name
 from shop.db import Transaction
-from shop.models.catalog import LARGEST_ID, Item, Product, UnknownItem
+from shop.models.catalog import LARGEST_ID, WITHDRAWN, Item, Product, UnknownItem
 from shop.versions import advance, next_version
 
 
@@ -26,6 +26,10 @@ class OutOfStock(Unavailable):
 
 class NotReleased(Unavailable):
     """Its product is still coming soon."""
+
+
+class Withdrawn(Unavailable):
+    """Its product was hidden or removed: it is not sold any more."""
 
 
 def take(transaction: Transaction, item_ids: Iterable[int], count: int = 1) -> set[int]:
@@ -51,6 +55,7 @@ def sell(transaction: Transaction, item_id: int, count: int = 1) -> None:
 
     Raises:
         UnknownItem: there is none with this id.
+        Withdrawn: its product was hidden or removed.
         NotReleased: its product is coming soon.
         OutOfStock: fewer than `count` pieces are left.
     """
@@ -93,6 +98,7 @@ def check_for_sale(transaction: Transaction, item_id: int) -> None:
 
     Raises:
         UnknownItem: there is none with this id.
+        Withdrawn: its product was hidden or removed.
         NotReleased: its product is coming soon.
         OutOfStock: no piece is left.
     """
@@ -100,7 +106,9 @@ def check_for_sale(transaction: Transaction, item_id: int) -> None:
     rows = transaction.execute(_FOR_SALE, known)
     if not rows:
         raise UnknownItem(item_id)
-    ((released, available),) = rows
+    ((released, withdrawn, available),) = rows
+    if withdrawn:
+        raise Withdrawn(item_id)
     if not released:
         raise NotReleased(item_id)
     if available < 1:
@@ -130,7 +138,7 @@ _TAKE = (
     .execution_options(synchronize_session=False)
 )
 _FOR_SALE = (
-    select(Product.released, Item.available)
+    select(Product.released, WITHDRAWN, Item.available)
     .join(Item.product)
     .where(Item.id == bindparam("item_id"))
 )

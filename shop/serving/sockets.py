@@ -138,6 +138,7 @@ def greet(address: str, *, empty: bool = False) -> None:
     if empty:
         next_ = (
             "  There are no products yet. In a second terminal:\n"
+            "    bin/flask catalog import FILE.csv   your own: Shopify's export, or a spreadsheet\n"
             "    bin/flask seed              a demo catalogue, to try the shop with\n"
         )
     else:

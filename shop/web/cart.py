@@ -15,6 +15,7 @@ from shop.models import (
     NotReleased,
     OutOfStock,
     UnknownItem,
+    Withdrawn,
 )
 from shop.services import services
 from shop.web.pages import (
@@ -72,6 +73,8 @@ def _act(action: Callable[[str], CartSnapshot], done: str) -> BaseResponse:
         return _refuse("not_in_cart", "That size is not in your cart any more.", 404)
     except OutOfStock as error:
         return _refuse("sold_out", f"{_named(error.item_id)} is sold out.")
+    except Withdrawn as error:
+        return _refuse("withdrawn", f"{_named(error.item_id)} is no longer sold here.")
     except NotReleased as error:
         return _refuse("not_released", f"{_named(error.item_id)} is not released yet.")
     return _answer(200, None, f"The size was {done}.")

@@ -153,6 +153,8 @@ Refusal = EmptyCart | TooManyPairs | CartClosed | CartChanged | PriceChanged
 def _reason(error: Refusal) -> str:
     """Name a refusal for those who count them."""
     if isinstance(error, CartClosed):
+        if error.withdrawn:
+            return "withdrawn"
         return "sold_out" if error.sold_out else "not_released"
     return {
         EmptyCart: "empty",
@@ -177,6 +179,8 @@ def _why(error: Refusal) -> str:
     reasons = []
     if error.sold_out:
         reasons.append(f"Sold out: {_listed(error.sold_out)}.")
+    if error.withdrawn:
+        reasons.append(f"No longer sold: {_listed(error.withdrawn)}.")
     if error.not_released:
         reasons.append(f"Not released yet: {_listed(error.not_released)}.")
     return " ".join([*reasons, nothing])

@@ -462,7 +462,7 @@ def test_a_row_that_the_target_cannot_take_is_named_and_nothing_is_copied(
 
     says = refused("UPDATE orders SET name = 'Kim' || char(0) || 'Vale'")
     assert "orders, row 7: " in says and "NUL" in says and "Vale" not in says
-    says = refused("UPDATE products SET price = 3000000000 WHERE id = 2")
+    says = refused("UPDATE products SET position = 3000000000 WHERE id = 2")
     assert "products, row 2: integer out of range" in says
     says = refused("UPDATE orders SET address = CAST(X'eda080' AS TEXT)")
     assert "orders, row 7: a text in it is not UTF-8" in says

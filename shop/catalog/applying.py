@@ -1,0 +1,79 @@
+"""Making the shop what was said of it: one transaction, all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from shop.catalog.entries import ProductEntry
+from shop.catalog.planning import Change, KnownItem, KnownProduct, plan
+from shop.db import Transaction
+from shop.models import Item, Product, set_stock
+from shop.models.catalog_edit import add_items, add_products, change_item, change_product
+
+
+def apply(transaction: Transaction, entries: Sequence[ProductEntry]) -> list[Change]:
+    """Create or update products, by sku, as they are said to be.
+
+    Counts become what was said whatever was sold since the file was read: the difference is to
+    what is there now.
+
+    Returns:
+        What was changed, product by product.
+
+    Raises:
+        CatalogError: it can't be; the transaction must be rolled back.
+    """
+    known = read_known(transaction.execute(_PRODUCTS), transaction.execute(_ITEMS))
+    changes = plan(entries, known)
+    _add(transaction, [change for change in changes if change.known is None], known)
+    for change in changes:
+        if change.known is not None:
+            _update(transaction, change, change.known)
+    return changes
+
+
+def read_known(products: Iterable[Any], items: Iterable[Any]) -> list[KnownProduct]:
+    """Put together products and their items as they were read."""
+    known = {row.id: KnownProduct(row.id, dict(row._asdict())) for row in products}
+    for row in items:
+        item = KnownItem(row.id, row.sku, row.size, row.available, row.position)
+        known[row.product_id].items.append(item)
+    return list(known.values())
+
+
+def _add(transaction: Transaction, new: list[Change], known: list[KnownProduct]) -> None:
+    if not new:
+        return
+    last = max((product.values["position"] for product in known), default=0)
+    rows = [
+        {**{name: after for name, (_, after) in change.values.items()}, "position": last + number}
+        for number, change in enumerate(new, 1)
+    ]
+    add_products(transaction, rows)
+    ids = {row.sku: row.id for row in transaction.execute(_PRODUCTS)}
+    items = [{**size, "product_id": ids[c.entry.sku]} for c in new for size in c.new_sizes]
+    add_items(transaction, items)
+
+
+def _update(transaction: Transaction, change: Change, known: KnownProduct) -> None:
+    if change.values:
+        values = {name: after for name, (_, after) in change.values.items()}
+        change_product(transaction, known.id, values)
+    for item_id, values in change.items.items():
+        change_item(transaction, item_id, known.id, values)
+    for item_id, (_, _, count) in sorted(change.counts.items()):
+        set_stock(transaction, item_id, count)
+    if change.new_sizes:
+        add_items(transaction, [{**size, "product_id": known.id} for size in change.new_sizes])
+
+
+_PRODUCTS = select(
+    *(Product.id, Product.sku, Product.brand, Product.name, Product.color, Product.price),
+    *(Product.main_image, Product.description, Product.hidden, Product.removed, Product.position),
+)
+_ITEMS = select(
+    *(Item.id, Item.product_id, Item.sku, Item.size, Item.available, Item.position)
+).order_by(Item.position, Item.id)

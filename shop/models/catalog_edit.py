@@ -1,0 +1,63 @@
+"""How products and their sizes come, change, and go. Counts change in `stock`.
+
+A removed product stays as a row, for the orders and the carts that name it; it is sold no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Update, bindparam, insert, update
+
+from shop.changes import shelf_name
+from shop.db import Transaction
+from shop.models.catalog import Item, Product
+from shop.versions import advance, draw, next_version
+
+
+def change_product(transaction: Transaction, product_id: int, values: Mapping[str, Any]) -> None:
+    """Set some columns of a product, and no others: others may change those meanwhile."""
+    advance(transaction)
+    transaction.execute(_change(Product, tuple(values)), {"row": product_id, **_bound(values)})
+    transaction.note(shelf_name(product_id))
+
+
+def change_item(
+    transaction: Transaction, item_id: int, product_id: int, values: Mapping[str, Any]
+) -> None:
+    """Set some columns of an item; see `change_product`. Its count is none of them."""
+    advance(transaction)
+    transaction.execute(_change(Item, tuple(values)), {"row": item_id, **_bound(values)})
+    transaction.note(shelf_name(product_id))
+
+
+def add_products(transaction: Transaction, products: Sequence[Mapping[str, Any]]) -> None:
+    """Add products, coming soon; tabs hear of them by their items."""
+    version = draw(transaction)
+    given = {"released": False, "removed": False, "version": version}
+    transaction.execute_each(_ADD_PRODUCT, [{**product, **given} for product in products])
+
+
+def add_items(transaction: Transaction, items: Sequence[Mapping[str, Any]]) -> None:
+    """Add items to products."""
+    version = draw(transaction)
+    transaction.execute_each(_ADD_ITEM, [{**item, "version": version} for item in items])
+    for product_id in {item["product_id"] for item in items}:
+        transaction.note(shelf_name(product_id))
+
+
+def _bound(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"new_{name}": value for name, value in values.items()}
+
+
+@cache
+def _change(kind: type[Product] | type[Item], names: tuple[str, ...]) -> Update:
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+    statement = update(kind).where(kind.id == bindparam("row"))
+    return statement.values(**values, version=next_version(kind.version))
+
+
+_ADD_PRODUCT = insert(Product)
+_ADD_ITEM = insert(Item)
