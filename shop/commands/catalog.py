@@ -185,6 +185,9 @@ def release(products: tuple[str, ...]) -> None:
     try:
         with services.database.reading() as session:
             found = [Product.find(session, name) for name in products]
+        removed = next((product.sku for product in found if product.removed), None)
+        if removed is not None:
+            raise UnknownProduct(removed)
     except UnknownProduct as error:
         raise WrongCall(
             f"there is no product {str(error)!r}; 'bin/flask catalog list' shows them; "

@@ -248,7 +248,7 @@ def hide_product(sku: str) -> None:
     Example:
       bin/flask catalog hide OST-KILN
     """
-    _set(sku, "hidden", True, "is hidden")
+    _set(sku, "is hidden", {"hidden": True})
 
 
 @click.command("show")
@@ -261,7 +261,7 @@ def show_product(sku: str) -> None:
     Example:
       bin/flask catalog show OST-KILN
     """
-    _set(sku, "hidden", False, "is shown")
+    _set(sku, "is shown", {"hidden": False})
 
 
 @click.command("remove")
@@ -274,15 +274,16 @@ def remove_product(sku: str) -> None:
     Example:
       bin/flask catalog remove OST-KILN
     """
-    _set(sku, "removed", True, "is removed")
+    # Brought back one day, it is coming soon.
+    _set(sku, "is removed", {"removed": True, "released": False})
 
 
-def _set(sku: str, column: str, value: bool, done: str) -> None:
+def _set(sku: str, done: str, values: dict[str, bool]) -> None:
     product = _found(sku)
-    if getattr(product, column) == value:
+    if all(getattr(product, column) == value for column, value in values.items()):
         click.echo(f"{product.sku} {done} already")
         return
-    services.database.transact(lambda tx: change_product(tx, product.id, {column: value}))
+    services.database.transact(lambda tx: change_product(tx, product.id, values))
     click.echo(f"{product.sku} {done}")
 
 

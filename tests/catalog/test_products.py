@@ -176,6 +176,21 @@ def test_what_is_hidden_or_removed_leaves_pages_tabs_and_carts(
     assert Shopper(drop).get("/products/OST-TIDELINE").status == 404
     assert Shopper(drop).add(2, hx=True).status == 409
     assert drop.flask("sell", drop.sku(2), check=False).returncode == 1
-    if command == "hide":
+    if command == "remove":
+        assert drop.flask("release", "OST-TIDELINE", check=False).returncode == 2
+    else:
         drop.flask("catalog", "show", "OST-TIDELINE")
         assert visitor.get("/products/OST-TIDELINE").status == 200
+
+
+def test_a_removed_product_keeps_its_orders_and_comes_back_as_coming_soon(
+    drop: RunningShop, tmp_path: Path
+) -> None:
+    buyer = Shopper(drop)
+    buyer.add(1)
+    buyer.buy()
+    before = drop.orders()
+    drop.flask("catalog", "remove", "OST-TIDELINE")
+    assert drop.orders() == before and len(before) == 1
+    bring(drop, tmp_path, "product,size,count\nOST-TIDELINE,6,3\n")
+    assert "coming soon" in Shopper(drop).get("/products/OST-TIDELINE").text
