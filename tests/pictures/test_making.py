@@ -1,0 +1,105 @@
+"""Photographs become small pictures, and no file can do harm on its way."""
+
+import io
+import struct
+import zlib
+
+import pytest
+from PIL import Image
+
+from shop.pictures.making import MOST_BYTES, PictureError, make, make_file
+
+
+def photograph(width=2000, height=1000, kind="JPEG", **saving):
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize((width, height)).convert("RGB").save(file, kind, **saving)
+    return file.getvalue()
+
+
+def png_that_claims(width, height):
+    """A PNG of some bytes whose head promises that many pixels."""
+
+    def chunk(name, content):
+        return (
+            struct.pack(">I", len(content))
+            + name
+            + content
+            + struct.pack(">I", zlib.crc32(name + content))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_a_photograph_becomes_three_widths_in_two_formats():
+    made = make(photograph(), "kiln.jpg")
+    assert (made.width, made.height) == (2000, 1000)
+    sizes = [(r.format, r.width, r.height) for r in made.renditions]
+    assert sizes == [(f, w, w // 2) for w in (400, 800, 1600) for f in ("avif", "webp")]
+    for rendition in made.renditions:
+        with Image.open(io.BytesIO(rendition.content)) as read:
+            assert (str(read.format).lower(), *read.size) == (
+                rendition.format,
+                rendition.width,
+                rendition.height,
+            )
+
+
+def test_a_small_picture_is_never_enlarged():
+    assert {r.width for r in make(photograph(500, 500), "small.jpg").renditions} == {400, 500}
+
+
+def test_a_photograph_taken_upright_stays_upright_and_says_nothing_of_where():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    exif[0x010F] = "A camera of mine"
+    made = make(photograph(exif=exif), "upright.jpg")
+    assert (made.width, made.height) == (1000, 2000)
+    for rendition in made.renditions:
+        with Image.open(io.BytesIO(rendition.content)) as read:
+            assert not read.getexif()
+        assert b"camera" not in rendition.content
+
+
+def test_transparency_is_kept():
+    file = io.BytesIO()
+    Image.new("RGBA", (600, 600), (200, 0, 0, 0)).save(file, "PNG")
+    for rendition in make(file.getvalue(), "clear.png").renditions:
+        with Image.open(io.BytesIO(rendition.content)) as read:
+            assert read.convert("RGBA").getchannel("A").getextrema() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "not a JPEG"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a JPEG"),
+        (photograph(kind="GIF"), "not a JPEG"),
+        (photograph(kind="PPM"), "not a JPEG"),
+        (photograph()[:3000], "broken"),
+        (photograph(kind="PNG")[:-2000], "broken"),
+        (photograph(kind="WEBP")[:-200], "broken"),
+        (png_that_claims(100, 100), "broken"),
+        (png_that_claims(9000, 9000), "million pixels"),
+        (png_that_claims(60000, 60000), "million pixels"),
+        (b"\xff\xd8\xff" + bytes(MOST_BYTES), "more than 30 MB"),
+    ],
+)
+def test_what_is_no_picture_is_refused_in_one_line(content, why):
+    with pytest.raises(PictureError, match=why) as refused:
+        make(content, "a\nname.jpg")
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_only_plain_files_are_read(tmp_path):
+    (tmp_path / "real.jpg").write_bytes(photograph())
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "real.jpg")
+    assert make_file(tmp_path / "real.jpg").hash
+    for path in (tmp_path / "link.jpg", tmp_path, tmp_path / "none.jpg", tmp_path / "a\0b"):
+        with pytest.raises(PictureError):
+            make_file(path)
