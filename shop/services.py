@@ -4,42 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from flask import Flask, current_app
 from werkzeug.local import LocalProxy
 
+from shop import backups
+from shop.carts import Carts
 from shop.changes import EVERYTHING, Changes, cart_id_of
-from shop.db import Database, open_database
-from shop.presence import Presence
-
-# What only a server needs is imported when one is built: commands are to start fast.
-if TYPE_CHECKING:
-    from shop.carts import Carts
-    from shop.config import Settings
-    from shop.inventory import Inventory
-    from shop.live import Live
-    from shop.metrics.counters import Metrics
-    from shop.presence.answering import AnsweringPresence
-    from shop.pruning import Pruning
-    from shop.relay import Relay
-    from shop.render.fragments import Fragments
-    from shop.servers import Servers
-    from shop.stream_slots import StreamSlots
-    from shop.streams import Hub
-    from shop.tab_contents import TabContents
-
-
-@dataclass(frozen=True)
-class CommandServices:
-    """What operators' commands work with, in a process of their own."""
-
-    settings: Settings
-    database: Database
-    changes: Changes
-    #: to the other machines' servers; None on a single one
-    relay: Relay | None
-    presence: Presence
+from shop.command_services import CommandServices, announce_commits, open_relay
+from shop.config import Settings
+from shop.db import open_database
+from shop.inventory import Inventory
+from shop.live import Live
+from shop.logs import dropped_lines
+from shop.metrics.counters import REDIS, Metrics
+from shop.presence.answering import AnsweringPresence
+from shop.presence.here import OpenHere
+from shop.product_views import Levels
+from shop.pruning import Pruning
+from shop.render.fragments import Fragments
+from shop.servers import Servers
+from shop.stream_slots import StreamSlots
+from shop.streams import Hub
+from shop.tab_contents import TabContents
+from shop.versions import Floor
 
 
 @dataclass(frozen=True)
@@ -59,35 +48,6 @@ class Services(CommandServices):
     pruning: Pruning
 
 
-def install_command_services(app: Flask, settings: Settings) -> None:
-    """Build what commands work with; `command_services` stands for it where the app is current."""
-    relay = _relay(settings)
-    built = CommandServices(
-        settings=settings,
-        database=open_database(settings.database_url),
-        changes=Changes(),
-        relay=relay,
-        presence=Presence(settings.instance / "run", relay),
-    )
-    _announce(built)
-    app.extensions["shop"] = built
-
-
-def _relay(settings: Settings) -> Relay | None:
-    if not settings.redis_url:
-        return None
-    from shop.relay import Relay
-
-    return Relay(settings.redis_url, settings.redis_prefix)
-
-
-def _announce(built: CommandServices) -> None:
-    """Have what is committed announced: heard here, and carried to the others."""
-    built.database.on_commit = built.changes.announce
-    if built.relay is not None:
-        built.changes.carry = built.relay.announce
-
-
 def install_services(app: Flask, settings: Settings) -> Services:
     """Build the services for an app; `services` stands for them wherever the app is current."""
     built = _build(app, settings)
@@ -98,26 +58,11 @@ def install_services(app: Flask, settings: Settings) -> Services:
 
 
 def _build(app: Flask, settings: Settings) -> Services:
-    from shop.carts import Carts
-    from shop.inventory import Inventory
-    from shop.live import Live
-    from shop.metrics.counters import Metrics
-    from shop.presence.answering import AnsweringPresence
-    from shop.presence.here import OpenHere
-    from shop.product_views import Levels
-    from shop.pruning import Pruning
-    from shop.render.fragments import Fragments
-    from shop.servers import Servers
-    from shop.stream_slots import StreamSlots
-    from shop.streams import Hub
-    from shop.tab_contents import TabContents
-    from shop.versions import Floor
-
     database, hub, metrics = open_database(settings.database_url), Hub(), Metrics()
     floor = Floor(database, settings.instance / "version_numbers")
     inventory = Inventory(database, Levels(settings.low_stock, settings.medium_stock), floor)
     carts, fragments = Carts(database), Fragments(app.jinja_env)
-    relay = _relay(settings)
+    relay = open_relay(settings)
     contents = TabContents(hub, inventory, carts, fragments)
     here = OpenHere(hub, contents.open_carts, inventory)
     return Services(
@@ -142,7 +87,7 @@ def _build(app: Flask, settings: Settings) -> Services:
 def _connect(built: Services) -> None:
     """Lay the way of a change: committed, heard here, carried to the others, shown in tabs."""
     changes, hub, relay = built.changes, built.hub, built.relay
-    _announce(built)
+    announce_commits(built)
     changes.subscribe(built.inventory.hear)
     changes.subscribe(built.live.hear)
     built.inventory.listeners.append(built.live.hear_stock)
@@ -155,10 +100,6 @@ def _connect(built: Services) -> None:
 
 def _count(built: Services) -> None:
     """Have counted what the services do, of those that know nothing of being counted."""
-    from shop import backups
-    from shop.logs import dropped_lines
-    from shop.metrics.counters import REDIS
-
     metrics = built.metrics
     metrics.follow(built.hub.statistics)
     metrics.follow_log(dropped_lines)
@@ -187,4 +128,3 @@ def current_services() -> Services:
 
 
 services = cast(Services, LocalProxy(current_services))
-command_services = cast(CommandServices, services)

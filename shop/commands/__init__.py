@@ -14,11 +14,11 @@ from flask import Flask
 from flask.cli import ScriptInfo, with_appcontext
 from sqlalchemy.exc import DBAPIError
 
+from shop.command_services import command_services as services
+from shop.command_services import install_command_services
 from shop.config import database_file, load_settings
 from shop.db import DatabaseBusy
 from shop.migrations import migrate, require_file
-from shop.services import command_services as services
-from shop.services import install_command_services
 
 #: What an operator of a shop without products reads.
 EMPTY = (

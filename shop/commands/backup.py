@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from shop import backups
+from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, WholeNumber, in_shop
 from shop.migrations import check
-from shop.services import command_services as services
 
 
 @click.command()

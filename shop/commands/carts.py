@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 import click
 from sqlalchemy.exc import DBAPIError
 
+from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, Group, in_shop, on_database, screen
 from shop.commands.screen import count
 from shop.db import DatabaseBusy
 from shop.presence import CartPresence, Overview
-from shop.services import command_services as services
 
 #: Lines around the carts' own: the heading, "and more", the total, a trouble, the prompt.
 _AROUND = 6

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from shop import backups
 from shop.changes import EVERYTHING
+from shop.command_services import command_services as services
 from shop.commands import EMPTY, CannotBeDone, Group, WrongCall, on_database, products
 from shop.commands.screen import count
 from shop.commands.tables import table
@@ -19,7 +20,6 @@ from shop.demo import NotEmpty
 from shop.demo import seed as seed_demo
 from shop.models import CartItem, CartRecord, Item, Order, OrderLine, Product, UnknownProduct
 from shop.models import release as open_sale
-from shop.services import command_services as services
 
 
 @click.group(cls=Group)

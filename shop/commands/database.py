@@ -12,11 +12,11 @@ import click
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL
 
+from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, Group, WrongCall, database_copy, in_shop
 from shop.commands.backup import backup
 from shop.db import Database, open_database
 from shop.migrations import check, migrate
-from shop.services import command_services as services
 from shop.setting_values import read_database_url
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
+from shop.command_services import command_services as services
 from shop.commands import Group, WrongCall, on_database
 from shop.commands.tables import table
 from shop.models import Order, UnknownOrder, all_orders
 from shop.money import format_money
-from shop.services import command_services as services
 
 
 @click.group(cls=Group)

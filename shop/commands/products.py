@@ -18,13 +18,13 @@ from shop.catalog.entries import CatalogError, Entries, ProductEntry, SizeEntry
 from shop.catalog.own_columns import write_products
 from shop.catalog.planning import Change, is_shipped
 from shop.catalog.reading import read_catalog
+from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, WholeNumber, WrongCall, on_database
 from shop.commands.screen import count
 from shop.db import Transaction
 from shop.models import Product, UnknownProduct
 from shop.models.catalog_edit import change_product
 from shop.money import format_money
-from shop.services import command_services as services
 
 #: From how many bytes on a file is long enough to show how far it is read.
 _LONG = 1_000_000

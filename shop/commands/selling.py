@@ -9,12 +9,12 @@ from collections import Counter
 import click
 from sqlalchemy import func, select
 
+from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, WholeNumber, on_database
 from shop.commands.stock import MOST_PIECES, find_item
 from shop.db import Transaction
 from shop.models import WITHDRAWN, Item, NotReleased, Order, OutOfStock, Product, Withdrawn
 from shop.models import sell as sell_pieces
-from shop.services import command_services as services
 
 
 @click.command()

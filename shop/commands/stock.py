@@ -9,13 +9,13 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from shop.command_services import command_services as services
 from shop.commands import EMPTY, Group, WholeNumber, WrongCall, on_database
 from shop.commands.tables import table
 from shop.db import Transaction
 from shop.models import Item, UnknownItem, stock_up
 from shop.models import set_stock as put_exactly
 from shop.product_views import Levels
-from shop.services import command_services as services
 
 #: What fits into a shelf of any database: PostgreSQL's integers end at 2,147,483,647.
 MOST_PIECES = 1_000_000_000

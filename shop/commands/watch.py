@@ -8,10 +8,10 @@ from datetime import datetime
 import click
 from sqlalchemy.exc import DBAPIError
 
+from shop.command_services import command_services as services
 from shop.commands import Seconds, drawing, on_database, screen
 from shop.commands.statistics import Statistics, read_statistics
 from shop.product_views import Levels
-from shop.services import command_services as services
 
 
 @click.command()
