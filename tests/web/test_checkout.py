@@ -83,6 +83,16 @@ def test_buying_takes_the_pieces_off_the_shelf_and_empties_the_cart(
     assert shopper.cart() == []
 
 
+def test_the_receipt_of_a_pair_without_a_picture_asks_for_none(
+    open_drop: RunningShop, shopper: Shopper
+) -> None:
+    with changed(open_drop, "products", 1, main_image=""):
+        shopper.add(3)
+        shopper.buy()
+    shown = element(shopper.get("/checkout/complete").text, "main")
+    assert "receipt__no-picture" in shown and "<img" not in shown
+
+
 def test_the_receipt_says_what_was_bought_by_whom_and_what_was_paid(
     open_drop: RunningShop, shopper: Shopper
 ) -> None:
