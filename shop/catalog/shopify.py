@@ -111,11 +111,9 @@ class _Noted:
         if not counted:
             said.append("The file has no counts: new sizes have 0 pieces; --counts reads them")
         if self.oversold:
-            said.append(
-                f"{self.oversold} sizes go on selling when out of stock in Shopify; here they don't"
-            )
+            said.append(f"Sizes that Shopify sells beyond their count: {self.oversold}; not here")
         if self.negative:
-            said.append(f"{self.negative} sizes had counts below 0; they are 0 here")
+            said.append(f"Sizes with counts below 0: {self.negative}; they are 0 here")
         return said
 
 
