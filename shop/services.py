@@ -23,7 +23,9 @@ from shop.presence.answering import AnsweringPresence
 from shop.presence.here import OpenHere
 from shop.product_views import Levels
 from shop.pruning import Pruning
+from shop.render.cache import RenderCache
 from shop.render.fragments import Fragments
+from shop.render.page_cache import PageCache
 from shop.servers import Servers
 from shop.stream_slots import StreamSlots
 from shop.streams import Hub
@@ -39,6 +41,7 @@ class Services(CommandServices):
     inventory: Inventory
     carts: Carts
     fragments: Fragments
+    pages: PageCache
     hub: Hub
     stream_slots: StreamSlots
     contents: TabContents
@@ -61,7 +64,8 @@ def _build(app: Flask, settings: Settings) -> Services:
     database, hub, metrics = open_database(settings.database_url), Hub(), Metrics()
     floor = Floor(database, settings.instance / "version_numbers")
     inventory = Inventory(database, Levels(settings.low_stock, settings.medium_stock), floor)
-    carts, fragments = Carts(database), Fragments(app.jinja_env)
+    carts, rendered = Carts(database), RenderCache()
+    fragments = Fragments(app.jinja_env, rendered)
     relay = open_relay(settings)
     contents = TabContents(hub, inventory, carts, fragments)
     here = OpenHere(hub, contents.open_carts, inventory)
@@ -72,6 +76,7 @@ def _build(app: Flask, settings: Settings) -> Services:
         inventory=inventory,
         carts=carts,
         fragments=fragments,
+        pages=PageCache(rendered),
         hub=hub,
         stream_slots=StreamSlots(settings.instance / "run" / "stream_slots"),
         contents=contents,

@@ -8,16 +8,13 @@ from typing import Any, NamedTuple, TypeVar
 from jinja2 import Environment
 from markupsafe import Markup
 
-from shop.bounded import Bounded
 from shop.cart_views import CartContents, CartView, Line
 from shop.framing import Message, Template
 from shop.product_views import HIGH, LOW, MEDIUM, OUT, ProductView
+from shop.render.cache import RenderCache
 
 #: What a shopper reads of a level.
 LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "going fast", LOW: "few left", OUT: "sold out"}
-
-#: How many characters of renderings are cached.
-_MOST_CHARACTERS = 64_000_000
 
 Rendered = TypeVar("Rendered")
 
@@ -53,9 +50,9 @@ class CartTemplates(NamedTuple):
 class Fragments:
     """The partials of one app, rendered and cached."""
 
-    def __init__(self, jinja: Environment) -> None:
+    def __init__(self, jinja: Environment, cache: RenderCache) -> None:
         self._jinja = jinja
-        self._cache: Bounded[Hashable, Any] = Bounded(_MOST_CHARACTERS)
+        self._cache = cache
 
     def stock(self, product: ProductView) -> Markup:
         """Render the live part of a product: its price, and its sizes or "coming soon"."""

@@ -14,16 +14,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from shop.bounded import Bounded
 from shop.framing import Template
 from shop.product_views import ProductView
+from shop.render.cache import RenderCache
 from shop.render.fragments import CartHtml
 
 #: What a page is made of: see `key_of`.
 Key = tuple[object, ...]
-
-#: How many characters of pages are cached; one has some 20,000 in each of its encodings.
-_MOST = 32_000_000
 
 #: Stand where a visitor's own belongs: noncharacters, which are in no text that means anything.
 _GAPS = {name: chr(0xFDE0 + n) for n, name in enumerate(("token", "told", *CartHtml._fields))}
@@ -52,15 +49,15 @@ def key_of(template: str, path: str, products: Iterable[ProductView]) -> Key:
 class PageCache:
     """The pages of one app."""
 
-    def __init__(self) -> None:
-        self._pages: Bounded[Key, Template] = Bounded(_MOST)
+    def __init__(self, cache: RenderCache) -> None:
+        self._cache = cache
 
     def page(self, key: Key, render: Render, own: Own) -> bytes:
         """Return a page for one visitor, in UTF-8, rendered only if it isn't cached."""
-        template = self._pages.get(key)
+        template: Template | None = self._cache.get(key)
         if template is None:
             template = Template(render(_gaps()), _GAPS)
-            self._pages.keep(key, template, template.weight)
+            self._cache.keep(key, template, template.weight)
         cart = own.cart._asdict()
         return template.encoded({"token": own.token, "told": own.action_notices, **cart})
 

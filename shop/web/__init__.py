@@ -12,7 +12,6 @@ from shop.web import (
     health,
     limits,
     live,
-    pages,
     requests,
     security,
     session,
@@ -30,7 +29,6 @@ def install_web(app: ShopApp) -> None:
     budgets.install(app)
     limits.install(app)
     csrf.install(app)
-    pages.install(app)
     errors.install(app)
     health.install(app)
     for module in (catalog, cart, checkout, live, health):

@@ -1,8 +1,4 @@
-"""The signed HttpOnly cookies by which a browser carries its cart.
-
-A signature says for ever that a text is the shop's own, so what was read or signed once is kept:
-a browser sends the same cookies with each request. What is forged is never kept, as it raises.
-"""
+"""The signed HttpOnly cookies by which a browser carries its cart."""
 
 from __future__ import annotations
 
@@ -10,14 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from time import time
-from typing import Any
 
 from flask import Response
-from itsdangerous import BadData, URLSafeTimedSerializer
+from itsdangerous import BadData
 from werkzeug.http import dump_cookie
 
 from shop.models.cart import EXPORT_MAX_AGE, cart_ref, export_cart, import_cart
-from shop.web.signing import BriefSerializer, Keys, SteadySigner
+from shop.web.signing import Keys, read_signed, sign, steady_serializer
 
 #: Cookies with this prefix carry a cart id each.
 CART_COOKIE = "cart-"
@@ -36,8 +31,8 @@ MOST_COOKIES = 40
 #: How many cookies are tried, that may be none of the shop's making.
 _MOST_TRIED = 120
 
-#: How many signed texts are kept of each kind, of some 600 bytes each.
-_CACHE_SIZE = 2048
+#: What signatures are for.
+_CART_SALT, _EXPORT_SALT = "cart", "cart-export"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +112,9 @@ class CartCookies:
     def copy_of(self, cart_id: str) -> list[str]:
         """Return the skus in the browser's own copy of a cart, which outlives the database."""
         text = self._sent.get(("" if self.carries_over else self._host) + EXPORT_COOKIE)
-        return import_cart(_export_signer(self._keys), cart_id, text) if text else []
+        return (
+            import_cart(steady_serializer(self._keys, _EXPORT_SALT), cart_id, text) if text else []
+        )
 
     def holds(self, ref: str) -> bool:
         """Tell whether a cart has its cookie, by the cart's fingerprint."""
@@ -146,7 +143,7 @@ class CartCookies:
 
     def copy_cookie(self, cart_id: str, skus: Iterable[str]) -> tuple[str, str]:
         """Return name and value of the cookie that holds a copy of a cart."""
-        signed = export_cart(_export_signer(self._keys), cart_id, skus)
+        signed = export_cart(steady_serializer(self._keys, _EXPORT_SALT), cart_id, skus)
         return self._host + EXPORT_COOKIE, signed
 
     def _name(self, ref: str) -> str:
@@ -173,26 +170,13 @@ def _attributes(max_age: int, https: bool, now: int) -> str:
 _USED, _BY_HTTPS = "used", "https"
 
 
-@lru_cache(maxsize=_CACHE_SIZE)
 def _read_cart(keys: Keys, text: str) -> CartCookie:
-    cart_id, born, *rest = _cart_signer(keys).loads(text)
+    cart_id, born, *rest = read_signed(keys, _CART_SALT, text)
     merged = tuple(ref for ref in rest if ref not in (_USED, _BY_HTTPS))
     marks = {"used": _USED in rest, "by_https": _BY_HTTPS in rest}
     return CartCookie(cart_id, cart_ref(cart_id), born, merged, **marks)
 
 
-@lru_cache(maxsize=_CACHE_SIZE)
 def _sign_cart(keys: Keys, cart: CartCookie) -> str:
     marks = [*([_USED] if cart.used else []), *([_BY_HTTPS] if cart.by_https else [])]
-    signed: Any = _cart_signer(keys).dumps([cart.cart_id, cart.born, *marks, *cart.merged])
-    return str(signed)
-
-
-@lru_cache
-def _cart_signer(keys: Keys) -> BriefSerializer:
-    return BriefSerializer(list(keys), salt="cart")
-
-
-@lru_cache
-def _export_signer(keys: Keys) -> URLSafeTimedSerializer:
-    return URLSafeTimedSerializer(list(keys), salt="cart-export", signer=SteadySigner)
+    return sign(keys, _CART_SALT, (cart.cart_id, cart.born, *marks, *cart.merged))

@@ -8,8 +8,6 @@ overwrite, it stays good when several first pages are opened at once (see `visit
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from flask import Flask, Request
 from itsdangerous import BadData
 from werkzeug.exceptions import BadRequest
@@ -17,14 +15,14 @@ from werkzeug.exceptions import BadRequest
 from shop.services import current_services, services
 from shop.web.origin import OtherOrigin, refuse_other_origins
 from shop.web.requests import current_request
-from shop.web.signing import BriefSerializer, Keys
+from shop.web.signing import read_signed, sign
 from shop.web.visitor import visitor
 
 FIELD = "csrf_token"
 HEADER = "X-CSRFToken"
 
-#: How many tokens are kept as they were signed or read, of some 300 bytes each.
-_CACHE_SIZE = 2048
+#: A token holds the fingerprint of its cart and nothing else, without a limit in time.
+_SALT = "csrf"
 
 
 class BadToken(BadRequest):
@@ -43,7 +41,7 @@ def install(app: Flask) -> None:
 
 def issue_token() -> str:
     """Return the token for the forms of the page that answers this request."""
-    return _sign(current_services().settings.secret_keys, visitor.ref)
+    return sign(current_services().settings.secret_keys, _SALT, visitor.ref)
 
 
 def acts(asked: Request) -> bool:
@@ -67,24 +65,6 @@ def _check() -> None:
 
 def _is_good(token: str) -> bool:
     try:
-        return _read(services.settings.secret_keys, token) in visitor.merged_refs
+        return read_signed(services.settings.secret_keys, _SALT, token) in visitor.merged_refs
     except BadData:
         return False
-
-
-# A token holds the fingerprint of its cart and nothing else, for ever: so it is signed once, and
-# read once. What is forged is not kept, as it raises.
-@lru_cache(maxsize=_CACHE_SIZE)
-def _sign(keys: Keys, ref: str) -> str:
-    token: str = _signer(keys).dumps(ref)
-    return token
-
-
-@lru_cache(maxsize=_CACHE_SIZE)
-def _read(keys: Keys, token: str) -> object:
-    return _signer(keys).loads(token)
-
-
-@lru_cache
-def _signer(keys: Keys) -> BriefSerializer:
-    return BriefSerializer(list(keys), salt="csrf")

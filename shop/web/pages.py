@@ -8,35 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from flask import (
-    Flask,
-    current_app,
-    flash,
-    get_flashed_messages,
-    redirect,
-    render_template,
-    request,
-)
+from flask import flash, get_flashed_messages, redirect, render_template, request
 from sqlalchemy.exc import DBAPIError
 from werkzeug.wrappers import Response as BaseResponse
 
 from shop.cart_views import CartView
 from shop.db import DatabaseBusy
 from shop.product_views import Catalog, ProductView
-from shop.render.page_cache import Own, PageCache, key_of
+from shop.render.page_cache import Own, key_of
 from shop.services import services
 from shop.web.app import Answer
 from shop.web.csrf import issue_token
 from shop.web.visitor import visitor
 
-_CACHE = "shop.page_cache"
-
 INFO, PROBLEM = "info", "problem"
-
-
-def install(app: Flask) -> None:
-    """Give the app a place for the pages that it keeps."""
-    app.extensions[_CACHE] = PageCache()
 
 
 @dataclass(frozen=True)
@@ -117,9 +102,8 @@ def show_products(
         watched, listing = f"?{query}" if query else "", services.fragments.listing
         return _render(template, own, watched=watched, products=products, listing=listing, **values)
 
-    cache: PageCache = current_app.extensions[_CACHE]
     key = key_of(template, request.path, products)
-    return Answer(cache.page(key, render, _own(seen.cart, seen.notices)))
+    return Answer(services.pages.page(key, render, _own(seen.cart, seen.notices)))
 
 
 def _own(cart: CartView, notices: Iterable[Notice]) -> Own:

@@ -1,15 +1,56 @@
-"""Signs what browsers carry: ids and fingerprints, and what is good for some days only."""
+"""Signs what browsers carry: ids and fingerprints, and what is good for some days only.
+
+A signature says for ever that a text is the shop's own, so what was signed or read once is cached:
+a browser sends the same cookies and tokens with each request. What is forged raises, and is not.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from functools import lru_cache
 from typing import Any
 
-from itsdangerous import Serializer, TimestampSigner, URLSafeSerializer
+from itsdangerous import Serializer, TimestampSigner, URLSafeSerializer, URLSafeTimedSerializer
 from itsdangerous.encoding import base64_encode
 from itsdangerous.exc import SignatureExpired
 
 #: The shop's secrets, the oldest first: all are believed, and the last one signs.
 Keys = tuple[str, ...]
+
+#: How many signed texts are cached, and as many that were read, of some 600 bytes each.
+_CACHE_SIZE = 4096
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def sign(keys: Keys, salt: str, value: Hashable) -> str:
+    """Return a value as a signed text, in URL-safe characters.
+
+    Args:
+        salt: what kind of value it is: one of another kind is not taken for it.
+        value: what JSON can hold, with tuples for lists.
+    """
+    return str(_serializer(keys, salt).dumps(value))
+
+
+@lru_cache(maxsize=_CACHE_SIZE)
+def read_signed(keys: Keys, salt: str, text: str) -> Any:
+    """Return the value in a signed text; nobody may change it, as others are given the same.
+
+    Raises:
+        BadData: it is forged or broken, or of another kind.
+    """
+    return _serializer(keys, salt).loads(text)
+
+
+@lru_cache
+def _serializer(keys: Keys, salt: str) -> BriefSerializer:
+    return BriefSerializer(list(keys), salt=salt)
+
+
+@lru_cache
+def steady_serializer(keys: Keys, salt: str) -> URLSafeTimedSerializer:
+    """Return what signs values that are good for some days only."""
+    return URLSafeTimedSerializer(list(keys), salt=salt, signer=SteadySigner)
 
 
 class SteadySigner(TimestampSigner):
