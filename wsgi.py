@@ -81,9 +81,7 @@ def command(workers: int | None) -> None:
     if workers is not None:
         services.database.close()
         become_master(workers, listener, empty)
-    services.presence.start()
-    services.servers.start()
-    services.pruning.start()
+    services.start()
     let_go = partial(services.hub.close, over=services.settings.drain_seconds)
     serve(app, listener, on_open=partial(greet, empty=empty), let_go=let_go)
     services.servers.stop()

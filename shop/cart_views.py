@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from shop.changes import product_name, sale_name
 from shop.models import CartSnapshot
-from shop.models.cart import cart_ref
+from shop.models.cart import Cart, cart_ref
 from shop.product_views import Catalog, ItemView, ProductView
 from shop.versions import newest
 
@@ -47,29 +47,38 @@ class CartContents:
     Lines are in the order of item ids.
     """
 
-    def __init__(self, bought: bool, lines: tuple[Line, ...], version: int) -> None:
+    def __init__(
+        self, bought: bool, lines: tuple[Line, ...], marks: tuple[Line, ...], version: int
+    ) -> None:
         #: whether anything was ever bought from it
         self.bought = bought
         self.lines = lines
+        #: what is to be a line as soon as it is on sale
+        self.marks = marks
         #: the newest version of what it shows
         self.version = version
 
     @classmethod
-    def of(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartContents:
-        """Return the contents of carts that hold this, made once for each catalogue."""
-        contents: CartContents | None = catalog.contents.get((item_ids, bought))
+    def of(cls, state: CartSnapshot, catalog: Catalog) -> CartContents:
+        """Return the contents of carts that hold the same, made once for each catalogue."""
+        key = (state.item_ids, state.marked, state.purchases > 0)
+        contents: CartContents | None = catalog.contents.get(key)
         if contents is None:
-            contents = cls._made(item_ids, bought, catalog)
-            catalog.contents.keep((item_ids, bought), contents, 1 + len(contents.lines))
+            contents = cls._made(state, catalog)
+            weight = 1 + len(contents.lines) + len(contents.marks)
+            catalog.contents.keep(key, contents, weight)
         return contents
 
     @classmethod
-    def _made(cls, item_ids: frozenset[int], bought: bool, catalog: Catalog) -> CartContents:
-        items = [catalog.items[i] for i in sorted(item_ids) if i in catalog.items]
-        lines = tuple(_line(item, item_ids, catalog) for item in items)
+    def _made(cls, state: CartSnapshot, catalog: Catalog) -> CartContents:
+        cart = Cart(state.item_ids, state.marked).open(_on_sale(state.marked, catalog))
+        held, marked = _known(cart.item_ids, catalog), _known(cart.marked, catalog)
+        lines = tuple(_line(item, cart.item_ids, catalog) for item in held)
+        waiting = (Line(item, catalog.product_of(item)) for item in marked)
+        marks = tuple(line for line in waiting if not line.product.withdrawn)
         # A product's version is the newest of its own and of all its sizes'.
-        versions = (line.product.version for line in lines)
-        return cls(bought, lines, newest(catalog.floor, *versions))
+        versions = (line.product.version for line in (*lines, *marks))
+        return cls(state.purchases > 0, lines, marks, newest(catalog.floor, *versions))
 
     @cached_property
     def total(self) -> int:
@@ -93,13 +102,14 @@ class CartContents:
     @cached_property
     def key(self) -> tuple[object, ...]:
         """What it follows from: of two with the same key nothing differs."""
-        versions = ((i.item.id, i.item.version, i.product.version) for i in self.lines)
-        return (self.bought, *versions)
+        shown = (*self.lines, *self.marks)
+        versions = ((i.item.id, i.item.version, i.product.version) for i in shown)
+        return (self.bought, len(self.lines), *versions)
 
     @cached_property
     def shown(self) -> frozenset[str]:
         """The names of what it shows: its items, and the products whose other sizes it offers."""
-        items = {sale_name(line.item.id) for line in self.lines}
+        items = {sale_name(line.item.id) for line in (*self.lines, *self.marks)}
         return frozenset(items | {product_name(line.product.id) for line in self.closed_lines})
 
 
@@ -116,9 +126,18 @@ class CartView(NamedTuple):
     @classmethod
     def of(cls, state: CartSnapshot, catalog: Catalog) -> CartView:
         """Put together what a cart holds and what is true of that."""
-        contents = CartContents.of(state.item_ids, state.purchases > 0, catalog)
+        contents = CartContents.of(state, catalog)
         version = newest(state.version, contents.version)
         return cls(cart_ref(state.cart_id), version, state.purchases, contents)
+
+
+def _known(item_ids: frozenset[int], catalog: Catalog) -> list[ItemView]:
+    return [catalog.items[i] for i in sorted(item_ids) if i in catalog.items]
+
+
+def _on_sale(item_ids: frozenset[int], catalog: Catalog) -> set[int]:
+    products = ((item.id, catalog.product_of(item)) for item in _known(item_ids, catalog))
+    return {i for i, product in products if product.released and not product.withdrawn}
 
 
 def _line(item: ItemView, held: frozenset[int], catalog: Catalog) -> Line:

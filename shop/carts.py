@@ -15,6 +15,7 @@ from shop.models import (
     CartRecord,
     CartSnapshot,
     Item,
+    NotReleased,
     check_for_sale,
     delete_untouched,
 )
@@ -77,6 +78,25 @@ class Carts:
         def rule(transaction: Transaction, cart: Cart) -> Cart:
             if item_id not in cart.item_ids:
                 check_for_sale(transaction, item_id)
+            return cart.add(item_id)
+
+        return self._change(cart_id, rule, copy)
+
+    def mark(self, cart_id: str, item_id: int, copy: Copy = list) -> CartSnapshot:
+        """Mark an item to be put into a cart when it opens; it is put in if it is open already.
+
+        Raises:
+            UnknownItem, AlreadyInCart, OutOfStock, Withdrawn.
+            NotReleased: nobody has announced when it opens.
+        """
+
+        def rule(transaction: Transaction, cart: Cart) -> Cart:
+            try:
+                check_for_sale(transaction, item_id)
+            except NotReleased as coming:
+                if coming.opens_at is None:
+                    raise
+                return cart.mark(item_id)
             return cart.add(item_id)
 
         return self._change(cart_id, rule, copy)
@@ -152,21 +172,22 @@ class Carts:
 
     def _read(self, cart_ids: list[str]) -> dict[str, CartSnapshot]:
         found: dict[str, CartSnapshot] = {}
-        held: dict[str, list[int]] = {}
+        items: dict[str, tuple[list[int], list[int]]] = {}  # held, marked
         reading = next_reading()  # of two questions that overtake each other, the later is right
         if len(cart_ids) == 1:
             rows = self._database.rows(_CART, {"cart_id": cart_ids[0]})
         else:
             rows = self._database.rows(_CARTS, {"cart_ids": cart_ids})
         for row in rows:
-            last, cart_id, version, purchases, merged_into, item_id = row
+            last, cart_id, version, purchases, merged_into, item_id, is_marked = row
             if cart_id is None:  # none of them is known
                 break
-            items = held.setdefault(cart_id, [])
+            held = items.setdefault(cart_id, ([], []))
             if item_id is not None:
-                items.append(item_id)
+                held[bool(is_marked)].append(item_id)
+            in_cart, marked = map(frozenset, held)
             read = CartSnapshot(
-                *(cart_id, version, purchases, frozenset(items), True, merged_into, reading)
+                *(cart_id, version, purchases, in_cart, True, merged_into, marked, reading)
             )
             found[cart_id] = read
         return {i: found.get(i) or CartSnapshot.unknown(i, last) for i in cart_ids}
@@ -184,7 +205,7 @@ def _items_of(transaction: Transaction, skus: Iterable[str]) -> Cart:
 def _carts(which: ColumnElement[bool]) -> Select[Any]:
     return (
         select(LAST, CartRecord.id, CartRecord.version, CartRecord.purchases)
-        .add_columns(CartRecord.merged_into, CartItem.item_id)
+        .add_columns(CartRecord.merged_into, CartItem.item_id, CartItem.marked)
         .select_from(NUMBERS)
         .outerjoin(CartRecord, which)
         .outerjoin(CartItem, CartItem.cart_id == CartRecord.id)

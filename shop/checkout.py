@@ -165,7 +165,7 @@ def _take_off_the_shelf(transaction: Transaction, cart: CartEdit, lines: list[Li
     # its version is to be above those of the items, by which its lines are shown.
     _refuse_closed(lines, take(transaction, cart.held.item_ids))
     cart.purchases += 1
-    cart.save(Cart())
+    cart.save(cart.held.emptied())
 
 
 def _made_before(

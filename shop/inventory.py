@@ -184,7 +184,10 @@ class Inventory:
 
 
 #: What a view takes over from a product's row.
-_SHOWN = (*("id", "sku", "brand", "name", "color", "price", "main_image", "released", "position"),)
+_SHOWN = (
+    *("id", "sku", "brand", "name", "color", "price", "main_image", "position"),
+    *("released", "opens_at", "opened_at", "sold_out_at"),
+)
 _PRODUCT = (Product.version, *(getattr(Product, name) for name in _SHOWN), WITHDRAWN)
 
 #: Everything in one question, with the stamp and the last number of that moment.
@@ -223,4 +226,5 @@ def _for_sale(catalog: Catalog, item_id: int) -> tuple[object, ...]:
         return ()
     product = catalog.product_of(item)
     words = (product.brand, product.name, product.main_image, product.sku, item.size)
-    return (item.sold_out, product.released, product.withdrawn, product.price, *words)
+    open_ = (product.released, product.opens_at, product.withdrawn)
+    return (item.sold_out, *open_, product.price, *words)

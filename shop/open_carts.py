@@ -68,7 +68,7 @@ class OpenCarts:
         if cart is None:
             return None
         state = cart.state
-        contents = CartContents.of(state.item_ids, state.purchases > 0, catalog)
+        contents = CartContents.of(state, catalog)
         version = newest(state.version, contents.version)
         version = cart.version_of(version, contents, state.purchases)
         if contents is not cart.contents:

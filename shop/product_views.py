@@ -60,10 +60,14 @@ class ProductView:
     color: str
     price: int
     main_image: str
-    released: bool
     position: int
+    released: bool
     items: tuple[ItemView, ...]
     version: int
+    #: when it opens, opened, and sold out since: in milliseconds since 1970
+    opens_at: int | None = None
+    opened_at: int | None = None
+    sold_out_at: int | None = None
     #: whether it was hidden or removed: then carts that hold it are all that shows it
     withdrawn: bool = False
 
@@ -72,12 +76,20 @@ class ProductView:
         return (
             *(self.sku, self.brand, self.name, self.color, self.price, self.main_image),
             *(self.released, self.position, self.items, self.withdrawn),
+            *(self.opens_at, self.opened_at, self.sold_out_at),
         )
 
     @property
     def sold_out(self) -> bool:
         """Whether it is on sale, and nothing of it is left."""
         return self.released and bool(self.items) and all(item.sold_out for item in self.items)
+
+    @property
+    def sold_out_after(self) -> int | None:
+        """How long it was on sale until the last of it went, in milliseconds, if that is known."""
+        if not self.sold_out or self.opened_at is None or self.sold_out_at is None:
+            return None
+        return max(0, self.sold_out_at - self.opened_at)
 
     def shows_same(self, other: ProductView) -> bool:
         return self._appearance == other._appearance
@@ -117,6 +129,12 @@ class Catalog:
             floor=floor,
             last=last,
         )
+
+    @cached_property
+    def next_opening(self) -> int | None:
+        """The next announced moment, in milliseconds since 1970; None: none is."""
+        coming = (p.opens_at for p in self.by_id.values() if not p.released)
+        return min((moment for moment in coming if moment is not None), default=None)
 
     def product_of(self, item: ItemView) -> ProductView:
         return self.by_id[item.product_id]

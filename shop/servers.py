@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shop.config import Settings, release_version
 from shop.db import Database, DatabaseBusy, DatabaseReadOnly, Transaction
+from shop.models import database_time
 from shop.models.server import Server
 
 log = logging.getLogger(__name__)
@@ -155,11 +156,7 @@ class Servers:
         transaction.execute(_FORGET, {"name": self._name, "before": 0})
 
     def _now(self) -> int:
-        """Return the database's time, in milliseconds since 1970."""
-        if self._database.clock is None:
-            return _here()
-        now: int = self._database.rows(self._database.clock)[0].now
-        return now
+        return database_time(self._database)
 
     def _clock(self, apart: float) -> list[Difference]:
         if abs(apart) <= APART * 1000:

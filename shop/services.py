@@ -12,6 +12,7 @@ from werkzeug.local import LocalProxy
 from shop import backups
 from shop.carts import Carts
 from shop.changes import EVERYTHING, Changes, cart_id_of
+from shop.clock import ShopClock
 from shop.command_services import CommandServices, announce_commits, open_relay
 from shop.config import Settings
 from shop.db import open_database
@@ -19,6 +20,7 @@ from shop.inventory import Inventory
 from shop.live import Live
 from shop.logs import dropped_lines
 from shop.metrics.counters import REDIS, Metrics
+from shop.openings import Openings
 from shop.presence.answering import AnsweringPresence
 from shop.presence.here import OpenHere
 from shop.product_views import Levels
@@ -38,6 +40,7 @@ class Services(CommandServices):
     """Everything that requests work with."""
 
     presence: AnsweringPresence
+    clock: ShopClock
     inventory: Inventory
     carts: Carts
     fragments: Fragments
@@ -49,6 +52,14 @@ class Services(CommandServices):
     metrics: Metrics
     servers: Servers
     pruning: Pruning
+    openings: Openings
+
+    def start(self) -> None:
+        """Begin all that goes on beside the requests of a process that serves."""
+        self.presence.start()
+        self.servers.start()
+        self.pruning.start()
+        self.openings.start()
 
 
 def install_services(app: Flask, settings: Settings) -> Services:
@@ -67,12 +78,14 @@ def _build(app: Flask, settings: Settings) -> Services:
     carts, rendered = Carts(database), RenderCache()
     fragments = Fragments(app.jinja_env, rendered)
     relay = open_relay(settings)
-    contents = TabContents(hub, inventory, carts, fragments)
+    clock = ShopClock(database)
+    contents = TabContents(hub, inventory, carts, fragments, clock)
     here = OpenHere(hub, contents.open_carts, inventory)
     return Services(
         settings=settings,
         database=database,
         changes=Changes(),
+        clock=clock,
         inventory=inventory,
         carts=carts,
         fragments=fragments,
@@ -86,6 +99,7 @@ def _build(app: Flask, settings: Settings) -> Services:
         presence=AnsweringPresence(settings.instance / "run", here, relay),
         servers=Servers(database, settings, here.server),
         pruning=Pruning(carts, settings.keep_carts_days),
+        openings=Openings(database, clock, inventory),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from shop.carts import Carts
 from shop.changes import cart_id_of, cart_name, product_id_of
+from shop.clock import ShopClock
 from shop.framing import Message
 from shop.inventory import Inventory
 from shop.models import CartSnapshot
@@ -19,7 +20,15 @@ from shop.versions import as_of
 class TabContents:
     """What the tabs of this process show, or are to be shown next."""
 
-    def __init__(self, hub: Hub, inventory: Inventory, carts: Carts, fragments: Fragments) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        inventory: Inventory,
+        carts: Carts,
+        fragments: Fragments,
+        clock: ShopClock,
+    ) -> None:
+        self._clock = clock
         self._hub = hub
         self._inventory = inventory
         self._carts = carts
@@ -49,7 +58,10 @@ class TabContents:
         else:
             self._inventory.current()
         messages = map(self.message, topics)
-        return "".join(message.text for message in messages if message is not None)
+        texts = [message.text for message in messages if message is not None]
+        if self._inventory.last_known.next_opening is not None:
+            texts.append(self._fragments.clock_message(self._clock.now()))
+        return "".join(texts)
 
     def _prepare(self, topics: Sequence[str]) -> None:
         """Render what isn't kept yet of the products, letting others go on in between."""

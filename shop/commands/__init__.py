@@ -69,9 +69,10 @@ class Commands(Group):
 _COMMANDS = {
     "carts": "carts:carts",
     "catalog": "catalog:catalog",
+    "close": "opening:close_sale",
     "db": "database:db",
     "orders": "orders:orders",
-    "release": "catalog:release",
+    "release": "opening:release",
     "reset": "catalog:reset",
     "seed": "catalog:seed",
     "sell": "selling:sell",

@@ -18,8 +18,8 @@ from shop.commands.tables import table
 from shop.db import Transaction
 from shop.demo import NotEmpty
 from shop.demo import seed as seed_demo
-from shop.models import CartItem, CartRecord, Item, Order, OrderLine, Product, UnknownProduct
-from shop.models import release as open_sale
+from shop.models import CartItem, CartRecord, Item, Order, OrderLine, Product
+from shop.moments import in_utc, moment_in_utc
 
 
 @click.group(cls=Group)
@@ -68,6 +68,7 @@ def _row(product: Product) -> dict[str, object]:
         "price": product.price,
         "state": _state(product, state),
         "released": product.released,
+        "opens_at": None if product.opens_at is None else moment_in_utc(product.opens_at),
         "sizes": len(counts),
         "sold_out": counts.count(0),
         "available": sum(counts),
@@ -77,7 +78,9 @@ def _row(product: Product) -> dict[str, object]:
 def _state(product: Product, released: str) -> str:
     if product.hidden:
         return "hidden"
-    return released if product.released else "coming soon"
+    if product.released:
+        return released
+    return f"opens {in_utc(product.opens_at)}" if product.opens_at else "coming soon"
 
 
 @click.command()
@@ -166,46 +169,3 @@ def _delete_everything(transaction: Transaction) -> None:
         for table_ in tables:
             transaction.execute(delete(table_))
     transaction.note(EVERYTHING)
-
-
-@click.command()
-@click.argument("products", metavar="PRODUCT...", nargs=-1, required=True)
-@on_database
-def release(products: tuple[str, ...]) -> None:
-    """Open the sale of products, by id or sku: every open tab shows the sizes at once.
-
-    All of them in one moment; releasing twice changes nothing. 'bin/flask catalog list' shows
-    their ids and skus.
-
-    \b
-    Examples:
-      bin/flask release 1 2
-      bin/flask release OST-KILN
-    """
-    try:
-        with services.database.reading() as session:
-            found = [Product.find(session, name) for name in products]
-        removed = next((product.sku for product in found if product.removed), None)
-        if removed is not None:
-            raise UnknownProduct(removed)
-    except UnknownProduct as error:
-        raise WrongCall(
-            f"there is no product {str(error)!r}; 'bin/flask catalog list' shows them; "
-            "nothing was released"
-        ) from None
-    skus = {product.id: product.sku for product in found}
-    results = services.database.transact(lambda tx: {i: open_sale(tx, i) for i in skus})
-    for product_id, opened in results.items():
-        click.echo(f"{skus[product_id]} {'is released' if opened else 'was released before'}")
-    _say_who_sees_it()
-
-
-def _say_who_sees_it() -> None:
-    overview = services.presence.overview(brief=True)
-    for trouble in overview.troubles:
-        click.echo(f"Warning: {trouble}", err=True)
-    if overview.servers:
-        where = count(len(overview.servers), "server")
-        click.echo(f"{count(overview.tabs, 'open tab')} on {where} saw it")
-    elif not overview.troubles:
-        click.echo(f"No server of this shop is running ({_whose()}): no open tab saw it")

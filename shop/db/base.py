@@ -64,9 +64,6 @@ class Database(ABC):
 
     engine: Engine
 
-    #: asks for its time, in milliseconds since 1970; None where it has the clock of this machine
-    clock: Executable | None = None
-
     #: how often another process's commits are to be looked for, in seconds, if nobody tells
     poll: float
 

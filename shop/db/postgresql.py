@@ -54,7 +54,6 @@ _OTHERS = text(
     " AND application_name = current_setting('application_name') AND pid <> pg_backend_pid()"
 )
 
-_CLOCK = text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS now")
 
 T = TypeVar("T")
 
@@ -63,7 +62,6 @@ class PostgreSQL(Database):
     """A database on a server, which several machines share."""
 
     poll = 0.1
-    clock = _CLOCK
     overlap = 20.0  # longer than a transaction can last
 
     def __init__(self, url: URL) -> None:

@@ -12,8 +12,8 @@ from shop.models.catalog import (
     UnknownItem,
     UnknownProduct,
     catalog_stamp,
-    release,
 )
+from shop.models.opening import cancel, close, database_time, open_due, release, schedule
 from shop.models.order import Order, OrderLine, UnknownOrder, all_orders, order_of_cart
 from shop.models.server import Server
 from shop.models.stock import (
@@ -52,11 +52,16 @@ __all__ = [
     "UnknownProduct",
     "Withdrawn",
     "all_orders",
+    "cancel",
     "catalog_stamp",
     "check_for_sale",
+    "close",
+    "database_time",
     "delete_untouched",
+    "open_due",
     "order_of_cart",
     "release",
+    "schedule",
     "sell",
     "set_stock",
     "stock_up",

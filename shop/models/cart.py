@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -25,14 +25,16 @@ class AlreadyInCart(Exception):
 
 
 class NotInCart(Exception):
-    """The cart doesn't hold this item."""
+    """The cart neither holds this item, nor is it marked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cart:
-    """A set of item ids. Adding and removing give a new cart."""
+    """A set of item ids, and of those that are marked. Adding and removing give a new cart."""
 
     item_ids: frozenset[int] = frozenset()
+    #: what it is to hold as soon as that is on sale; none of those that it holds
+    marked: frozenset[int] = frozenset()
 
     def add(self, item_id: int) -> Cart:
         """Return the cart with one more item.
@@ -42,17 +44,40 @@ class Cart:
         """
         if item_id in self.item_ids:
             raise AlreadyInCart(item_id)
-        return Cart(self.item_ids | {item_id})
+        return Cart(self.item_ids | {item_id}, self.marked - {item_id})
 
-    def remove(self, item_id: int) -> Cart:
-        """Return the cart without an item.
+    def mark(self, item_id: int) -> Cart:
+        """Return the cart with one more item marked.
 
         Raises:
-            NotInCart: it doesn't hold that item.
+            AlreadyInCart: it holds that item, or it is marked.
         """
-        if item_id not in self.item_ids:
+        if item_id in self.item_ids | self.marked:
+            raise AlreadyInCart(item_id)
+        return Cart(self.item_ids, self.marked | {item_id})
+
+    def remove(self, item_id: int) -> Cart:
+        """Return the cart without an item, or without its mark.
+
+        Raises:
+            NotInCart: it doesn't hold that item, nor is it marked.
+        """
+        if item_id not in self.item_ids | self.marked:
             raise NotInCart(item_id)
-        return Cart(self.item_ids - {item_id})
+        return Cart(self.item_ids - {item_id}, self.marked - {item_id})
+
+    def open(self, on_sale: Set[int]) -> Cart:
+        """Return the cart with what is marked put in, as far as it is on sale."""
+        return Cart(self.item_ids | (self.marked & on_sale), self.marked - on_sale)
+
+    def merge(self, other: Cart) -> Cart:
+        """Return a cart with what both hold, and what is marked in either."""
+        held = self.item_ids | other.item_ids
+        return Cart(held, (self.marked | other.marked) - held)
+
+    def emptied(self) -> Cart:
+        """Return the cart after everything in it was bought: what is marked stays so."""
+        return Cart(marked=self.marked)
 
     def swap(self, old_id: int, new_id: int) -> Cart:
         """Return the cart with `new_id` in the place of `old_id`.

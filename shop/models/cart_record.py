@@ -14,7 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     bindparam,
     delete,
-    insert,
+    false,
     select,
     text,
     update,
@@ -25,6 +25,7 @@ from shop.changes import cart_name
 from shop.db import Base, Transaction
 from shop.models.cart import Cart, cart_ref
 from shop.models.cart_snapshot import CartSnapshot
+from shop.models.catalog import ON_SALE, Item
 from shop.versions import advance, next_version
 
 
@@ -44,12 +45,13 @@ class CartRecord(Base):
 
 
 class CartItem(Base):
-    """That an item is in a cart."""
+    """That an item is in a cart, or is marked to be as soon as it is on sale."""
 
     __tablename__ = "cart_items"
 
     cart_id: Mapped[str] = mapped_column(ForeignKey("carts.id"), primary_key=True)
     item_id: Mapped[int] = mapped_column(ForeignKey("items.id"), primary_key=True, index=True)
+    marked: Mapped[bool] = mapped_column(server_default=false())
 
 
 class CartEdit:
@@ -68,8 +70,9 @@ class CartEdit:
         if merged_into is not None:
             self.id = merged_into
             self._lock()
-        #: what it holds
-        self.held = Cart(frozenset(self._item_ids()))
+        #: as its rows say, and with what is on sale by now of what is marked
+        self._kept = self._read()
+        self.held = self._open(self._kept)
 
     @property
     def ref(self) -> str:
@@ -78,20 +81,26 @@ class CartEdit:
 
     def snapshot(self) -> CartSnapshot:
         """Return what it is now, for when the transaction has ended."""
-        return CartSnapshot(self.id, self.version, self.purchases, self.held.item_ids)
+        held = self.held
+        return CartSnapshot(
+            self.id, self.version, self.purchases, held.item_ids, marked=held.marked
+        )
 
     def save(self, after: Cart) -> None:
         """Keep a changed cart, under a new version."""
-        self._keep_items(self.held.item_ids - after.item_ids, _TAKE_OUT)
-        self._keep_items(after.item_ids - self.held.item_ids, _PUT_IN)
+        before = self._kept
+        gone = (before.item_ids | before.marked) - after.item_ids - after.marked
+        self._keep_items(gone, _TAKE_OUT)
+        self._keep_items(after.item_ids - before.item_ids, _PUT_IN, marked=False)
+        self._keep_items(after.marked - before.marked, _PUT_IN, marked=True)
         advance(self._transaction)
         values = {"of_cart": self.id, "made": self.purchases, "now": int(time.time())}
         ((self.version,),) = self._transaction.execute(_KEEP, values)
-        self.held = after
+        self._kept = self.held = after
         self._transaction.note(cart_name(self.id))
 
-    def _keep_items(self, item_ids: frozenset[int], statement: Executable) -> None:
-        rows = [{"of_cart": self.id, "item": item_id} for item_id in sorted(item_ids)]
+    def _keep_items(self, item_ids: frozenset[int], statement: Executable, **how: bool) -> None:
+        rows = [{"of_cart": self.id, "item": item_id, **how} for item_id in sorted(item_ids)]
         if rows:
             self._transaction.execute_each(statement, rows)
 
@@ -104,7 +113,7 @@ class CartEdit:
             return
         theirs = other.held
         other.save(Cart())
-        self.save(Cart(self.held.item_ids | theirs.item_ids))
+        self.save(self.held.merge(theirs))
         # A cart that was merged into the other one before is now one of mine.
         self._transaction.execute(_MERGE, {"merged": other.id, "to": self.id})
 
@@ -122,8 +131,17 @@ class CartEdit:
         ((self.version, self.purchases, merged_into),) = rows
         return merged_into
 
-    def _item_ids(self) -> list[int]:
-        return [row.item_id for row in self._transaction.execute(_HELD, {"of_cart": self.id})]
+    def _read(self) -> Cart:
+        rows = self._transaction.execute(_HELD, {"of_cart": self.id})
+        marked = frozenset(row.item_id for row in rows if row.marked)
+        return Cart(frozenset(row.item_id for row in rows) - marked, marked)
+
+    def _open(self, kept: Cart) -> Cart:
+        """Put in what is marked and on sale: nothing is written at the opening itself."""
+        if not kept.marked:
+            return kept
+        rows = self._transaction.execute(_ON_SALE, {"item_ids": list(kept.marked)})
+        return kept.open({row.id for row in rows})
 
 
 def delete_untouched(transaction: Transaction, before: int, most: int) -> int:
@@ -184,8 +202,16 @@ _MERGE = (
     .where((CartRecord.id == bindparam("merged")) | (CartRecord.merged_into == bindparam("merged")))
     .values(merged_into=bindparam("to"))
 )
-_PUT_IN = insert(CartItem).values(cart_id=bindparam("of_cart"), item_id=bindparam("item"))
+_PUT_IN = text(
+    "INSERT INTO cart_items (cart_id, item_id, marked) VALUES (:of_cart, :item, :marked)"
+    " ON CONFLICT (cart_id, item_id) DO UPDATE SET marked = excluded.marked"
+)
 _TAKE_OUT = delete(CartItem).where(
     CartItem.cart_id == bindparam("of_cart"), CartItem.item_id == bindparam("item")
 )
-_HELD = select(CartItem.item_id).where(CartItem.cart_id == bindparam("of_cart"))
+_HELD = select(CartItem.item_id, CartItem.marked).where(CartItem.cart_id == bindparam("of_cart"))
+_ON_SALE = (
+    select(Item.id)
+    .join(Item.product)
+    .where(Item.id.in_(bindparam("item_ids", expanding=True)), ON_SALE)
+)

@@ -26,6 +26,8 @@ class CartSnapshot:
     #: whether the database knows this cart at all
     known: bool = True
     merged_into: str | None = None
+    #: ids of the items that it is to hold as soon as they are on sale
+    marked: frozenset[int] = frozenset()
     #: numbers the readings of this process: of two readings the later one is true
     reading: int = field(default_factory=next_reading, compare=False)
 
@@ -41,5 +43,5 @@ class CartSnapshot:
 
     def shows_what(self, other: CartSnapshot) -> bool:
         """Tell whether tabs show of this state what they show of another, but for its version."""
-        mine = (self.known, self.purchases, self.item_ids)
-        return mine == (other.known, other.purchases, other.item_ids)
+        mine = (self.known, self.purchases, self.item_ids, self.marked)
+        return mine == (other.known, other.purchases, other.item_ids, other.marked)

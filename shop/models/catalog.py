@@ -1,4 +1,4 @@
-"""Products and their items, and how the sale of one opens. Counts change in `stock`.
+"""Products and their items. `stock` changes counts, `catalog_edit` products, `opening` their state.
 
 A row's `version` grows with every change of it: see `shop.versions`.
 """
@@ -12,17 +12,13 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
-    bindparam,
     false,
     select,
     text,
-    update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from shop.changes import shelf_name
-from shop.db import Base, Database, Transaction
-from shop.versions import advance, next_version
+from shop.db import Base, Database
 
 #: PostgreSQL's integers, by which rows are numbered, end here; it can't be asked for more.
 LARGEST_ID = 2**31 - 1
@@ -53,6 +49,10 @@ class Product(Base):
     main_image: Mapped[str]
     position: Mapped[int] = mapped_column(default=0)
     released: Mapped[bool] = mapped_column(default=False)
+    #: the announced moment, when it opened, and when the last piece was sold since; see `opening`
+    opens_at: Mapped[int | None] = mapped_column(BigInteger)
+    opened_at: Mapped[int | None] = mapped_column(BigInteger)
+    sold_out_at: Mapped[int | None] = mapped_column(BigInteger)
     #: HTML or plain text, as the operator gave it
     description: Mapped[str] = mapped_column(server_default="")
     #: kept from shoppers for now
@@ -80,6 +80,9 @@ class Product(Base):
 
 #: Whether a product is not to be seen or sold, in a question.
 WITHDRAWN = (Product.hidden | Product.removed).label("withdrawn")
+
+#: Whether a product can be bought, as far as it goes.
+ON_SALE = Product.released & ~WITHDRAWN.element
 
 
 class Item(Base):
@@ -124,13 +127,6 @@ class Item(Base):
         return item
 
 
-def release(transaction: Transaction, product_id: int) -> bool:
-    """Open the sale of a product. Returns False, and changes nothing, when it is open already."""
-    advance(transaction)
-    transaction.note(shelf_name(product_id))
-    return bool(transaction.execute(_RELEASE, {"product": product_id}))
-
-
 def catalog_stamp(database: Database) -> object:
     """Return what differs once products or items were changed, by whatever means.
 
@@ -171,10 +167,3 @@ def _named(session: Session, kind: type[Named], name: str) -> Named | None:
 
 
 Named = TypeVar("Named", Product, Item)
-
-_RELEASE = (
-    update(Product)
-    .where(Product.id == bindparam("product"), Product.released.is_(False))
-    .values(released=True, version=next_version(Product.version))
-    .returning(Product.id)
-)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, exists, select, update
 
 from shop.changes import shelf_name
 from shop.db import Transaction
-from shop.models.catalog import LARGEST_ID, WITHDRAWN, Item, Product, UnknownItem
+from shop.models.catalog import LARGEST_ID, ON_SALE, WITHDRAWN, Item, Product, UnknownItem
 from shop.versions import advance, next_version
 
 
@@ -27,13 +27,18 @@ class OutOfStock(Unavailable):
 class NotReleased(Unavailable):
     """Its product is still coming soon."""
 
+    def __init__(self, item_id: int, opens_at: int | None = None) -> None:
+        """Take the announced moment, in milliseconds since 1970; None: none is."""
+        super().__init__(item_id)
+        self.opens_at = opens_at
+
 
 class Withdrawn(Unavailable):
     """Its product was hidden or removed: it is not sold any more."""
 
 
 def take(transaction: Transaction, item_ids: Iterable[int], count: int = 1) -> set[int]:
-    """Take `count` pieces of each of these items off the shelf, of those that have as many.
+    """Take `count` pieces of each of these items off the shelf, of those on sale that have as many.
 
     The database decides, in one statement, whatever anybody's memory says of the counts. Rows are
     locked in the order of their ids, so that two buyers never wait for each other in a circle.
@@ -106,11 +111,11 @@ def check_for_sale(transaction: Transaction, item_id: int) -> None:
     rows = transaction.execute(_FOR_SALE, known)
     if not rows:
         raise UnknownItem(item_id)
-    ((released, withdrawn, available),) = rows
+    ((released, opens_at, withdrawn, available),) = rows
     if withdrawn:
         raise Withdrawn(item_id)
     if not released:
-        raise NotReleased(item_id)
+        raise NotReleased(item_id, opens_at)
     if available < 1:
         raise OutOfStock(item_id)
 
@@ -118,7 +123,8 @@ def check_for_sale(transaction: Transaction, item_id: int) -> None:
 # Made once: making a statement takes longer than running it. The inner condition picks and locks
 # (FOR NO KEY UPDATE: who puts the item into a cart needn't wait; SQLite has no need of locks),
 # the outer one is looked at again by a database that had to wait for another buyer.
-_ENOUGH = Item.available >= bindparam("count")
+_FOR_SALE_NOW = exists().where(Product.id == Item.product_id, ON_SALE)
+_ENOUGH = (Item.available >= bindparam("count")) & _FOR_SALE_NOW
 _TAKE = (
     update(Item)
     .where(
@@ -138,7 +144,7 @@ _TAKE = (
     .execution_options(synchronize_session=False)
 )
 _FOR_SALE = (
-    select(Product.released, WITHDRAWN, Item.available)
+    select(Product.released, Product.opens_at, WITHDRAWN, Item.available)
     .join(Item.product)
     .where(Item.id == bindparam("item_id"))
 )

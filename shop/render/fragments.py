@@ -122,6 +122,14 @@ class Fragments:
             tuple(Template(part, _GAPS) for part in parts), Template(message, _GAPS)
         )
 
+    def clock(self, now: int | str) -> Markup:
+        """Render what time it is, in milliseconds since 1970: pages count down by it."""
+        return self._render("_clock.html", now=now)
+
+    def clock_message(self, now: int) -> str:
+        """Render what tells a tab the time."""
+        return _partial("#clock", self.clock(now))
+
     def notices(self, notices: Sequence[Any]) -> Markup:
         """Render what the acting tab, or the next page, says of an action; mostly nothing."""
         if not notices:

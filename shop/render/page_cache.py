@@ -23,7 +23,10 @@ from shop.render.fragments import CartHtml
 Key = tuple[object, ...]
 
 #: Stand where a visitor's own belongs: noncharacters, which are in no text that means anything.
-_GAPS = {name: chr(0xFDE0 + n) for n, name in enumerate(("token", "told", *CartHtml._fields))}
+_GAPS = {
+    name: chr(0xFDE0 + n)
+    for n, name in enumerate(("token", "notices_of_action", "now", *CartHtml._fields))
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Own:
     #: notices of what they did, as a partial
     action_notices: Markup
     cart: CartHtml
+    #: the shop's time, in milliseconds since 1970
+    now: str
 
 
 #: Renders a page around what is a visitor's own.
@@ -59,9 +64,11 @@ class PageCache:
             template = Template(render(_gaps()), _GAPS)
             self._cache.keep(key, template, template.weight)
         cart = own.cart._asdict()
-        return template.encoded({"token": own.token, "told": own.action_notices, **cart})
+        others = {"token": own.token, "notices_of_action": own.action_notices, "now": own.now}
+        return template.encoded({**others, **cart})
 
 
 def _gaps() -> Own:
     marks = {name: Markup(mark) for name, mark in _GAPS.items()}  # noqa: S704  (harmless ones)
-    return Own(marks.pop("token"), marks.pop("told"), CartHtml(**marks))
+    token, notices, now = (marks.pop(name) for name in ("token", "notices_of_action", "now"))
+    return Own(token, notices, CartHtml(**marks), now)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from flask import Flask
 
 from shop.config import Settings
+from shop.moments import in_words, moment_in_utc, span
 from shop.money import format_money
 from shop.product_views import ProductView
 from shop.render.fragments import LEVEL_WORDS
@@ -30,6 +31,9 @@ def install_template_globals(app: Flask, settings: Settings) -> None:
         shop_name=settings.name,
         htmx_config=json.dumps(HTMX_CONFIG, separators=(",", ":")),
         level_words=LEVEL_WORDS,
+        in_words=in_words,
+        moment_in_utc=moment_in_utc,
+        span=span,
         longest=lambda texts: max(map(len, texts), default=0),
         money=lambda amount, currency=settings.currency: format_money(amount, currency),
         product_url=lambda product: _product_url(product),

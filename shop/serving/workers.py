@@ -266,9 +266,7 @@ class ShopWorker(GeventWorker):
         gevent.signal_handler(signal.SIGTERM, asked_to_end.set)
         if not self.alive:  # told before
             asked_to_end.set()
-        parts.presence.start()
-        parts.servers.start()
-        parts.pruning.start()
+        parts.start()
         server.start()
         self._say_ready()
         living = gevent.spawn(self._show_life, asked_to_end)

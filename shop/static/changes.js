@@ -11,6 +11,7 @@
 
   const look = () => ({
     lines: new Map(all("#cart .cart-item").map((line) => [line.dataset.itemId, line.dataset.name])),
+    marks: new Map(all("#cart .cart-mark").map((line) => [line.dataset.markedId, line.dataset.name])),
     closed: new Set(all("#cart .cart-item--out-of-stock").map((line) => line.dataset.itemId)),
     open: new Map(
       all(".product-listing:has(.size-container)").map((product) => [
@@ -34,6 +35,15 @@
     ];
   };
 
+  const markNews = (before, now) => {
+    const marked = missingFrom(before.marks, now.marks);
+    const unmarked = missingFrom(new Map([...now.marks, ...now.lines]), before.marks);
+    return [
+      marked.length && `Marked for the opening: ${listed(marked)}.`,
+      unmarked.length && `Not marked any more: ${listed(unmarked)}.`,
+    ];
+  };
+
   const backAgain = (before, now) =>
     [...before.closed]
       .filter((id) => now.lines.has(id) && !now.closed.has(id))
@@ -48,6 +58,7 @@
 
   let shown = look();
   let openedUnseen = "";
+  let countdown = "";
 
   const announce = (news) => {
     const text = news.filter(Boolean).join(" ");
@@ -57,16 +68,27 @@
   const showTitle = () => {
     if (!document.hidden) openedUnseen = "";
     const alert = byId("cart")?.dataset.alert ?? openedUnseen;
-    document.title = document.hidden && alert ? `${alert} · ${title}` : title;
+    const first = document.hidden && alert ? alert : countdown;
+    document.title = first ? `${first} · ${title}` : title;
   };
+
+  document.addEventListener("shop:countdown", ({ detail }) => {
+    countdown = detail.text;
+    showTitle();
+  });
 
   document.addEventListener("visibilitychange", showTitle);
 
   const mark = () => {
-    for (const size of all(".size-container__entry")) {
-      const inCart = shown.lines.has(size.value);
-      size.toggleAttribute("data-in-cart", inCart);
-      if (inCart) size.setAttribute("aria-describedby", "in-cart");
+    markThose(".size-container__entry", shown.lines, "in-cart");
+    markThose(".product-soon__size", shown.marks, "marked");
+  };
+
+  const markThose = (selector, chosen, description) => {
+    for (const size of all(selector)) {
+      const isChosen = chosen.has(size.value);
+      size.toggleAttribute("data-in-cart", isChosen);
+      if (isChosen) size.setAttribute("aria-describedby", description);
       else size.removeAttribute("aria-describedby");
     }
   };
@@ -82,8 +104,9 @@
   let holder = null;
 
   const placeOf = (element) => {
-    const part = element?.closest("#cart, #notices, .size-container, #purchase-area");
-    return part && { element, part, index: all(STEPS, part).indexOf(element) };
+    const part = element?.closest("#cart, #notices, .size-container, .product-soon__sizes, #purchase-area");
+    const stock = part?.closest(".stock")?.id;
+    return part && { element, part, stock, index: all(STEPS, part).indexOf(element) };
   };
 
   const focus = (element) => {
@@ -96,7 +119,9 @@
     if (focus(around)) [disabled, holder] = [button, around];
   };
 
-  const passOn = ({ part, index }) => {
+  const passOn = ({ part, stock, index }) => {
+    // Marked sizes opened: the focus goes to where they are now.
+    if (stock && focus(byId(stock)?.querySelector(".size-container, .product-soon__sizes"))) return;
     const steps = all(STEPS, part).filter((step) => step.offsetParent);
     const next = steps[Math.min(Math.max(index, 0), steps.length - 1)];
     focus(next) || focus(byId("cart-title")) || focus(byId("cart-bar")) || focus(byId("main"));
@@ -255,7 +280,7 @@
     keepFocus();
     const open = opened(before, shown);
     if (document.hidden) openedUnseen ||= open;
-    announce([...cartNews(before, shown), ...backAgain(before, shown), open]);
+    announce([...cartNews(before, shown), ...markNews(before, shown), ...backAgain(before, shown), open]);
     showTitle();
   });
 

@@ -46,6 +46,12 @@ def add() -> BaseResponse:
     return _act(lambda cart_id: services.carts.add(cart_id, item_id, visitor.copy), "added")
 
 
+@bp.post("/cart/marks")
+def mark() -> BaseResponse:
+    item_id = _item_id_in_form()
+    return _act(lambda cart_id: services.carts.mark(cart_id, item_id, visitor.copy), "marked")
+
+
 @bp.post("/cart/items/<item_id>/remove")
 def remove(item_id: str) -> BaseResponse:
     number = _item_id(item_id)

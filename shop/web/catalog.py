@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort
+from flask import Blueprint, Response, abort, request
 
-from shop.web.pages import page_context, show_products
+from shop.calendar import opening_entry
+from shop.product_views import ProductView
+from shop.web.pages import PageContext, page_context, show_products
 
 bp = Blueprint("catalog", __name__)
 
@@ -18,7 +20,25 @@ def index() -> Response:
 @bp.get("/products/<path:sku>")
 def product(sku: str) -> Response:
     seen = page_context()
+    found = _find(sku, seen)
+    return show_products("catalog/product.html", (found,), seen, product=found)
+
+
+@bp.get("/products/<path:sku>/opening.ics")
+def opening(sku: str) -> Response:
+    found = _find(sku, page_context())
+    if found.opens_at is None or found.released:
+        abort(404, "Nobody has announced when it opens, or it is open already.")
+    title = f"{found.brand} {found.name} opens"
+    address = request.base_url.removesuffix("/opening.ics")
+    uid = f"{found.sku}@{request.host.partition(':')[0]}"
+    entry = opening_entry(uid, title, address, found.opens_at, found.version)
+    headers = {"Content-Disposition": 'attachment; filename="opening.ics"'}
+    return Response(entry, mimetype="text/calendar", headers=headers)
+
+
+def _find(sku: str, seen: PageContext) -> ProductView:
     found = seen.catalog.by_sku.get(sku)
     if found is None:
         abort(404, "There is no such product here. It may have been in another drop.")
-    return show_products("catalog/product.html", (found,), seen, product=found)
+    return found

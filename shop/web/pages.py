@@ -110,7 +110,8 @@ def _own(cart: CartView, notices: Iterable[Notice]) -> Own:
     flashed = cast(list[tuple[str, str]], get_flashed_messages(with_categories=True))
     notices_of_action = [*(Notice(text, kind) for kind, text in flashed), *notices]
     fragments = services.fragments
-    return Own(issue_token(), fragments.notices(notices_of_action), fragments.cart(cart))
+    action_notices, now = fragments.notices(notices_of_action), str(services.clock.now())
+    return Own(issue_token(), action_notices, fragments.cart(cart), now)
 
 
 def _render(template: str, own: Own, **values: Any) -> str:
@@ -118,6 +119,7 @@ def _render(template: str, own: Own, **values: Any) -> str:
         template,
         csrf_token=own.token,
         notices_html=own.action_notices,
+        now=own.now,
         cart_html=own.cart,
         **values,
     )

@@ -160,7 +160,7 @@ def test_a_page_is_the_same_whether_it_was_kept_or_not(drop: RunningShop) -> Non
 
 
 def without_versions(html: str) -> str:
-    return re.sub(r'data-version="\d+"', "", html)
+    return re.sub(r'data-(version|now)="\d+"', "", html)
 
 
 def test_names_are_as_they_are_whatever_is_in_them(drop: RunningShop) -> None:
