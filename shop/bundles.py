@@ -27,17 +27,36 @@ Render = Callable[[str], Message | None]
 class News:
     """Some topics and what is new of them, as bundles for tabs."""
 
-    def __init__(self, topics: Iterable[str], render: Render) -> None:
-        self.topics = dict.fromkeys(topics)
+    def __init__(
+        self, topics: Iterable[str], render: Render, members: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        """Take what is new.
+
+        Args:
+            members: of topics that stand for others. What is new of one of those is news to who
+                watches the group, unless the group has news of its own, which is all of it.
+        """
+        new = dict.fromkeys(topics)
+        #: what there is to say to who watches a topic
+        self._parts: dict[str, tuple[str, ...]] = {topic: (topic,) for topic in new}
+        for group, of_it in members.items():
+            parts = tuple(topic for topic in of_it if topic in new)
+            if parts and group not in new:
+                self._parts[group] = parts
         self._render = render
         self._messages: dict[str, Message | None] = {}
         self._bundles: dict[tuple[str, ...], Bundle | None] = {}
 
+    @property
+    def topics(self) -> list[str]:
+        """The topics whose watchers are to hear something."""
+        return list(self._parts)
+
     def for_tab(self, watched: tuple[str, ...], topic: str) -> Bundle | None:
         """Return what a tab that watches these is to get, when it is the first's turn."""
         topics: tuple[str, ...] = (topic,)
-        if len(self.topics) > 1:
-            topics = tuple([name for name in watched if name in self.topics])
+        if len(self._parts) > 1:
+            topics = tuple([name for name in watched if name in self._parts])
         if topic not in watched or topics[0] != topic:
             return None
         if topics not in self._bundles:
@@ -51,7 +70,7 @@ class News:
 
     def _bundle(self, topics: tuple[str, ...]) -> Bundle | None:
         messages = {}
-        for topic in topics:
+        for topic in [part for name in topics for part in self._parts[name]]:
             if topic not in self._messages:
                 self._messages[topic] = self._render(topic)
             message = self._messages[topic]

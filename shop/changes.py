@@ -28,6 +28,16 @@ def product_name(product_id: int) -> str:
     return f"product:{product_id}"
 
 
+def list_name(number: int) -> str:
+    """Name a page of the list of products, and the topic of the tabs that show it."""
+    return f"list:{number}"
+
+
+def detail_name(product_id: int) -> str:
+    """Name all that a product's own page shows of it, and the topic of the tabs that do."""
+    return f"detail:{product_id}"
+
+
 def sale_name(item_id: int) -> str:
     """Name the sale of an item: that it opened or closed, or what a cart shows of it changed."""
     return f"sale:{item_id}"
@@ -51,8 +61,27 @@ def concerns_stock(names: Iterable[str]) -> bool:
 
 def product_id_of(name: str) -> int | None:
     """Return the id of the product that a name is of, None for other names."""
-    kind, _, product_id = name.partition(":")
-    return int(product_id) if kind == "product" and product_id.isdigit() else None
+    return _number_of("product", name)
+
+
+def list_number_of(name: str) -> int | None:
+    """Return the number of the page of the list that a name is of, None for other names."""
+    return _number_of("list", name)
+
+
+def detail_id_of(name: str) -> int | None:
+    """Return the id of the product whose own page a name is of, None for other names."""
+    return _number_of("detail", name)
+
+
+def is_part_of_page(name: str) -> bool:
+    """Tell whether a name is of something that pages show of the catalogue."""
+    return name.partition(":")[0] in ("product", "list", "detail")
+
+
+def _number_of(kind: str, name: str) -> int | None:
+    found, _, number = name.partition(":")
+    return int(number) if found == kind and number.isdigit() else None
 
 
 class Changes:

@@ -31,6 +31,9 @@ class StockNews:
 
     products: frozenset[int]
     items: frozenset[int]
+    #: products of which more than the stock changed, by id, and pages of their list, by number
+    heads: frozenset[int] = frozenset()
+    lists: frozenset[int] = frozenset()
 
 
 V = TypeVar("V", ItemView, ProductView)
@@ -158,7 +161,7 @@ class Inventory:
             )
             products.append(self._same_or_newer(known.by_id.get(product.id), product))
         self._floor.note(last)
-        return Catalog.of(products, floor, last)
+        return Catalog.of(products, floor, last, known, renew=self._renewing)
 
     def _known(self) -> Catalog:
         """Return the catalogue as it was known, of the database that stands there now."""
@@ -216,7 +219,15 @@ def _compare(before: Catalog, after: Catalog) -> StockNews:
         for item_id in before.items.keys() | after.items.keys()
         if _for_sale(before, item_id) != _for_sale(after, item_id)
     }
-    return StockNews(frozenset(changed), frozenset(items))
+    heads = {i for i in changed if _head(before, i) != _head(after, i)}
+    numbers = range(1, max(len(before.lists), len(after.lists)) + 1)
+    lists = {n for n in numbers if not before.page(n).shows_same(after.page(n))}
+    return StockNews(*map(frozenset, (changed, items, heads, lists)))
+
+
+def _head(catalog: Catalog, product_id: int) -> tuple[object, ...]:
+    product = catalog.by_id.get(product_id)
+    return () if product is None or product.withdrawn else product.head
 
 
 def _for_sale(catalog: Catalog, item_id: int) -> tuple[object, ...]:

@@ -19,7 +19,9 @@ from shop.changes import (
     cart_id_of,
     cart_name,
     concerns_stock,
-    product_id_of,
+    detail_name,
+    is_part_of_page,
+    list_name,
     product_name,
     sale_name,
 )
@@ -217,6 +219,8 @@ class Live:
         """Note what shoppers see differently of the catalogue."""
         self.hear(product_name(product_id) for product_id in news.products)
         self.hear(sale_name(item_id) for item_id in news.items)
+        self.hear(list_name(number) for number in news.lists)
+        self.hear(detail_name(product_id) for product_id in news.heads)
 
     def _notify(self) -> bool:
         """Notify the tabs of all that was heard; return whether anything was."""
@@ -234,9 +238,10 @@ class Live:
 
     def _tell_of(self, heard: set[str], heard_at: float) -> None:
         cart_ids = self._contents.read_carts(heard) | self._contents.carts_showing(heard)
-        products = [name for name in heard if product_id_of(name) is not None]
+        parts = [name for name in heard if is_part_of_page(name)]
+        self._contents.group(parts)
         before = self._hub.statistics.deliveries
-        self._hub.notify([*map(cart_name, cart_ids), *products], self._news)
+        self._hub.notify([*map(cart_name, cart_ids), *parts], self._news)
         if self._hub.statistics.deliveries > before:
             self._metrics.lag.observe(time.monotonic() - heard_at)
 

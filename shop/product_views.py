@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from shop.bounded import Bounded
+from shop.versions import newest, succeed
 
 #: How many lines of carts are kept as they are seen, of some 300 bytes each.
 _MOST_LINES = 100_000
+
+#: How many products a page of the list shows.
+PER_PAGE = 24
 
 OUT, LOW, MEDIUM, HIGH = "out", "low", "medium", "high"
 
@@ -91,8 +95,29 @@ class ProductView:
             return None
         return max(0, self.sold_out_at - self.opened_at)
 
+    @cached_property
+    def head(self) -> tuple[object, ...]:
+        """What a page shows of it besides its stock."""
+        return (self.id, self.sku, self.brand, self.name, self.color, self.main_image)
+
     def shows_same(self, other: ProductView) -> bool:
         return self._appearance == other._appearance
+
+
+@dataclass(frozen=True)
+class ProductList:
+    """One page of the list of products. Its version grows when it would show something else."""
+
+    number: int
+    #: how many pages there are
+    pages: int
+    products: tuple[ProductView, ...]
+    version: int
+
+    def shows_same(self, other: ProductList) -> bool:
+        """Tell whether it shows the same, but for the stock of its products."""
+        mine, theirs = ([p.head for p in shown.products] for shown in (self, other))
+        return mine == theirs and self.pages == other.pages
 
 
 @dataclass(frozen=True)
@@ -104,6 +129,8 @@ class Catalog:
     #: these, and those that were withdrawn
     by_id: dict[int, ProductView] = field(default_factory=dict)
     by_sku: dict[str, ProductView] = field(default_factory=dict)
+    #: the same in pages; there is always one
+    lists: tuple[ProductList, ...] = (ProductList(1, 1, (), 0),)
     items: dict[int, ItemView] = field(default_factory=dict)
     item_ids: dict[str, int] = field(default_factory=dict)
     #: the least version that anything of it is shown under (see `Floor`)
@@ -116,12 +143,27 @@ class Catalog:
     )
 
     @classmethod
-    def of(cls, products: list[ProductView], floor: int, last: int) -> Catalog:
+    def of(
+        cls,
+        products: list[ProductView],
+        floor: int,
+        last: int,
+        before: Catalog,
+        *,
+        renew: bool = False,
+    ) -> Catalog:
+        """Put products together.
+
+        Args:
+            before: what was known, of the same database: versions grow from there.
+            renew: whether what looks the same is to have the version that it has now.
+        """
         ordered = tuple(sorted(products, key=lambda p: (p.position, p.id)))
         shown = tuple(product for product in ordered if not product.withdrawn)
         items = {item.id: item for product in ordered for item in product.items}
         return cls(
             products=shown,
+            lists=_lists(shown, newest(floor, *(p.version for p in products)), before, renew),
             by_id={product.id: product for product in ordered},
             by_sku={product.sku: product for product in shown},
             items=items,
@@ -129,6 +171,12 @@ class Catalog:
             floor=floor,
             last=last,
         )
+
+    def page(self, number: int) -> ProductList:
+        """Return a page of the list, an empty one where there is none."""
+        if 0 < number <= len(self.lists):
+            return self.lists[number - 1]
+        return ProductList(number, len(self.lists), (), self.lists[0].version)
 
     @cached_property
     def next_opening(self) -> int | None:
@@ -138,3 +186,20 @@ class Catalog:
 
     def product_of(self, item: ItemView) -> ProductView:
         return self.by_id[item.product_id]
+
+
+def _lists(
+    products: tuple[ProductView, ...], version: int, before: Catalog, renew: bool
+) -> tuple[ProductList, ...]:
+    pages = max(1, -(-len(products) // PER_PAGE))
+    lists = []
+    for number in range(1, pages + 1):
+        shown = products[(number - 1) * PER_PAGE : number * PER_PAGE]
+        made = ProductList(number, pages, shown, version)
+        old = before.page(number)
+        if not old.shows_same(made):
+            made = replace(made, version=succeed(old.version, version))
+        elif not renew:
+            made = replace(made, version=old.version)
+        lists.append(made)
+    return tuple(lists)

@@ -79,6 +79,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._watchers: dict[str, dict[Tab, None]] = {}
+        self._members: dict[str, tuple[str, ...]] = {}
         self._tabs: dict[Tab, None] = {}
         self._sources: Counter[str] = Counter()
         self.statistics = Statistics()
@@ -138,7 +139,7 @@ class Hub:
             render: makes the message of a topic, when it is to be written. It is asked again for
                 the same one when others had their turn meanwhile: what it said then may be old.
         """
-        turns, news = TimeSlice(), News(topics, render)
+        turns, news = TimeSlice(), News(topics, render, self._members)
         for topic in news.topics:
             for tab in list(self._watchers.get(topic, ())):
                 bundle = news.for_tab(tab.topics, topic)
@@ -147,6 +148,11 @@ class Hub:
                     self.statistics.deliveries += 1
                 if turns.yield_to_others():
                     news.forget()
+
+    def include(self, group: str, members: Iterable[str]) -> None:
+        """Have a watched topic stand for others: who watches it gets what is sent to those."""
+        if group in self._watchers:
+            self._members[group] = tuple(members)
 
     def move(self, topic: str, to: str) -> None:
         """Have all that watch one topic watch another one in its place."""
@@ -202,6 +208,7 @@ class Hub:
             if tab.is_event_stream:
                 self.on_event_stream(topic, -1)
         if not watchers and self._watchers.pop(topic, None) is not None:
+            self._members.pop(topic, None)
             self.on_empty(topic)
 
     def _forget_source(self, source: str) -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from shop.carts import Carts
-from shop.changes import cart_id_of, cart_name, product_id_of
+from shop.changes import (
+    cart_id_of,
+    cart_name,
+    detail_id_of,
+    list_number_of,
+    product_id_of,
+    product_name,
+)
 from shop.clock import ShopClock
 from shop.framing import Message
 from shop.inventory import Inventory
@@ -47,6 +54,7 @@ class TabContents:
             read: a cart that needs not be read again.
         """
         self._prepare(topics)
+        self.group(topics)
         for cart_id in filter(None, map(cart_id_of, topics)):
             known = read is not None and read.cart_id == cart_id
             state = read if read is not None and known else self._carts.snapshot(cart_id)
@@ -67,14 +75,24 @@ class TabContents:
         """Render what isn't kept yet of the products, letting others go on in between."""
         turns = TimeSlice()
         for topic in topics:
-            self._stock_message(topic)
+            self._catalog_message(topic)
             turns.yield_to_others()
+
+    def group(self, topics: Iterable[str]) -> None:
+        """Have who watches a page hear of the stock of all products that are on it now."""
+        for topic in topics:
+            number, product_id = list_number_of(topic), detail_id_of(topic)
+            if number is not None:
+                products = self._inventory.last_known.page(number).products
+                self._hub.include(topic, [product_name(product.id) for product in products])
+            elif product_id is not None:
+                self._hub.include(topic, [product_name(product_id)])
 
     def message(self, topic: str, *, to_all: bool = False) -> Message | None:
         """Render what is true of a topic, as it was last read; None: nobody watches it now."""
         cart_id = cart_id_of(topic)
         if cart_id is None:
-            return self._stock_message(topic)
+            return self._catalog_message(topic)
         view = self.open_carts.view(cart_id, self._inventory.last_known)
         if view is None:
             return None
@@ -82,14 +100,20 @@ class TabContents:
             self.open_carts.mark_notified(cart_id, view.version)
         return self._fragments.cart_message(view)
 
-    def _stock_message(self, topic: str) -> Message | None:
-        product_id = product_id_of(topic)
+    def _catalog_message(self, topic: str) -> Message | None:
+        catalog, number = self._inventory.last_known, list_number_of(topic)
+        if number is not None:
+            return self._fragments.list_message(catalog.page(number))
+        product_id, detail_id = product_id_of(topic), detail_id_of(topic)
+        product = catalog.by_id.get(product_id or detail_id or 0)
+        shown = product if product is not None and not product.withdrawn else None
+        if detail_id is not None:
+            return self._fragments.detail_message(shown, as_of(catalog.last))
         if product_id is None:
             return None
-        product = self._inventory.last_known.by_id.get(product_id)
-        if product is None or product.withdrawn:
-            return self._fragments.gone_message(product_id, as_of(self._inventory.last_known.last))
-        return self._fragments.stock_message(product)
+        if shown is None:
+            return self._fragments.gone_message(product_id, as_of(catalog.last))
+        return self._fragments.stock_message(shown)
 
     def carts_showing(self, names: Iterable[str]) -> set[str]:
         """Return the ids of the open carts that show what has one of these names."""

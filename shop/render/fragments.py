@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from shop.cart_views import CartContents, CartView, Line
 from shop.framing import Message, Template
-from shop.product_views import HIGH, LOW, MEDIUM, OUT, ProductView
+from shop.product_views import HIGH, LOW, MEDIUM, OUT, ProductList, ProductView
 from shop.render.cache import RenderCache
 
 #: What a shopper reads of a level.
@@ -72,6 +72,44 @@ class Fragments:
                 stock_html=self.stock(product),
             ),
         )
+
+    def list(self, shown: ProductList) -> Markup:
+        """Render a page of the list of products, without what stands around it."""
+        return self._once(
+            ("list", shown.number, shown.version, *(p.version for p in shown.products)),
+            lambda: self._render(
+                "_products.html",
+                products=shown.products,
+                version=shown.version,
+                heading="h2",
+                listing=self.listing,
+                number=shown.number,
+                pages=shown.pages,
+            ),
+        )
+
+    def detail(self, product: ProductView | None, version: int) -> Markup:
+        """Render all of a product on its own page, or that it is gone.
+
+        Args:
+            version: of its being gone.
+        """
+        shown = () if product is None else (product,)
+        known = version if product is None else product.version
+        return self._once(
+            ("detail", product and product.id, known),
+            lambda: self._render(
+                "_products.html", products=shown, version=known, heading="h1", listing=self.listing
+            ),
+        )
+
+    def list_message(self, shown: ProductList) -> Message:
+        """Render what tells a tab of all products that its page lists."""
+        return Message(_partial("#products", self.list(shown)))
+
+    def detail_message(self, product: ProductView | None, version: int) -> Message:
+        """Render what tells a tab of all that its page shows of a product."""
+        return Message(_partial("#products", self.detail(product, version)))
 
     def line(self, line: Line) -> Markup:
         """Render a line of a cart: the same for every cart that holds the item."""

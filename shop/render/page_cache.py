@@ -9,13 +9,12 @@ way is not cached.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from shop.framing import Template
-from shop.product_views import ProductView
 from shop.render.cache import RenderCache
 from shop.render.fragments import CartHtml
 
@@ -46,9 +45,13 @@ class Own:
 Render = Callable[[Own], str]
 
 
-def key_of(template: str, path: str, products: Iterable[ProductView]) -> Key:
-    """Name all that a page is made of that shows these products, but for what is one's own."""
-    return (template, path, *((product.id, product.version) for product in products))
+def key_of(template: str, path: str, part: Markup) -> Key:
+    """Name all that a page is made of, but for what is one's own.
+
+    Args:
+        part: what it shows of the catalogue.
+    """
+    return (template, path, part)
 
 
 class PageCache:

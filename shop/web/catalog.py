@@ -6,6 +6,7 @@ from flask import Blueprint, Response, abort, request
 
 from shop.calendar import opening_entry
 from shop.product_views import ProductView
+from shop.services import services
 from shop.web.pages import PageContext, page_context, show_products
 
 bp = Blueprint("catalog", __name__)
@@ -13,15 +14,20 @@ bp = Blueprint("catalog", __name__)
 
 @bp.get("/")
 def index() -> Response:
-    seen = page_context()
-    return show_products("catalog/index.html", seen.catalog.products, seen)
+    seen, number = page_context(), _page_number()
+    if not 0 < number <= len(seen.catalog.lists):
+        abort(404, "There is no such page of the shop.")
+    shown = seen.catalog.page(number)
+    listed = services.fragments.list(shown)
+    return show_products("catalog/index.html", listed, f"list={number}", seen, shown=shown)
 
 
 @bp.get("/products/<path:sku>")
 def product(sku: str) -> Response:
     seen = page_context()
     found = _find(sku, seen)
-    return show_products("catalog/product.html", (found,), seen, product=found)
+    detail = services.fragments.detail(found, found.version)
+    return show_products("catalog/product.html", detail, f"detail={found.id}", seen, product=found)
 
 
 @bp.get("/products/<path:sku>/opening.ics")
@@ -35,6 +41,11 @@ def opening(sku: str) -> Response:
     entry = opening_entry(uid, title, address, found.opens_at, found.version)
     headers = {"Content-Disposition": 'attachment; filename="opening.ics"'}
     return Response(entry, mimetype="text/calendar", headers=headers)
+
+
+def _page_number() -> int:
+    text = request.args.get("page", "1")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
 
 
 def _find(sku: str, seen: PageContext) -> ProductView:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import Forbidden, HTTPException
 from werkzeug.routing import RequestRedirect
 from wsproto.utilities import RemoteProtocolError
 
-from shop.changes import cart_name, product_name
+from shop.changes import cart_name, detail_name, list_name, product_name
 from shop.db import DatabaseBusy
 from shop.framing import (
     HEARTBEAT_FRAME,
@@ -36,6 +36,9 @@ sock = Sock()
 
 #: More products than any page shows.
 _MOST_PRODUCTS = 500
+
+#: More pages than any list of products has.
+_MOST_PAGES = 10_000
 
 #: How many products may be named that are not in the shop: an open page may show some that were
 #: taken out of it since.
@@ -148,8 +151,10 @@ def _source() -> str:
 
 
 def _subscription() -> Subscription:
-    """Return what the request may watch: the products it names, its own cookies' cart."""
-    products = [product_name(number) for number in sorted(_asked_products())]
+    """Return what the request may watch: what it names of the catalogue, its own cookies' cart."""
+    products = [product_name(number) for number in sorted(_asked("product"))]
+    products += [detail_name(number) for number in sorted(_asked("detail"))[:1]]
+    products += [list_name(number) for number in _asked_lists()]
     moment, cart = services.live.moment, cart_of_cookie()
     if cart is None:
         return Subscription((*products,), None, _page(), _source())
@@ -157,10 +162,19 @@ def _subscription() -> Subscription:
     return Subscription(topics, Reading(cart, moment), _page(), _source())
 
 
-def _asked_products() -> set[int]:
+def _asked_lists() -> list[int]:
+    """Return the page of the list that the request names, if it names one that can be."""
+    return [number for number in sorted(_numbers("list")) if 0 < number <= _MOST_PAGES][:1]
+
+
+def _numbers(name: str) -> set[int]:
+    asked = request.args.getlist(name)[:_MOST_PRODUCTS]
+    return {int(text) for text in asked if text.isascii() and text.isdigit() and len(text) < 19}
+
+
+def _asked(name: str) -> set[int]:
     """Return the products that the request names: those of this shop, and a few unknown ones."""
-    asked = request.args.getlist("product")[:_MOST_PRODUCTS]
-    numbers = {int(text) for text in asked if text.isascii() and text.isdigit() and len(text) < 19}
+    numbers = _numbers(name)
     known = numbers & services.inventory.last_known.by_id.keys()
     return known.union(sorted(numbers - known)[:_MOST_UNKNOWN])
 

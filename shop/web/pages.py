@@ -6,15 +6,15 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
-from urllib.parse import urlencode
 
 from flask import flash, get_flashed_messages, redirect, render_template, request
+from markupsafe import Markup
 from sqlalchemy.exc import DBAPIError
 from werkzeug.wrappers import Response as BaseResponse
 
 from shop.cart_views import CartView
 from shop.db import DatabaseBusy
-from shop.product_views import Catalog, ProductView
+from shop.product_views import Catalog
 from shop.render.page_cache import Own, key_of
 from shop.services import services
 from shop.web.app import Answer
@@ -88,21 +88,21 @@ def show_page(
 
 
 def show_products(
-    template: str, products: tuple[ProductView, ...], seen: PageContext, **values: Any
+    template: str, products_html: Markup, watched: str, seen: PageContext, **values: Any
 ) -> Answer:
-    """Answer with a page that shows these products, and follows their changes.
+    """Answer with a page that shows some of the catalogue, and follows its changes.
 
     Args:
-        values: what else its template names. It must follow from the products: the page is cached,
-            and given to all visitors who see the same of them.
+        products_html: what it shows.
+        watched: what its stream asks for, as a query.
+        values: what else its template names. It must follow from what is shown: the page is cached,
+            and given to all visitors who see the same.
     """
 
     def render(own: Own) -> str:
-        query = urlencode([("product", product.id) for product in products])
-        watched, listing = f"?{query}" if query else "", services.fragments.listing
-        return _render(template, own, watched=watched, products=products, listing=listing, **values)
+        return _render(template, own, watched=f"?{watched}", products_html=products_html, **values)
 
-    key = key_of(template, request.path, products)
+    key = key_of(template, request.path, products_html)
     return Answer(services.pages.page(key, render, _own(seen.cart, seen.notices)))
 
 

@@ -295,10 +295,32 @@ def test_the_operator_empties_and_refills_the_shop_under_open_tabs(
     visit(tab, drop.url)
     add(tab, 1)
     drop.flask("reset", "--yes")
-    expect(tab.locator(".product-gone")).to_have_count(2)
+    expect(tab.locator(".empty__title")).to_have_text("Nothing here yet")
     expect_cart(tab, [])
     drop.flask("seed", "--random-seed", "8")
     drop.flask("release", "1", "2")
     expect(tab.locator(".size-container")).to_have_count(2)
     available = next(i for i, row in drop.stock().items() if row["available"])
     add(tab, available)
+
+
+def test_products_come_change_and_go_on_an_open_front_page(drop: RunningShop, tab: Page) -> None:
+    visit(tab, drop.url)
+    size_button(tab, 1).focus()
+    drop.flask(
+        *("catalog", "add", "GALE", "--name", "Gale", "--brand", "Northwind", "--color", "Red"),
+        *("--price", "99.00", "--sizes", "41,42", "--count", "9"),
+    )
+    new = tab.locator('.product-listing[data-product-id="3"]')
+    expect(new).to_contain_text("Gale")
+    expect(size_button(tab, 1)).to_be_focused()
+    drop.flask("release", "GALE")
+    expect(new.locator("button.size-container__entry")).to_have_count(2)
+    new.locator("button.size-container__entry").first.click()
+    expect_cart(tab, [27])
+    drop.flask("catalog", "edit", "GALE", "--name", "Storm")
+    expect(new.locator(".product-listing__name")).to_have_text("Storm")
+    expect(line(tab, 27)).to_contain_text("Storm")
+    drop.flask("catalog", "hide", "GALE")
+    expect(new).to_have_count(0)
+    expect(line(tab, 27)).to_contain_text("No longer sold")

@@ -255,7 +255,7 @@ def test_products_stand_in_their_order(shop: RunningShop, shopper: Shopper) -> N
 def test_a_product_has_a_page_of_its_own(shopper: Shopper) -> None:
     page = shopper.get("/products/OST-TIDELINE").text
     assert re.findall(r'data-product-id="(\d+)"', page) == ["1"]
-    assert "/stream?product=1&quot;" in page or '/stream?product=1"' in page
+    assert '/stream?detail=1"' in page
 
 
 @pytest.mark.parametrize(
