@@ -25,6 +25,7 @@ from shop import create_app  # noqa: E402
 from shop.config import OWN_INSTANCE, load_settings  # noqa: E402
 from shop.demo import prepare_database  # noqa: E402
 from shop.environment import said_of_file  # noqa: E402
+from shop.face.brand import BrandError  # noqa: E402
 from shop.logs import configure_logging, flush_log  # noqa: E402
 from shop.permissions import close_folder  # noqa: E402
 from shop.services import Services  # noqa: E402
@@ -73,6 +74,7 @@ def command(workers: int | None) -> None:
     close_folder(settings.instance, own=settings.instance == OWN_INSTANCE)
     app = create_app()
     services: Services = app.extensions["shop"]
+    check_face(services)
     open_database(services)
     meet_redis(services)
     allow_many_files()
@@ -86,6 +88,14 @@ def command(workers: int | None) -> None:
     serve(app, listener, on_open=partial(greet, empty=empty), let_go=let_go)
     services.servers.stop()
     services.database.close()
+
+
+def check_face(services: Services) -> None:
+    """See that the shop's brand can be used, or say in one line why not."""
+    try:
+        services.face.check()
+    except BrandError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def open_database(services: Services) -> None:

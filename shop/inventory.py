@@ -153,11 +153,15 @@ class Inventory:
             if row.item_id is not None:
                 items.append(self._item(row, known))
         products = []
-        for (version, *appearance, withdrawn), sizes in shelf.items():
-            version = newest(floor, version, *(item.version for item in sizes))
+        for (row_version, *appearance, withdrawn), sizes in shelf.items():
+            version = newest(floor, row_version, *(item.version for item in sizes))
             named = dict(zip(_SHOWN, appearance, strict=True))
             product = ProductView(
-                **named, items=tuple(sizes), version=version, withdrawn=bool(withdrawn)
+                **named,
+                items=tuple(sizes),
+                version=version,
+                row_version=row_version,
+                withdrawn=bool(withdrawn),
             )
             products.append(self._same_or_newer(known.by_id.get(product.id), product))
         self._floor.note(last)
@@ -227,7 +231,7 @@ def _compare(before: Catalog, after: Catalog) -> StockNews:
 
 def _head(catalog: Catalog, product_id: int) -> tuple[object, ...]:
     product = catalog.by_id.get(product_id)
-    return () if product is None or product.withdrawn else product.head
+    return () if product is None or product.withdrawn else (product.head, product.row_version)
 
 
 def _for_sale(catalog: Catalog, item_id: int) -> tuple[object, ...]:

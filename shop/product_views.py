@@ -68,6 +68,8 @@ class ProductView:
     released: bool
     items: tuple[ItemView, ...]
     version: int
+    #: of its row alone: grows with what is changed of the product itself, and not with sales
+    row_version: int = 0
     #: when it opens, opened, and sold out since: in milliseconds since 1970
     opens_at: int | None = None
     opened_at: int | None = None
@@ -80,7 +82,7 @@ class ProductView:
         return (
             *(self.sku, self.brand, self.name, self.color, self.price, self.main_image),
             *(self.released, self.position, self.items, self.withdrawn),
-            *(self.opens_at, self.opened_at, self.sold_out_at),
+            *(self.opens_at, self.opened_at, self.sold_out_at, self.row_version),
         )
 
     @property

@@ -16,6 +16,8 @@ from shop.clock import ShopClock
 from shop.command_services import CommandServices, announce_commits, open_relay
 from shop.config import Settings
 from shop.db import open_database
+from shop.descriptions import Descriptions
+from shop.face.face import Face
 from shop.inventory import Inventory
 from shop.live import Live
 from shop.logs import dropped_lines
@@ -43,6 +45,8 @@ class Services(CommandServices):
     clock: ShopClock
     inventory: Inventory
     carts: Carts
+    descriptions: Descriptions
+    face: Face
     fragments: Fragments
     pages: PageCache
     hub: Hub
@@ -79,7 +83,8 @@ def _build(app: Flask, settings: Settings) -> Services:
     fragments = Fragments(app.jinja_env, rendered)
     relay = open_relay(settings)
     clock = ShopClock(database)
-    contents = TabContents(hub, inventory, carts, fragments, clock)
+    descriptions = Descriptions(database, rendered)
+    contents = TabContents(hub, inventory, carts, fragments, descriptions, clock)
     here = OpenHere(hub, contents.open_carts, inventory)
     return Services(
         settings=settings,
@@ -88,6 +93,8 @@ def _build(app: Flask, settings: Settings) -> Services:
         clock=clock,
         inventory=inventory,
         carts=carts,
+        descriptions=descriptions,
+        face=Face(settings.instance, settings.name),
         fragments=fragments,
         pages=PageCache(rendered),
         hub=hub,

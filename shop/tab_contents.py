@@ -14,6 +14,7 @@ from shop.changes import (
     product_name,
 )
 from shop.clock import ShopClock
+from shop.descriptions import Descriptions
 from shop.framing import Message
 from shop.inventory import Inventory
 from shop.models import CartSnapshot
@@ -33,8 +34,10 @@ class TabContents:
         inventory: Inventory,
         carts: Carts,
         fragments: Fragments,
+        descriptions: Descriptions,
         clock: ShopClock,
     ) -> None:
+        self._descriptions = descriptions
         self._clock = clock
         self._hub = hub
         self._inventory = inventory
@@ -108,7 +111,10 @@ class TabContents:
         product = catalog.by_id.get(product_id or detail_id or 0)
         shown = product if product is not None and not product.withdrawn else None
         if detail_id is not None:
-            return self._fragments.detail_message(shown, as_of(catalog.last))
+            if shown is None:
+                return self._fragments.detail_message(None, as_of(catalog.last))
+            description = self._descriptions.html(shown)
+            return self._fragments.detail_message(shown, shown.version, description)
         if product_id is None:
             return None
         if shown is None:

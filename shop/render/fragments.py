@@ -18,6 +18,8 @@ LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "going fast", LOW: "few left", OUT: "so
 
 Rendered = TypeVar("Rendered")
 
+_NOTHING = Markup("")
+
 
 #: What stands in a rendered cart where its own belongs (see `_own`): noncharacters (Unicode,
 #: section 23.7), which are in no text that means anything.
@@ -88,18 +90,26 @@ class Fragments:
             ),
         )
 
-    def detail(self, product: ProductView | None, version: int) -> Markup:
+    def detail(
+        self, product: ProductView | None, version: int, description: Markup = _NOTHING
+    ) -> Markup:
         """Render all of a product on its own page, or that it is gone.
 
         Args:
             version: of its being gone.
+            description: the product's, made safe.
         """
         shown = () if product is None else (product,)
         known = version if product is None else product.version
         return self._once(
             ("detail", product and product.id, known),
             lambda: self._render(
-                "_products.html", products=shown, version=known, heading="h1", listing=self.listing
+                "_products.html",
+                products=shown,
+                version=known,
+                heading="h1",
+                listing=self.listing,
+                description=description,
             ),
         )
 
@@ -107,9 +117,11 @@ class Fragments:
         """Render what tells a tab of all products that its page lists."""
         return Message(_partial("#products", self.list(shown)))
 
-    def detail_message(self, product: ProductView | None, version: int) -> Message:
+    def detail_message(
+        self, product: ProductView | None, version: int, description: Markup = _NOTHING
+    ) -> Message:
         """Render what tells a tab of all that its page shows of a product."""
-        return Message(_partial("#products", self.detail(product, version)))
+        return Message(_partial("#products", self.detail(product, version, description)))
 
     def line(self, line: Line) -> Markup:
         """Render a line of a cart: the same for every cart that holds the item."""

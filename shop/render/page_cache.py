@@ -45,13 +45,14 @@ class Own:
 Render = Callable[[Own], str]
 
 
-def key_of(template: str, path: str, part: Markup) -> Key:
+def key_of(template: str, path: str, part: Markup, face: str) -> Key:
     """Name all that a page is made of, but for what is one's own.
 
     Args:
         part: what it shows of the catalogue.
+        face: the key of the shop's brand and texts.
     """
-    return (template, path, part)
+    return (template, path, part, face)
 
 
 class PageCache:

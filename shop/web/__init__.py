@@ -9,6 +9,7 @@ from shop.web import (
     checkout,
     csrf,
     errors,
+    face,
     health,
     limits,
     live,
@@ -31,6 +32,6 @@ def install_web(app: ShopApp) -> None:
     csrf.install(app)
     errors.install(app)
     health.install(app)
-    for module in (catalog, cart, checkout, live, health):
+    for module in (catalog, cart, checkout, face, live, health):
         app.register_blueprint(module.bp)
     app.stream_paths = frozenset(rule.rule for rule in app.url_map.iter_rules("live.stream"))

@@ -26,7 +26,8 @@ def index() -> Response:
 def product(sku: str) -> Response:
     seen = page_context()
     found = _find(sku, seen)
-    detail = services.fragments.detail(found, found.version)
+    description = services.descriptions.html(found)
+    detail = services.fragments.detail(found, found.version, description)
     return show_products("catalog/product.html", detail, f"detail={found.id}", seen, product=found)
 
 

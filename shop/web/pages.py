@@ -102,7 +102,7 @@ def show_products(
     def render(own: Own) -> str:
         return _render(template, own, watched=f"?{watched}", products_html=products_html, **values)
 
-    key = key_of(template, request.path, products_html)
+    key = key_of(template, request.path, products_html, services.face.current().key)
     return Answer(services.pages.page(key, render, _own(seen.cart, seen.notices)))
 
 
@@ -115,11 +115,14 @@ def _own(cart: CartView, notices: Iterable[Notice]) -> Own:
 
 
 def _render(template: str, own: Own, **values: Any) -> str:
+    face = services.face.current()
     return render_template(
         template,
         csrf_token=own.token,
         notices_html=own.action_notices,
         now=own.now,
+        face=face,
+        shop_name=face.brand.name,
         cart_html=own.cart,
         **values,
     )
