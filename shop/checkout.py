@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
@@ -19,11 +20,14 @@ from shop.models import (
     Item,
     Order,
     OrderLine,
+    PictureRecord,
     Product,
+    ProductPicture,
     order_of_cart,
     take,
 )
 from shop.models.order import new_order_number
+from shop.pictures.paths import path_of
 
 #: How many numbers are drawn for an order at most: of 32^8, which a shop never comes near.
 _DRAWS = 20
@@ -189,7 +193,15 @@ def _made_before(
 
 def _lines(transaction: Transaction, cart: Cart) -> list[LineItem]:
     rows = transaction.execute(_LINES, {"item_ids": list(cart.item_ids)})
-    return [LineItem(*row) for row in rows]
+    return [_line_item(*row) for row in rows]
+
+
+def _line_item(picture: str | None, widths: str | None, *values: Any) -> LineItem:
+    """Put a line together; without a main image its first picture stands for it."""
+    item = LineItem(*values)
+    if item.main_image or picture is None or widths is None:
+        return item
+    return replace(item, main_image=path_of(picture, int(widths.split()[0]), "webp"))
 
 
 def _check(lines: list[LineItem], offer: Offer, most: int) -> None:
@@ -245,10 +257,17 @@ def _placed(transaction: Transaction, order: dict[str, object]) -> tuple[int, st
 
 # Made once: making a statement takes longer than running it.
 _LINES = (
-    select(Item.id, Item.sku, Item.size, Item.available)
+    select(PictureRecord.hash, PictureRecord.widths)
+    .add_columns(Item.id, Item.sku, Item.size, Item.available)
     .add_columns(Product.brand, Product.name, Product.color, Product.price, Product.main_image)
     .add_columns(Product.released, WITHDRAWN)
+    .select_from(Item)
     .join(Item.product)
+    .outerjoin(
+        ProductPicture,
+        (ProductPicture.product_id == Product.id) & (ProductPicture.position == 1),
+    )
+    .outerjoin(PictureRecord, PictureRecord.hash == ProductPicture.hash)
     .where(Item.id.in_(bindparam("item_ids", expanding=True)))
     .order_by(Item.id)
 )

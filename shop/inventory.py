@@ -17,8 +17,15 @@ from sqlalchemy import literal_column, select, true
 
 from shop.changes import concerns_stock
 from shop.db import Database, DatabaseBusy
-from shop.models import CATALOG_STAMPS, WITHDRAWN, Item, Product, catalog_stamp
-from shop.product_views import Catalog, ItemView, Levels, ProductView
+from shop.models import (
+    CATALOG_STAMPS,
+    LISTED_PICTURES,
+    WITHDRAWN,
+    Item,
+    Product,
+    catalog_stamp,
+)
+from shop.product_views import Catalog, ItemView, Levels, PictureView, ProductView
 from shop.versions import LAST, NUMBERS, Floor, newest, succeed
 
 #: How long a page waits for the catalogue to be read, in seconds, until it shows what was known.
@@ -149,11 +156,11 @@ class Inventory:
             self._stamp, last = row.stamp, row.last_value
             if row.id is None:  # the shop is empty
                 break
-            items = shelf.setdefault(row[: len(_PRODUCT)], [])
+            items = shelf.setdefault(row[: len(_PRODUCT) + 1], [])
             if row.item_id is not None:
                 items.append(self._item(row, known))
         products = []
-        for (row_version, *appearance, withdrawn), sizes in shelf.items():
+        for (row_version, *appearance, withdrawn, pictures), sizes in shelf.items():
             version = newest(floor, row_version, *(item.version for item in sizes))
             named = dict(zip(_SHOWN, appearance, strict=True))
             product = ProductView(
@@ -162,6 +169,7 @@ class Inventory:
                 version=version,
                 row_version=row_version,
                 withdrawn=bool(withdrawn),
+                pictures=PictureView.all_of(pictures),
             )
             products.append(self._same_or_newer(known.by_id.get(product.id), product))
         self._floor.note(last)
@@ -201,11 +209,13 @@ _PRODUCT = (Product.version, *(getattr(Product, name) for name in _SHOWN), WITHD
 _CATALOG = {
     dialect: select(
         *_PRODUCT,
+        LISTED_PICTURES[dialect].c.pictures,
         *(Item.id.label("item_id"), Item.sku.label("item_sku"), Item.size, Item.available),
         *(Item.version.label("item_version"), literal_column(f"({stamp})").label("stamp"), LAST),
     )
     .select_from(NUMBERS)
     .outerjoin(Product, true())
+    .outerjoin(LISTED_PICTURES[dialect], LISTED_PICTURES[dialect].c.product_id == Product.id)
     .outerjoin(Product.items)
     .order_by(Item.position, Item.id)
     for dialect, stamp in CATALOG_STAMPS.items()
@@ -240,6 +250,6 @@ def _for_sale(catalog: Catalog, item_id: int) -> tuple[object, ...]:
     if item is None:
         return ()
     product = catalog.product_of(item)
-    words = (product.brand, product.name, product.main_image, product.sku, item.size)
+    words = (product.brand, product.name, product.thumbnail, product.sku, item.size)
     open_ = (product.released, product.opens_at, product.withdrawn)
     return (item.sold_out, *open_, product.price, *words)

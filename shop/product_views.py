@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from shop.bounded import Bounded
+from shop.pictures.paths import path_of
 from shop.versions import newest, succeed
 
 #: How many lines of carts are kept as they are seen, of some 300 bytes each.
@@ -53,6 +55,46 @@ class ItemView:
         return (self.sku, self.size, self.level) == (other.sku, other.size, other.level)
 
 
+@dataclass(frozen=True, slots=True)
+class PictureView:
+    """A picture of a product: its address, and its upright size in pixels."""
+
+    hash: str
+    width: int
+    height: int
+    #: of its renditions, the smallest first
+    widths: tuple[int, ...]
+    #: what is seen on it, for who can't see it
+    alt: str
+
+    @classmethod
+    def all_of(cls, listed: str | None) -> tuple[PictureView, ...]:
+        """Return a product's pictures as the database lists them; see `LISTED_PICTURES`."""
+        return _pictures(listed) if listed else ()
+
+    def address(self, width: int, kind: str = "webp") -> str:
+        """Return the path of the smallest rendition that is that wide, or else of the widest.
+
+        Args:
+            width: in pixels.
+            kind: its format, `webp` or `avif`.
+        """
+        fitting = next((each for each in self.widths if each >= width), self.widths[-1])
+        return path_of(self.hash, fitting, kind)
+
+    def srcset(self, kind: str) -> str:
+        """Return all renditions of a format, for a browser to choose from."""
+        return ", ".join(f"{self.address(width, kind)} {width}w" for width in self.widths)
+
+
+@lru_cache(maxsize=10_000)
+def _pictures(listed: str) -> tuple[PictureView, ...]:
+    return tuple(
+        PictureView(picture_hash, width, height, tuple(map(int, widths.split())), alt)
+        for _, picture_hash, width, height, widths, alt in sorted(json.loads(listed))
+    )
+
+
 @dataclass(frozen=True)
 class ProductView:
     """A product as shoppers see it, with its items in the order of the page."""
@@ -76,14 +118,35 @@ class ProductView:
     sold_out_at: int | None = None
     #: whether it was hidden or removed: then carts that hold it are all that shows it
     withdrawn: bool = False
+    #: besides the main image, in the order of the page
+    pictures: tuple[PictureView, ...] = ()
 
     @cached_property
     def _appearance(self) -> tuple[object, ...]:
         return (
-            *(self.sku, self.brand, self.name, self.color, self.price, self.main_image),
+            *(self.sku, self.brand, self.name, self.color, self.price, self.shown_pictures),
             *(self.released, self.position, self.items, self.withdrawn),
             *(self.opens_at, self.opened_at, self.sold_out_at, self.row_version),
         )
+
+    @property
+    def shown_pictures(self) -> tuple[object, ...]:
+        return (self.main_image, *self.pictures)
+
+    @property
+    def main_picture(self) -> PictureView | None:
+        """The picture that stands for it; None: the main image does, if there is one."""
+        return self.pictures[0] if self.pictures and not self.main_image else None
+
+    @property
+    def further_pictures(self) -> tuple[PictureView, ...]:
+        """Those that only the product's own page shows."""
+        return self.pictures if self.main_image else self.pictures[1:]
+
+    @property
+    def thumbnail(self) -> str:
+        """The path of its smallest picture, or the name of its main image; empty: it has none."""
+        return self.main_picture.address(0) if self.main_picture else self.main_image
 
     @property
     def sold_out(self) -> bool:
@@ -100,7 +163,7 @@ class ProductView:
     @cached_property
     def head(self) -> tuple[object, ...]:
         """What a page shows of it besides its stock."""
-        return (self.id, self.sku, self.brand, self.name, self.color, self.main_image)
+        return (self.id, self.sku, self.brand, self.name, self.color, self.shown_pictures)
 
     def shows_same(self, other: ProductView) -> bool:
         return self._appearance == other._appearance

@@ -21,6 +21,7 @@ from shop.face.face import Face
 from shop.inventory import Inventory
 from shop.live import Live
 from shop.logs import dropped_lines
+from shop.media import Media
 from shop.metrics.counters import REDIS, Metrics
 from shop.openings import Openings
 from shop.presence.answering import AnsweringPresence
@@ -56,6 +57,7 @@ class Services(CommandServices):
     metrics: Metrics
     servers: Servers
     pruning: Pruning
+    media: Media
     openings: Openings
 
     def start(self) -> None:
@@ -106,6 +108,7 @@ def _build(app: Flask, settings: Settings) -> Services:
         presence=AnsweringPresence(settings.instance / "run", here, relay),
         servers=Servers(database, settings, here.server),
         pruning=Pruning(carts, settings.keep_carts_days),
+        media=Media(database, settings.instance),
         openings=Openings(database, clock, inventory),
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shop.catalog.cells import made_sku
 from shop.catalog.entries import CatalogError, Picture, ProductEntry, SizeEntry
+from shop.models.picture import PictureUse
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class KnownProduct:
     id: int
     values: dict[str, Any]
     items: list[KnownItem] = field(default_factory=list)
+    pictures: list[PictureUse] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -45,10 +47,13 @@ class Change:
     #: counts that change, by the items' ids: the size, before and after
     counts: dict[int, tuple[str, int, int]] = field(default_factory=dict)
     new_sizes: list[dict[str, Any]] = field(default_factory=list)
+    #: the pictures before and after, where they change
+    pictures: tuple[list[PictureUse], list[PictureUse]] | None = None
 
     @property
     def is_empty(self) -> bool:
-        return not (self.values or self.items or self.counts or self.new_sizes)
+        changes = (self.values, self.items, self.counts, self.new_sizes, self.pictures)
+        return not any(changes)
 
 
 _IMAGES = Path(__file__).parents[1] / "static" / "images"
@@ -62,8 +67,15 @@ def is_shipped(picture: Picture) -> bool:
     return Path(name).name == name and (_IMAGES / name).is_file()
 
 
-def plan(entries: Iterable[ProductEntry], known: Iterable[KnownProduct]) -> list[Change]:
+def plan(
+    entries: Iterable[ProductEntry],
+    known: Iterable[KnownProduct],
+    pictures: Mapping[str, str] | None = None,
+) -> list[Change]:
     """Return what becomes of each of these products, in their order.
+
+    Args:
+        pictures: the hashes of those that are there to be shown, by what a file calls them.
 
     Raises:
         CatalogError: it can't be: a new product lacks its name, a sku is another item's.
@@ -74,16 +86,16 @@ def plan(entries: Iterable[ProductEntry], known: Iterable[KnownProduct]) -> list
         for product in products.values()
         for item in product.items
     }
-    changes = [_change(entry, products.get(entry.sku.casefold())) for entry in entries]
+    found = pictures or {}
+    changes = [_change(entry, products.get(entry.sku.casefold()), found) for entry in entries]
     _refuse_taken(changes, owners)
     return changes
 
 
-def _change(entry: ProductEntry, known: KnownProduct | None) -> Change:
+def _change(entry: ProductEntry, known: KnownProduct | None, found: Mapping[str, str]) -> Change:
     change = Change(entry, known)
     said = {name: getattr(entry, name) for name in _NAMES}
-    if entry.pictures and is_shipped(entry.pictures[0]):
-        said["main_image"] = entry.pictures[0].reference
+    said["main_image"] = _plan_pictures(change, found)
     if known is None:
         _check_new(entry)
         empty = {"brand": "", "color": "", "description": "", "hidden": False, "main_image": ""}
@@ -98,6 +110,34 @@ def _change(entry: ProductEntry, known: KnownProduct | None) -> Change:
         }
     _plan_sizes(change)
     return change
+
+
+def _plan_pictures(change: Change, found: Mapping[str, str]) -> str | None:
+    """Find which pictures a product is to show.
+
+    One that is said of it and can't be had is left out. If there is none at all, those that it
+    has stay.
+
+    Returns:
+        The picture that comes with the shop and is its main one; empty: there is none; None: it
+        stays as it is.
+    """
+    said = change.entry.pictures or ()
+    before = change.known.pictures if change.known else []
+    shipped = said[0].reference if said and is_shipped(said[0]) else ""
+    uses = {use.reference: use for use in before}
+    after = dict[str, PictureUse]()
+    for picture in said:
+        known = uses.get(picture.reference)
+        picture_hash = found.get(picture.reference) or (known.hash if known else None)
+        if picture_hash is not None:
+            alt = picture.alt or (known.alt if known else "")
+            after[picture.reference] = PictureUse(picture.reference, alt, picture_hash)
+    if not after and not shipped:
+        return None
+    if [*after.values()] != before:
+        change.pictures = (before, [*after.values()])
+    return shipped
 
 
 def _check_new(entry: ProductEntry) -> None:

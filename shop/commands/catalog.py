@@ -18,7 +18,17 @@ from shop.commands.tables import table
 from shop.db import Transaction
 from shop.demo import NotEmpty
 from shop.demo import seed as seed_demo
-from shop.models import CartItem, CartRecord, Item, Order, OrderLine, Product
+from shop.models import (
+    CartItem,
+    CartRecord,
+    Item,
+    Order,
+    OrderLine,
+    PictureRecord,
+    Product,
+    ProductPicture,
+    RenditionRecord,
+)
 from shop.moments import in_utc, moment_in_utc
 
 
@@ -159,7 +169,10 @@ def _whose() -> str:
 
 
 def _delete_everything(transaction: Transaction) -> None:
-    tables = [OrderLine, Order, CartItem, CartRecord, Item, Product]
+    tables = [
+        *(OrderLine, Order, CartItem, CartRecord, Item),
+        *(ProductPicture, Product, RenditionRecord, PictureRecord),
+    ]
     if transaction.dialect == "postgresql":
         # Alone for a moment, so that nobody puts into a cart what is being deleted; and the next
         # product is number 1 again, as in SQLite.

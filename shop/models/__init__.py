@@ -15,6 +15,7 @@ from shop.models.catalog import (
 )
 from shop.models.opening import cancel, close, database_time, open_due, release, schedule
 from shop.models.order import Order, OrderLine, UnknownOrder, all_orders, order_of_cart
+from shop.models.picture import LISTED_PICTURES, PictureRecord, ProductPicture, RenditionRecord
 from shop.models.server import Server
 from shop.models.stock import (
     NotReleased,
@@ -31,6 +32,7 @@ from shop.models.stock import (
 __all__ = [
     "CATALOG_STAMPS",
     "LARGEST_ID",
+    "LISTED_PICTURES",
     "WITHDRAWN",
     "AlreadyInCart",
     "Cart",
@@ -44,7 +46,10 @@ __all__ = [
     "Order",
     "OrderLine",
     "OutOfStock",
+    "PictureRecord",
     "Product",
+    "ProductPicture",
+    "RenditionRecord",
     "Server",
     "Unavailable",
     "UnknownItem",

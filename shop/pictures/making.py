@@ -7,27 +7,29 @@ reach a rendition.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
-import stat
+import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-#: widths of the renditions, in pixels: a phone, a phone with dense pixels, a desktop. A narrower
-#: original is never enlarged.
-WIDTHS = (400, 800, 1600)
-MOST_BYTES = 30_000_000
+from shop.pictures.originals import PictureError, check_size, hash_of, read_file
+from shop.pictures.paths import name_of
+
+#: The widths in which pictures are made, in pixels: a line of a cart, a phone, a tablet, a desktop.
+#: A narrower original is never enlarged.
+WIDTHS = (320, 640, 960, 1600)
 MOST_PIXELS = 60_000_000
+#: WebP has a bound on a side, which a picture in this shape stays below in every width.
+_LONGEST_TO_SHORTEST = 10
 _READ = ("JPEG", "PNG", "WEBP", "AVIF")
-_QUALITY = {"avif": 50, "webp": 72}
 
-
-class PictureError(ValueError):
-    """A file that can't be a product's picture; one line names the file and says why."""
+#: By format the qualities to be tried, until a rendition is small enough for a phone's network.
+_QUALITIES: dict[str, tuple[int, ...]] = {"avif": (50, 42, 34, 26), "webp": (72, 60, 45, 30)}
+_BYTES_PER_PIXEL = 0.16
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,15 @@ class Rendition:
     height: int
     content: bytes
 
+    @property
+    def name(self) -> str:
+        """The name of its file, as in `640.avif`."""
+        return name_of(self.width, self.format)
+
 
 @dataclass(frozen=True, slots=True)
 class MadePicture:
-    """A picture: the original under its SHA-256, its upright size, renditions by width."""
+    """A picture: the original, its upright size, its hash (see `hash_of`), renditions by width."""
 
     hash: str
     width: int
@@ -52,12 +59,8 @@ class MadePicture:
 
 
 def make_file(path: Path) -> MadePicture:
-    """Make the picture in the file at `path`.
-
-    Raises `PictureError` for what isn't a plain file (a symbolic link, too), is too large, or holds
-    no picture.
-    """
-    return make(_read(path), path.name)
+    """Make the picture in the file at `path`; see `read_file` and `make`."""
+    return make(read_file(path), path.name)
 
 
 def make(original: bytes, name: str) -> MadePicture:
@@ -66,46 +69,28 @@ def make(original: bytes, name: str) -> MadePicture:
     Raises `PictureError` for another type, more than `MOST_BYTES` or `MOST_PIXELS`, and a file that
     ends too soon.
     """
-    if len(original) > MOST_BYTES:
-        raise PictureError(f"{name!r} has more than {MOST_BYTES // 1_000_000} MB")
-    upright = _decode(original, name)
-    return MadePicture(
-        hashlib.sha256(original).hexdigest(),
-        upright.width,
-        upright.height,
-        original,
-        tuple(_render(upright)),
-    )
+    check_size(len(original), name)
+    upright, width, height = _decode(original, name)
+    renditions = tuple(_render(upright, width, height))
+    return MadePicture(hash_of(original), width, height, original, renditions)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        # Not through a link, and without waiting for a pipe's other end.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise PictureError(f"{path.name!r} is not a plain file")
-            return file.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        if isinstance(error, PictureError):
-            raise
-        why = (
-            os.strerror(error.errno)
-            if isinstance(error, OSError) and error.errno
-            else "not a name of a file"
-        )
-        raise PictureError(f"{path.name!r} can't be read: {why}") from None
+def _decode(original: bytes, name: str) -> tuple[Image.Image, int, int]:
+    """Return the picture upright, in sRGB, and with nothing but its pixels; its width and height.
 
-
-def _decode(original: bytes, name: str) -> Image.Image:
-    """Return the picture upright, in sRGB, and with nothing but its pixels."""
+    A large JPEG is decoded to fewer pixels than it has, as that takes a quarter of the time.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bound on pixels is above ours
             with Image.open(io.BytesIO(original), formats=_READ) as opened:
                 _check_pixels(opened, name)
+                width, height = opened.size
+                opened.draft(None, _enough(width, height))
                 opened.load()
-                return _in_srgb(ImageOps.exif_transpose(opened))
+                turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+                upright = _in_srgb(ImageOps.exif_transpose(opened))
+                return upright, *((height, width) if turned else (width, height))
     except PictureError:
         raise
     except UnidentifiedImageError:
@@ -120,9 +105,17 @@ def _decode(original: bytes, name: str) -> Image.Image:
         raise PictureError(f"{name!r} is broken or ends too soon") from None
 
 
+def _enough(width: int, height: int) -> tuple[int, int]:
+    """Return the size, in pixels, that all renditions can be made of, however it is turned."""
+    scale = min(1.0, WIDTHS[-1] / min(width, height))
+    return math.ceil(width * scale), math.ceil(height * scale)
+
+
 def _check_pixels(opened: Image.Image, name: str) -> None:
     if opened.width * opened.height > MOST_PIXELS:
         raise PictureError(f"{name!r} has more than {MOST_PIXELS // 1_000_000} million pixels")
+    if max(opened.size) > _LONGEST_TO_SHORTEST * min(opened.size):
+        raise PictureError(f"{name!r} is over {_LONGEST_TO_SHORTEST} times as long as it is wide")
 
 
 def _in_srgb(upright: Image.Image) -> Image.Image:
@@ -146,14 +139,30 @@ def _in_srgb(upright: Image.Image) -> Image.Image:
     return plain
 
 
-def _render(upright: Image.Image) -> list[Rendition]:
-    widths = sorted({min(width, upright.width) for width in WIDTHS})
-    renditions = []
-    for width in widths:
-        height = max(1, round(upright.height * width / upright.width))
+def _render(upright: Image.Image, full_width: int, full_height: int) -> Iterator[Rendition]:
+    qualities = dict(_QUALITIES)
+    for width in sorted({min(width, full_width) for width in WIDTHS}):
+        height = max(1, round(full_height * width / full_width))
         smaller = upright.resize((width, height), Image.Resampling.LANCZOS)
-        for kind, quality in _QUALITY.items():
-            file = io.BytesIO()
-            smaller.save(file, kind, quality=quality)
-            renditions.append(Rendition(kind, width, height, file.getvalue()))
-    return renditions
+        for kind in qualities:
+            # A larger one can have no better quality than a smaller one: trying takes long.
+            content, qualities[kind] = _compress(smaller, kind, qualities[kind])
+            yield Rendition(kind, width, height, content)
+
+
+def _compress(
+    picture: Image.Image, kind: str, qualities: tuple[int, ...]
+) -> tuple[bytes, tuple[int, ...]]:
+    """Compress a picture until it is small enough, or as far as it can be looked at.
+
+    Returns:
+        The file, and the qualities from the one that it has on.
+    """
+    most, content = picture.width * picture.height * _BYTES_PER_PIXEL, b""
+    while not content or (len(content) > most and len(qualities) > 1):
+        if content:
+            qualities = qualities[1:]
+        file = io.BytesIO()
+        picture.save(file, kind, quality=qualities[0])
+        content = file.getvalue()
+    return content, qualities

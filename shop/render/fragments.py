@@ -63,14 +63,19 @@ class Fragments:
             lambda: self._render("_stock.html", product=product),
         )
 
-    def listing(self, product: ProductView, heading: str) -> Markup:
-        """Render a whole product under a heading, "h1" or "h2"."""
+    def listing(self, product: ProductView, heading: str, *, first: bool = False) -> Markup:
+        """Render a whole product under a heading, "h1" or "h2".
+
+        Args:
+            first: whether its picture is the first one of a page, which a browser loads at once.
+        """
         return self._once(
-            ("listing", product.id, product.version, heading),
+            ("listing", product.id, product.version, heading, first),
             lambda: self._render(
                 "_product.html",
                 product=product,
                 heading=heading,
+                first=first,
                 stock_html=self.stock(product),
             ),
         )

@@ -13,6 +13,7 @@ from shop.web import (
     health,
     limits,
     live,
+    media,
     requests,
     security,
     session,
@@ -32,6 +33,6 @@ def install_web(app: ShopApp) -> None:
     csrf.install(app)
     errors.install(app)
     health.install(app)
-    for module in (catalog, cart, checkout, face, live, health):
+    for module in (catalog, cart, checkout, face, live, media, health):
         app.register_blueprint(module.bp)
     app.stream_paths = frozenset(rule.rule for rule in app.url_map.iter_rules("live.stream"))

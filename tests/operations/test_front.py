@@ -27,6 +27,7 @@ from tests.support.front import (
     TabInFront,
     open_folder,
 )
+from tests.support.photographs import write_photographs
 from tests.support.running import ROOT, RunningShop, eventually
 from tests.support.shopper import Answer, Shopper, Tab, notices_in
 
@@ -159,6 +160,30 @@ def test_static_files_are_served_by_nginx_as_the_shop_would(
             assert kinds[0].replace("application/java", "text/java") == kinds[1]
     for path in static_paths(shopper):
         assert answered_by(front, path) == {""}
+
+
+def test_pictures_come_from_the_shop_once_and_from_nginx_ever_after(
+    front: Front, shopper: ShopperInFront, served: RunningShop, tmp_path: Path
+) -> None:
+    write_photographs(tmp_path, "1.png", width=500, height=400)
+    before = os.umask(0o077)  # as the unit has it, for commands too
+    try:
+        served.flask("catalog", "image", "OST-KILN", str(tmp_path / "1.png"))
+    finally:
+        os.umask(before)
+    page = eventually(lambda: re.findall(r"(/media/[^ \"]+)", shopper.get("/").text))
+    for path in sorted({*page}):
+        first, second = shopper.get(path), shopper.get(path)
+        assert first.status == second.status == 200
+        assert first.body == second.body
+        for name in ("Content-Type", "Cache-Control", "X-Content-Type-Options"):
+            assert first.headers[name] == second.headers[name], (path, name)
+        assert first.headers["Content-Type"] in ("image/avif", "image/webp")
+        assert "immutable" in first.headers["Cache-Control"]
+        assert "Set-Cookie" not in first.headers
+        assert {"", *answered_by(front, path)} > {""}, "the shop was asked for it, and nginx has it"
+    assert shopper.get(f"/media/{'0' * 32}/500.webp").status == 404
+    assert shopper.get("/media/../secret_key").status in (400, 404)
 
 
 def static_paths(shopper: Shopper) -> list[str]:

@@ -7,7 +7,8 @@ import zlib
 import pytest
 from PIL import Image
 
-from shop.pictures.making import MOST_BYTES, PictureError, make, make_file
+from shop.pictures.making import make, make_file
+from shop.pictures.originals import MOST_BYTES, PictureError
 
 
 def photograph(width=2000, height=1000, kind="JPEG", **saving):
@@ -36,11 +37,11 @@ def png_that_claims(width, height):
     )
 
 
-def test_a_photograph_becomes_three_widths_in_two_formats():
+def test_a_photograph_becomes_four_widths_in_two_formats():
     made = make(photograph(), "kiln.jpg")
     assert (made.width, made.height) == (2000, 1000)
     sizes = [(r.format, r.width, r.height) for r in made.renditions]
-    assert sizes == [(f, w, w // 2) for w in (400, 800, 1600) for f in ("avif", "webp")]
+    assert sizes == [(f, w, w // 2) for w in (320, 640, 960, 1600) for f in ("avif", "webp")]
     for rendition in made.renditions:
         with Image.open(io.BytesIO(rendition.content)) as read:
             assert (str(read.format).lower(), *read.size) == (
@@ -51,7 +52,7 @@ def test_a_photograph_becomes_three_widths_in_two_formats():
 
 
 def test_a_small_picture_is_never_enlarged():
-    assert {r.width for r in make(photograph(500, 500), "small.jpg").renditions} == {400, 500}
+    assert {r.width for r in make(photograph(500, 500), "small.jpg").renditions} == {320, 500}
 
 
 def test_a_photograph_taken_upright_stays_upright_and_says_nothing_of_where():
