@@ -25,6 +25,9 @@ from shop.pictures.originals import PictureError, hash_of, is_address, read_file
 #: How often a server is waited for in vain, until no more pictures are asked of it.
 _MOST_IN_VAIN = 3
 
+#: How many pictures a product may have.
+_MOST_PICTURES = 50
+
 #: How many bad files are named.
 _MOST_NAMED = 20
 
@@ -137,6 +140,7 @@ def obtain(
         CatalogError: a file of the folder is none that a product can have, or a name leads
             elsewhere; a line for each. Nothing is left stored.
     """
+    _check_number(entries)
     search = _Search(database, sources)
     try:
         for entry, reference in named(entries):
@@ -147,6 +151,13 @@ def obtain(
         discard_pictures(database, search.obtained.new)
         raise
     return search.obtained
+
+
+def _check_number(entries: Sequence[ProductEntry]) -> None:
+    for entry in entries:
+        if len(entry.pictures or ()) > _MOST_PICTURES:
+            why = f"{entry.sku} has more than {_MOST_PICTURES} pictures"
+            raise CatalogError(why, entry.line, "image" * bool(entry.line))
 
 
 def named(entries: Sequence[ProductEntry]) -> list[tuple[ProductEntry, str]]:
@@ -213,7 +224,8 @@ class _Search:
             if content is not None:
                 self.obtained.keep(self._database, content, reference)
         except PictureError as error:
-            self._failed[reference] = str(error)
+            # It is named by the address, as the note is already.
+            self._failed[reference] = str(error).replace(f"{shown(reference)!r}", "it", 1)
 
     def refuse_bad_ones(self) -> None:
         """Refuse the whole import for files that are no pictures."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import rmtree
 
 import click
 from sqlalchemy import delete, func, select, text
@@ -30,6 +31,7 @@ from shop.models import (
     RenditionRecord,
 )
 from shop.moments import in_utc, moment_in_utc
+from shop.pictures.paths import FOLDER as MEDIA
 
 
 @click.group(cls=Group)
@@ -142,6 +144,7 @@ def reset(yes: bool, with_backup: bool) -> None:
     if with_backup:
         click.echo(f"Backup: {_back_up()}")
     services.database.transact(_delete_everything)
+    rmtree(services.settings.instance / MEDIA, ignore_errors=True)
     click.echo(f"The shop is empty: {contents} deleted. Next: bin/flask seed")
 
 

@@ -87,6 +87,7 @@ class _Attempt:
     def __init__(self, allowed: Callable[[Address], bool]) -> None:
         self._allowed = allowed
         self._connection: _Pinned | None = None
+        self._answer: http.client.HTTPResponse | None = None
         self._done: Future[bytes] = Future()
         self._over = False
 
@@ -111,6 +112,14 @@ class _Attempt:
             self._done.set_exception(_TryAgain(_reason(error)))
         except Exception as error:
             self._done.set_exception(error)
+        finally:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._answer is not None:
+            self._answer.close()
+        if self._connection is not None:
+            self._connection.hang_up()
 
     def _follow(self, reference: str) -> bytes:
         for _ in range(1 + _MOST_REDIRECTS):
@@ -119,7 +128,7 @@ class _Attempt:
             if answer.status not in _REDIRECTS:
                 return _read(answer)
             reference = urljoin(url.geturl(), answer.getheader("Location") or "")
-            answer.close()
+            self._hang_up()
         raise NotFetched(f"it leads on and on, more than {_MOST_REDIRECTS} times")
 
     def _ask(self, url: SplitResult) -> http.client.HTTPResponse:
@@ -132,7 +141,8 @@ class _Attempt:
         query = f"?{quote(url.query, safe=_IN_QUERIES)}" if url.query else ""
         headers = {"Accept": "image/*", "User-Agent": "drop-shop", "Connection": "close"}
         self._connection.request("GET", path + query, headers=headers)
-        return self._connection.getresponse()
+        self._answer = self._connection.getresponse()
+        return self._answer
 
 
 def _parse(reference: str) -> SplitResult:
@@ -194,6 +204,8 @@ class _Pinned(http.client.HTTPConnection):
         self.default_port = _PORTS[scheme]
         self._addresses = addresses
         self._tls = ssl.create_default_context() if scheme == "https" else None
+        #: the connection itself, which is left to the answer while that is read
+        self._open: socket.socket | None = None
 
     def connect(self) -> None:
         """Connect to one of them; TLS is with the host by its name."""
@@ -209,10 +221,16 @@ class _Pinned(http.client.HTTPConnection):
         if self._tls is not None:
             self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host)
         self.sock.settimeout(LONGEST)
+        self._open = self.sock
 
     def cut(self) -> None:
         """End whatever another thread waits for."""
-        sock = self.sock
-        if sock is not None:
+        if self._open is not None:
             with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                self._open.shutdown(socket.SHUT_RDWR)
+
+    def hang_up(self) -> None:
+        """Close the connection, whoever reads from it."""
+        self.close()
+        if self._open is not None:
+            self._open.close()
