@@ -59,6 +59,11 @@ def concerns_stock(names: Iterable[str]) -> bool:
     return any(name.startswith("shelf:") or name == EVERYTHING for name in names)
 
 
+def shelf_id_of(name: str) -> int | None:
+    """Return the id of the product of whose shelf a name is, None for other names."""
+    return _number_of("shelf", name)
+
+
 def product_id_of(name: str) -> int | None:
     """Return the id of the product that a name is of, None for other names."""
     return _number_of("product", name)

@@ -11,19 +11,21 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import literal_column, select, true
+from sqlalchemy import Select, bindparam, literal_column, select, true
 
-from shop.changes import concerns_stock
+from shop.changes import EVERYTHING, concerns_stock, shelf_id_of
 from shop.db import Database, DatabaseBusy
 from shop.models import (
     CATALOG_STAMPS,
     LISTED_PICTURES,
+    PICTURES_OF,
     WITHDRAWN,
+    CatalogChanges,
     Item,
     Product,
-    catalog_stamp,
 )
 from shop.product_views import Catalog, ItemView, Levels, PictureView, ProductView
 from shop.versions import LAST, NUMBERS, Floor, newest, succeed
@@ -45,6 +47,9 @@ class StockNews:
 
 V = TypeVar("V", ItemView, ProductView)
 
+#: Items by what their product's row has.
+Shelf = dict[tuple[Any, ...], list[ItemView]]
+
 
 class Inventory:
     """This process's view of the catalogue."""
@@ -60,9 +65,10 @@ class Inventory:
         self._commits = database.watch()
         self._lock = threading.Lock()
         self._catalog = Catalog()
-        self._stamp: object = None
-        #: whether a change of the catalogue was announced, so that the database needn't be asked
-        self._notified = False
+        self._changes = CatalogChanges(database)
+        #: products of which a change was announced, and whether everything may have changed
+        self._announced: set[int] = set()
+        self._all_announced = False
         #: whether the last question had no answer
         self._away = False
         #: called with the news of every change, whoever made it and whoever noticed it first
@@ -83,7 +89,7 @@ class Inventory:
             raise DatabaseBusy("the database does not answer")
         try:
             if self._commits.happened():
-                self._appearance()
+                self._look()
             return self._catalog
         finally:
             self._lock.release()
@@ -96,13 +102,17 @@ class Inventory:
     def hear(self, names: frozenset[str]) -> None:
         """Note what was announced: who asks next gets what is true then."""
         if concerns_stock(names):
-            self._notified = True
+            self._all_announced |= EVERYTHING in names
+            self._announced.update(i for i in map(shelf_id_of, names) if i is not None)
             self._commits.mark()
 
     def refresh(self) -> None:
-        """Read everything, whatever the database says of commits."""
+        """Look for all that changed, whatever the database says of commits."""
         with self._lock:
-            self._refresh()
+            if self._changes.anything_else():
+                self._read_all()
+            else:
+                self._catch_up()
 
     def renew(self) -> None:
         """Read everything, and show it under the versions that it has now.
@@ -113,11 +123,11 @@ class Inventory:
         with self._lock:
             self._renewing = True
             try:
-                self._refresh()
+                self._read_all()
             finally:
                 self._renewing = False
 
-    def _appearance(self) -> None:
+    def _look(self) -> None:
         try:
             self._catch_up()
             self._away = False
@@ -127,53 +137,80 @@ class Inventory:
             raise
 
     def _catch_up(self) -> None:
-        notified, self._notified = self._notified, False
+        """Read what changed, and nothing else."""
+        announced, self._announced = self._announced, set()
+        everything, self._all_announced = self._all_announced, False
+        same_database = self._opened == self._database.opened
         try:
-            if notified or self._stamp is None or catalog_stamp(self._database) != self._stamp:
-                self._refresh()
+            changed = self._changes.find(announced) if same_database and not everything else None
+            if changed is None:
+                self._read_all()
+            elif changed:
+                self._take_over(partial(self._read_some, sorted(changed)))
         except BaseException:
-            self._notified = True
+            self._changes.forget()  # what was announced is not lost: everything is read next
             raise
 
-    def _refresh(self) -> None:
+    def _read_all(self) -> None:
+        self._take_over(self._read)
+
+    def _take_over(self, read: Callable[[], Catalog]) -> None:
         started = time.perf_counter()
-        before, after = self._catalog, self._read()
+        before, after = self._catalog, read()
         self.on_refreshed(time.perf_counter() - started)
         news = _compare(before, after)
-        if not news.products and self._catalog.floor == after.floor:
+        if not news.products and before.floor == after.floor:
             return  # counts moved within their levels: what was made of the catalogue stays good
         self._catalog = after
         if news.products:
             for listener in self.listeners:
                 listener(news)
 
+    def _read_some(self, product_ids: list[int]) -> Catalog:
+        """Read some products, and put them in the place of what is known of them."""
+        known, last = self._catalog, 0
+        shelf: Shelf = {}
+        wanted = {"product_ids": product_ids}
+        for row in self._database.rows(_SOME[self._database.engine.name], wanted):
+            last = row.last_value
+            self._shelve(row, shelf, known)
+        products: dict[int, ProductView | None] = dict.fromkeys(product_ids)
+        products.update({p.id: p for p in self._views(shelf, known)})
+        self._floor.note(last)
+        return known.with_products(products, last)
+
     def _read(self) -> Catalog:
         known = self._known()
-        floor, last = known.floor, 0
-        shelf: dict[tuple[Any, ...], list[ItemView]] = {}
-        self._stamp = None
+        stamp, last = None, 0
+        shelf: Shelf = {}
         for row in self._database.rows(_CATALOG[self._database.engine.name]):
-            self._stamp, last = row.stamp, row.last_value
-            if row.id is None:  # the shop is empty
-                break
-            items = shelf.setdefault(row[: len(_PRODUCT) + 1], [])
-            if row.item_id is not None:
-                items.append(self._item(row, known))
+            stamp, last = row.stamp, row.last_value
+            self._shelve(row, shelf, known)
+        products = self._views(shelf, known)
+        self._changes.all_read(stamp, last)
+        self._floor.note(last)
+        return Catalog.of(products, known.floor, last, known, renew=self._renewing)
+
+    def _shelve(self, row: Any, shelf: Shelf, known: Catalog) -> None:
+        if row.id is None:  # the shop is empty
+            return
+        items = shelf.setdefault(row[: len(_PRODUCT) + 1], [])
+        if row.item_id is not None:
+            items.append(self._item(row, known))
+
+    def _views(self, shelf: Shelf, known: Catalog) -> list[ProductView]:
         products = []
         for (row_version, *appearance, withdrawn, pictures), sizes in shelf.items():
-            version = newest(floor, row_version, *(item.version for item in sizes))
-            named = dict(zip(_SHOWN, appearance, strict=True))
             product = ProductView(
-                **named,
+                **dict(zip(_SHOWN, appearance, strict=True)),
                 items=tuple(sizes),
-                version=version,
+                version=newest(known.floor, row_version, *(item.version for item in sizes)),
                 row_version=row_version,
                 withdrawn=bool(withdrawn),
                 pictures=PictureView.all_of(pictures),
             )
             products.append(self._same_or_newer(known.by_id.get(product.id), product))
-        self._floor.note(last)
-        return Catalog.of(products, floor, last, known, renew=self._renewing)
+        return products
 
     def _known(self) -> Catalog:
         """Return the catalogue as it was known, of the database that stands there now."""
@@ -205,37 +242,57 @@ _SHOWN = (
 )
 _PRODUCT = (Product.version, *(getattr(Product, name) for name in _SHOWN), WITHDRAWN)
 
-#: Everything in one question, with the stamp and the last number of that moment.
-_CATALOG = {
-    dialect: select(
-        *_PRODUCT,
-        LISTED_PICTURES[dialect].c.pictures,
-        *(Item.id.label("item_id"), Item.sku.label("item_sku"), Item.size, Item.available),
-        *(Item.version.label("item_version"), literal_column(f"({stamp})").label("stamp"), LAST),
+
+def _question(pictures: Any, *more: Any) -> Select[Any]:
+    """Return the question for products with their items, and the last number of that moment.
+
+    Args:
+        pictures: those of a product.
+    """
+    return (
+        select(
+            *_PRODUCT,
+            pictures,
+            *(Item.id.label("item_id"), Item.sku.label("item_sku"), Item.size, Item.available),
+            *(Item.version.label("item_version"), LAST, *more),
+        )
+        .select_from(NUMBERS)
+        .order_by(Item.position, Item.id)
     )
-    .select_from(NUMBERS)
+
+
+#: Everything in one question, with the stamp of that moment.
+_CATALOG = {
+    dialect: _question(
+        LISTED_PICTURES[dialect].c.pictures, literal_column(f"({stamp})").label("stamp")
+    )
     .outerjoin(Product, true())
     .outerjoin(LISTED_PICTURES[dialect], LISTED_PICTURES[dialect].c.product_id == Product.id)
     .outerjoin(Product.items)
-    .order_by(Item.position, Item.id)
     for dialect, stamp in CATALOG_STAMPS.items()
+}
+
+_WANTED = Product.id.in_(bindparam("product_ids", expanding=True))
+_SOME = {
+    dialect: _question(pictures).outerjoin(Product, _WANTED).outerjoin(Product.items)
+    for dialect, pictures in PICTURES_OF.items()
 }
 
 
 def _compare(before: Catalog, after: Catalog) -> StockNews:
-    changed = {
-        product_id
-        for product_id in before.by_id.keys() | after.by_id.keys()
-        if before.by_id.get(product_id) is not after.by_id.get(product_id)
-    }
+    changed = {i for i in after.differs(before) if before.by_id.get(i) is not after.by_id.get(i)}
     items = {
-        item_id
-        for item_id in before.items.keys() | after.items.keys()
-        if _for_sale(before, item_id) != _for_sale(after, item_id)
+        item.id
+        for product_id in changed
+        for catalog in (before, after)
+        if (product := catalog.by_id.get(product_id)) is not None
+        for item in product.items
+        if _for_sale(before, item.id) != _for_sale(after, item.id)
     }
     heads = {i for i in changed if _head(before, i) != _head(after, i)}
     numbers = range(1, max(len(before.lists), len(after.lists)) + 1)
-    lists = {n for n in numbers if not before.page(n).shows_same(after.page(n))}
+    pages = ((n, before.page(n), after.page(n)) for n in numbers)
+    lists = {n for n, old, new in pages if old is not new and not old.shows_same(new)}
     return StockNews(*map(frozenset, (changed, items, heads, lists)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -179,6 +180,13 @@ class ProductList:
     products: tuple[ProductView, ...]
     version: int
 
+    def with_products(self, changed: Mapping[int, ProductView]) -> ProductList:
+        """Return the page with some products in the place of those with their ids."""
+        if not any(product.id in changed for product in self.products):
+            return self
+        products = tuple([changed.get(product.id, product) for product in self.products])
+        return replace(self, products=products)
+
     def shows_same(self, other: ProductList) -> bool:
         """Tell whether it shows the same, but for the stock of its products."""
         mine, theirs = ([p.head for p in shown.products] for shown in (self, other))
@@ -189,12 +197,10 @@ class ProductList:
 class Catalog:
     """Every product at one moment. Never changes: a new moment is a new catalogue."""
 
-    #: what is on the page, in its order
-    products: tuple[ProductView, ...] = ()
-    #: these, and those that were withdrawn
+    #: all products, also those that were withdrawn
     by_id: dict[int, ProductView] = field(default_factory=dict)
     by_sku: dict[str, ProductView] = field(default_factory=dict)
-    #: the same in pages; there is always one
+    #: those of them that are shown, in pages; there is always one
     lists: tuple[ProductList, ...] = (ProductList(1, 1, (), 0),)
     items: dict[int, ItemView] = field(default_factory=dict)
     item_ids: dict[str, int] = field(default_factory=dict)
@@ -202,6 +208,8 @@ class Catalog:
     floor: int = 0
     #: the last number that had been drawn when it was read
     last: int = 0
+    #: ids of the products by which it differs from the one that it was made of; None: of all
+    changed: frozenset[int] | None = field(default=None, compare=False, repr=False)
     #: what others made of this moment, for as long as it is the present one (see `shop.carts`)
     contents: Bounded[Any, Any] = field(
         default_factory=lambda: Bounded(_MOST_LINES), compare=False, repr=False
@@ -227,7 +235,6 @@ class Catalog:
         shown = tuple(product for product in ordered if not product.withdrawn)
         items = {item.id: item for product in ordered for item in product.items}
         return cls(
-            products=shown,
             lists=_lists(shown, newest(floor, *(p.version for p in products)), before, renew),
             by_id={product.id: product for product in ordered},
             by_sku={product.sku: product for product in shown},
@@ -236,6 +243,47 @@ class Catalog:
             floor=floor,
             last=last,
         )
+
+    def with_products(self, changed: Mapping[int, ProductView | None], last: int) -> Catalog:
+        """Return the catalogue with some products in the place of those with their ids.
+
+        It costs work for these alone, unless the list changes.
+
+        Args:
+            changed: products by their ids; None: there is none any more.
+        """
+        by_id = self.by_id | {i: product for i, product in changed.items() if product is not None}
+        if any(self._is_another(i, product) for i, product in changed.items()):
+            left = [p for i, p in by_id.items() if i not in changed or changed[i] is not None]
+            return Catalog.of(left, self.floor, last, self)
+        products = [product for product in changed.values() if product is not None]
+        shown = {product.id: product for product in products if not product.withdrawn}
+        return replace(
+            self,
+            by_id=by_id,
+            by_sku=self.by_sku | {product.sku: product for product in shown.values()},
+            items=self.items | {item.id: item for p in products for item in p.items},
+            lists=tuple([page.with_products(shown) for page in self.lists]),
+            last=last,
+            changed=frozenset(changed),
+            contents=Bounded(_MOST_LINES),
+        )
+
+    def _is_another(self, product_id: int, product: ProductView | None) -> bool:
+        """Tell whether a product differs by more than its stock and its state."""
+        known = self.by_id.get(product_id)
+        if known is None or product is None:
+            return known is not product
+        return _shape(known) != _shape(product)
+
+    def differs(self, before: Catalog) -> Set[int]:
+        """Return the ids of the products that may be others than in the catalogue before."""
+        return self.by_id.keys() | before.by_id.keys() if self.changed is None else self.changed
+
+    @property
+    def products(self) -> tuple[ProductView, ...]:
+        """What is in the list, in its order."""
+        return tuple(product for page in self.lists for product in page.products)
 
     def page(self, number: int) -> ProductList:
         """Return a page of the list, an empty one where there is none."""
@@ -251,6 +299,11 @@ class Catalog:
 
     def product_of(self, item: ItemView) -> ProductView:
         return self.by_id[item.product_id]
+
+
+def _shape(product: ProductView) -> tuple[object, ...]:
+    items = [(item.id, item.sku) for item in product.items]
+    return (product.head, product.position, product.withdrawn, items)
 
 
 def _lists(

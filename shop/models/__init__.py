@@ -4,18 +4,23 @@ from shop.models.cart import AlreadyInCart, Cart, NotInCart
 from shop.models.cart_record import CartEdit, CartItem, CartRecord, delete_untouched
 from shop.models.cart_snapshot import CartSnapshot
 from shop.models.catalog import (
-    CATALOG_STAMPS,
     LARGEST_ID,
     WITHDRAWN,
     Item,
     Product,
     UnknownItem,
     UnknownProduct,
-    catalog_stamp,
 )
+from shop.models.catalog_changes import CATALOG_STAMPS, CatalogChanges
 from shop.models.opening import cancel, close, database_time, open_due, release, schedule
 from shop.models.order import Order, OrderLine, UnknownOrder, all_orders, order_of_cart
-from shop.models.picture import LISTED_PICTURES, PictureRecord, ProductPicture, RenditionRecord
+from shop.models.picture import (
+    LISTED_PICTURES,
+    PICTURES_OF,
+    PictureRecord,
+    ProductPicture,
+    RenditionRecord,
+)
 from shop.models.server import Server
 from shop.models.stock import (
     NotReleased,
@@ -33,6 +38,7 @@ __all__ = [
     "CATALOG_STAMPS",
     "LARGEST_ID",
     "LISTED_PICTURES",
+    "PICTURES_OF",
     "WITHDRAWN",
     "AlreadyInCart",
     "Cart",
@@ -40,6 +46,7 @@ __all__ = [
     "CartItem",
     "CartRecord",
     "CartSnapshot",
+    "CatalogChanges",
     "Item",
     "NotInCart",
     "NotReleased",
@@ -58,7 +65,6 @@ __all__ = [
     "Withdrawn",
     "all_orders",
     "cancel",
-    "catalog_stamp",
     "check_for_sale",
     "close",
     "database_time",

@@ -14,11 +14,10 @@ from sqlalchemy import (
     ForeignKey,
     false,
     select,
-    text,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from shop.db import Base, Database
+from shop.db import Base
 
 #: PostgreSQL's integers, by which rows are numbered, end here; it can't be asked for more.
 LARGEST_ID = 2**31 - 1
@@ -125,27 +124,6 @@ class Item(Base):
         if item is None:
             raise UnknownItem(sku_or_id)
         return item
-
-
-def catalog_stamp(database: Database) -> object:
-    """Return what differs once products or items were changed, by whatever means.
-
-    Most commits are of carts, and this costs less to read than the catalogue.
-    """
-    (row,) = database.rows(_STAMPS[database.engine.name])
-    return row[0]
-
-
-#: SQLite: a counter that triggers keep. PostgreSQL, where one counter would make all buyers wait
-#: for one another: every changed row carries the number of a newer transaction.
-CATALOG_STAMPS = {
-    "sqlite": "SELECT changes FROM catalog_stamp",
-    "postgresql": (
-        "SELECT (count(*), sum(version), sum(xmin::text::bigint))::text || (SELECT "
-        "(count(*), sum(version), sum(xmin::text::bigint))::text FROM products) FROM items"
-    ),
-}
-_STAMPS = {dialect: text(stamp) for dialect, stamp in CATALOG_STAMPS.items()}
 
 
 def _named(session: Session, kind: type[Named], name: str) -> Named | None:

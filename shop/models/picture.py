@@ -72,24 +72,35 @@ class ProductPicture(Base):
     reference: Mapped[str]
 
 
-def _listed(dialect: str) -> Subquery:
+def _listed(dialect: str) -> ColumnElement[str]:
     columns = (
         *(ProductPicture.position, PictureRecord.hash, PictureRecord.width),
         *(PictureRecord.height, PictureRecord.widths, ProductPicture.alt),
     )
-    listed: ColumnElement[str]
     if dialect == "sqlite":
-        listed = func.json_group_array(func.json_array(*columns))
-    else:
-        listed = cast(func.json_agg(func.json_build_array(*columns)), Text)
-    question = select(ProductPicture.product_id, listed.label("pictures"))
-    question = question.join(PictureRecord, PictureRecord.hash == ProductPicture.hash)
+        return func.json_group_array(func.json_array(*columns))
+    return cast(func.json_agg(func.json_build_array(*columns)), Text)
+
+
+def _of_each(listed: ColumnElement[str]) -> Subquery:
+    question = select(ProductPicture.product_id, listed.label("pictures")).join(*_RECORD)
     return question.group_by(ProductPicture.product_id).subquery("listed_pictures")
 
 
+def _of_one(listed: ColumnElement[str]) -> ColumnElement[str]:
+    question = select(listed).join(*_RECORD).where(ProductPicture.product_id == Product.id)
+    return question.correlate(Product).scalar_subquery().label("pictures")
+
+
+_RECORD = (PictureRecord, PictureRecord.hash == ProductPicture.hash)
+_LISTED = {dialect: _listed(dialect) for dialect in ("sqlite", "postgresql")}
+
 #: What shoppers see of each product's pictures, as a text in JSON and in no order, for a question
 #: to be joined with: lists of position, hash, width, height, widths and alternative text.
-LISTED_PICTURES = {dialect: _listed(dialect) for dialect in ("sqlite", "postgresql")}
+LISTED_PICTURES = {dialect: _of_each(listed) for dialect, listed in _LISTED.items()}
+
+#: The same of a question's product alone, for a question about some products.
+PICTURES_OF = {dialect: _of_one(listed) for dialect, listed in _LISTED.items()}
 
 
 @dataclass(frozen=True, slots=True)

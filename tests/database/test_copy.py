@@ -29,7 +29,7 @@ from tests.support.running import ROOT, RunningShop, eventually
 from tests.support.shopper import Shopper, Tab, ref_in, text_of, version_in
 
 #: Not rows of the shop: which release it is of, and how SQLite notices changes.
-APART = {"alembic_version", "catalog_stamp", "version_numbers", "servers"}
+APART = {"alembic_version", "catalog_changes", "catalog_stamp", "version_numbers", "servers"}
 
 Copy = Callable[..., Result]
 EmptyDatabase = Callable[[], str]
@@ -397,7 +397,7 @@ def test_a_target_that_is_not_empty_is_left_alone(
         before = rows_of(target)
         done = copy(bought, target)
         assert (
-            done.exit_code == 1 and "is not empty (carts: 2, orders: 1, products: 2" in done.output
+            done.exit_code == 1 and "is not empty (carts: 2, orders: 1, " in done.output
         )
         assert rows_of(target) == before
 

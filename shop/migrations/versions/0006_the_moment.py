@@ -34,29 +34,29 @@ def downgrade() -> None:
 
 # By a trigger, as every way in which a count changes has to note it, and none may forget: it does
 # something only when the last piece of a size goes, or the first one comes back.
-_SQLITE = """
+_NOTE = """
+  UPDATE products SET sold_out_at = {now}
+  WHERE id = NEW.product_id AND released AND NEW.available = 0 AND NOT EXISTS
+    (SELECT 1 FROM items WHERE product_id = NEW.product_id AND available > 0);
+  UPDATE products SET sold_out_at = NULL
+  WHERE id = NEW.product_id AND sold_out_at IS NOT NULL AND NEW.available > 0;
+"""
+
+_SQLITE = f"""
 CREATE TRIGGER note_sold_out AFTER UPDATE OF available ON items
 WHEN (NEW.available = 0) <> (OLD.available = 0)
 BEGIN
-  UPDATE products SET sold_out_at = CASE
-    WHEN released AND NOT EXISTS
-      (SELECT 1 FROM items WHERE product_id = NEW.product_id AND available > 0)
-    THEN CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) END
-  WHERE id = NEW.product_id;
-END
+  {_NOTE.format(now="CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)")}
+END;
 """
 
 # Two buyers may take the last two sizes in one moment, and neither sees what the other did: the
 # lock has one of them wait, and the statement after it sees what is committed by then.
-_FUNCTION = """
+_FUNCTION = f"""
 CREATE FUNCTION note_sold_out() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM 1 FROM products WHERE id = NEW.product_id FOR NO KEY UPDATE;
-  UPDATE products SET sold_out_at = CASE
-    WHEN released AND NOT EXISTS
-      (SELECT 1 FROM items WHERE product_id = NEW.product_id AND available > 0)
-    THEN CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) END
-  WHERE id = NEW.product_id;
+  {_NOTE.format(now="CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")}
   RETURN NULL;
 END $$
 """
