@@ -144,7 +144,7 @@ class ProductView:
         """Those that only the product's own page shows."""
         return self.pictures if self.main_image else self.pictures[1:]
 
-    @property
+    @cached_property
     def thumbnail(self) -> str:
         """The path of its smallest picture, or the name of its main image; empty: it has none."""
         return self.main_picture.address(0) if self.main_picture else self.main_image

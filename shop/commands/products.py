@@ -88,7 +88,7 @@ def image_product(
 ) -> None:
     """Give a product these pictures, in this order; those that it had give way.
 
-    JPEG, PNG, WebP and AVIF are taken, of up to 30 MB and 60 million pixels. They are made small
+    JPEG, PNG, WebP and AVIF are taken, of up to 30 MB and 65 million pixels. They are made small
     here, and nothing of them goes out but what is to be seen.
 
     \b

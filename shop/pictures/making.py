@@ -22,10 +22,16 @@ from shop.pictures.paths import name_of
 #: The widths in which pictures are made, in pixels: a line of a cart, a phone, a tablet, a desktop.
 #: A narrower original is never enlarged.
 WIDTHS = (320, 640, 960, 1600)
-MOST_PIXELS = 60_000_000
+
+#: What the largest cameras take; decoded, it has some 250 MB.
+MOST_PIXELS = 65_000_000
+
 #: WebP has a bound on a side, which a picture in this shape stays below in every width.
 _LONGEST_TO_SHORTEST = 10
 _READ = ("JPEG", "PNG", "WEBP", "AVIF")
+
+#: The modes in which neighbouring pixels can be made into one.
+_REDUCIBLE = ("RGB", "RGBA", "L", "LA", "CMYK")
 
 #: By format the qualities to be tried, until a rendition is small enough for a phone's network.
 _QUALITIES: dict[str, tuple[int, ...]] = {"avif": (50, 42, 34, 26), "webp": (72, 60, 45, 30)}
@@ -89,7 +95,7 @@ def _decode(original: bytes, name: str) -> tuple[Image.Image, int, int]:
                 opened.draft(None, _enough(width, height))
                 opened.load()
                 turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-                upright = _in_srgb(ImageOps.exif_transpose(opened))
+                upright = _in_srgb(ImageOps.exif_transpose(_reduced(opened)))
                 return upright, *((height, width) if turned else (width, height))
     except PictureError:
         raise
@@ -109,6 +115,16 @@ def _enough(width: int, height: int) -> tuple[int, int]:
     """Return the size, in pixels, that all renditions can be made of, however it is turned."""
     scale = min(1.0, WIDTHS[-1] / min(width, height))
     return math.ceil(width * scale), math.ceil(height * scale)
+
+
+def _reduced(opened: Image.Image) -> Image.Image:
+    """Return the picture with as few pixels as will do: each step from here on makes a copy."""
+    factor = min(opened.size) // WIDTHS[-1]
+    if factor < 2 or opened.mode not in _REDUCIBLE:
+        return opened
+    exif, reduced = opened.getexif(), opened.reduce(factor)
+    reduced.getexif()[ExifTags.Base.Orientation] = exif.get(ExifTags.Base.Orientation, 1)
+    return reduced
 
 
 def _check_pixels(opened: Image.Image, name: str) -> None:

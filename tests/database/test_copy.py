@@ -396,9 +396,7 @@ def test_a_target_that_is_not_empty_is_left_alone(
     for target in (there, file):
         before = rows_of(target)
         done = copy(bought, target)
-        assert (
-            done.exit_code == 1 and "is not empty (carts: 2, orders: 1, " in done.output
-        )
+        assert done.exit_code == 1 and "is not empty (carts: 2, orders: 1, " in done.output
         assert rows_of(target) == before
 
 

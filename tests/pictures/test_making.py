@@ -55,15 +55,19 @@ def test_a_small_picture_is_never_enlarged():
     assert {r.width for r in make(photograph(500, 500), "small.jpg").renditions} == {320, 500}
 
 
-def test_a_photograph_taken_upright_stays_upright_and_says_nothing_of_where():
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
+def test_a_photograph_taken_upright_stays_upright_and_says_nothing_of_where(kind):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by 90 degrees
     exif[0x010F] = "A camera of mine"
-    made = make(photograph(exif=exif), "upright.jpg")
-    assert (made.width, made.height) == (1000, 2000)
+    made = make(photograph(4000, 3200, kind, exif=exif), "upright.jpg")
+    assert (made.width, made.height) == (3200, 4000)
     for rendition in made.renditions:
+        assert (rendition.width, rendition.height) == (rendition.width, rendition.width * 5 // 4)
         with Image.open(io.BytesIO(rendition.content)) as read:
             assert not read.getexif()
+            top = read.convert("L").crop((0, 0, rendition.width, 4)).tobytes()
+            assert top[3] > 200 and top[rendition.width - 4] < 50, "the top is at the right"
         assert b"camera" not in rendition.content
 
 
