@@ -54,6 +54,11 @@ def cart_id_of(name: str) -> str | None:
     return cart_id if kind == "cart" else None
 
 
+def order_name(order_id: int) -> str:
+    """Name an order in an announcement, and the topic of the tabs that show its page."""
+    return f"order:{order_id}"
+
+
 def concerns_stock(names: Iterable[str]) -> bool:
     """Tell whether the catalogue has to be read anew after these changes."""
     return any(name.startswith("shelf:") or name == EVERYTHING for name in names)

@@ -26,7 +26,9 @@ from shop.models import (
     order_of_cart,
     take,
 )
+from shop.models.ledger import SALE, SHOP, Cause
 from shop.models.order import new_order_number
+from shop.models.order_state import PLACED, record_state
 from shop.pictures.paths import path_of
 
 #: How many numbers are drawn for an order at most: of 32^8, which a shop never comes near.
@@ -158,16 +160,19 @@ def buy(
         return made
     lines = _lines(transaction, cart.held)
     _check(lines, offer, most)
-    number = _place_order(transaction, cart, lines, buyer, currency)
-    _take_off_the_shelf(transaction, cart, lines)
+    order_id, number = _place_order(transaction, cart, lines, buyer, currency)
+    _take_off_the_shelf(transaction, cart, lines, order_id)
     return Purchase(number, len(lines), cart.snapshot())
 
 
-def _take_off_the_shelf(transaction: Transaction, cart: CartEdit, lines: list[LineItem]) -> None:
+def _take_off_the_shelf(
+    transaction: Transaction, cart: CartEdit, lines: list[LineItem], order_id: int
+) -> None:
     """Take what the cart holds, all of it or nothing, and empty the cart."""
     # Late, as everybody who wants the same pair waits from here on; before the cart is saved, as
     # its version is to be above those of the items, by which its lines are shown.
-    _refuse_closed(lines, take(transaction, cart.held.item_ids))
+    cause = Cause(SALE, order_id)
+    _refuse_closed(lines, take(transaction, cart.held.item_ids, cause=cause))
     cart.purchases += 1
     cart.save(cart.held.emptied())
 
@@ -229,8 +234,9 @@ def _refuse_closed(lines: list[LineItem], there: Set[int]) -> None:
 
 def _place_order(
     transaction: Transaction, cart: CartEdit, lines: list[LineItem], buyer: Buyer, currency: str
-) -> str:
+) -> tuple[int, str]:
     order = {
+        "state": PLACED,
         "cart_ref": cart.ref,
         "purchase": cart.purchases,
         "email": buyer.email,
@@ -243,7 +249,8 @@ def _place_order(
     order_id, number = _placed(transaction, order)
     rows = [{"order_id": order_id, **line.as_line()} for line in lines]
     transaction.execute_each(_ADD_LINES, rows)
-    return number
+    record_state(transaction, order_id, None, PLACED, who=SHOP)
+    return order_id, number
 
 
 def _placed(transaction: Transaction, order: dict[str, object]) -> tuple[int, str]:

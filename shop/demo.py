@@ -11,6 +11,7 @@ from shop.config import Settings
 from shop.db import Database, Transaction
 from shop.migrations import migrate
 from shop.models import Item, Product
+from shop.models.ledger import DEMO, SHOP, Cause, record_new
 from shop.versions import draw
 
 _SIZES = [half / 2 for half in range(12, 25)]  # 6 to 12 in halves
@@ -47,11 +48,12 @@ def prepare_database(database: Database, settings: Settings) -> None:
         database.transact(seed)
 
 
-def seed(transaction: Transaction, random_seed: int | None = None) -> None:
+def seed(transaction: Transaction, random_seed: int | None = None, who: str = SHOP) -> None:
     """Fill an empty shop: 201 to 1,200 pieces of each size, and one size in ten sold out.
 
     Args:
         random_seed: the same number gives the same stock again.
+        who: an operator's login name, for the ledger.
 
     Raises:
         NotEmpty: there are products. Nothing was changed.
@@ -72,6 +74,7 @@ def seed(transaction: Transaction, random_seed: int | None = None) -> None:
     for item in chance.sample(items, len(items) // 10):
         item["available"] = 0
     transaction.execute_each(_ADD_ITEM, items)
+    record_new(transaction, [str(item["sku"]) for item in items], Cause(DEMO, who=who))
     transaction.note(EVERYTHING)
 
 

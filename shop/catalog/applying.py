@@ -12,6 +12,7 @@ from shop.catalog.planning import Change, KnownItem, KnownProduct, plan
 from shop.db import Transaction
 from shop.models import Item, Product, set_stock
 from shop.models.catalog_edit import add_items, add_products, change_item, change_product
+from shop.models.ledger import IMPORT, Cause
 from shop.models.picture import PictureUse, ProductPicture, set_pictures
 
 
@@ -19,6 +20,7 @@ def apply(
     transaction: Transaction,
     entries: Sequence[ProductEntry],
     pictures: Mapping[str, str] | None = None,
+    cause: Cause = Cause(IMPORT),  # noqa: B008
 ) -> list[Change]:
     """Create or update products, by sku, as they are said to be.
 
@@ -27,6 +29,7 @@ def apply(
 
     Args:
         pictures: the hashes of those that are stored, by what a file calls them.
+        cause: what the ledger says of counts.
 
     Returns:
         What was changed, product by product.
@@ -37,10 +40,10 @@ def apply(
     rows = (transaction.execute(question) for question in (_PRODUCTS, _ITEMS, _PICTURES))
     known = read_known(*rows)
     changes = plan(entries, known, pictures)
-    _add(transaction, [change for change in changes if change.known is None], known)
+    _add(transaction, [change for change in changes if change.known is None], known, cause)
     for change in changes:
         if change.known is not None:
-            _update(transaction, change, change.known)
+            _update(transaction, change, change.known, cause)
     return changes
 
 
@@ -57,7 +60,9 @@ def read_known(
     return list(known.values())
 
 
-def _add(transaction: Transaction, new: list[Change], known: list[KnownProduct]) -> None:
+def _add(
+    transaction: Transaction, new: list[Change], known: list[KnownProduct], cause: Cause
+) -> None:
     if not new:
         return
     last = max((product.values["position"] for product in known), default=0)
@@ -68,13 +73,13 @@ def _add(transaction: Transaction, new: list[Change], known: list[KnownProduct])
     add_products(transaction, rows)
     ids = {row.sku: row.id for row in transaction.execute(_PRODUCTS)}
     items = [{**size, "product_id": ids[c.entry.sku]} for c in new for size in c.new_sizes]
-    add_items(transaction, items)
+    add_items(transaction, items, cause)
     for change in new:
         if change.pictures:
             set_pictures(transaction, ids[change.entry.sku], change.pictures[1])
 
 
-def _update(transaction: Transaction, change: Change, known: KnownProduct) -> None:
+def _update(transaction: Transaction, change: Change, known: KnownProduct, cause: Cause) -> None:
     if change.values or change.pictures:
         values = {name: after for name, (_, after) in change.values.items()}
         change_product(transaction, known.id, values)
@@ -83,9 +88,10 @@ def _update(transaction: Transaction, change: Change, known: KnownProduct) -> No
     for item_id, values in change.items.items():
         change_item(transaction, item_id, known.id, values)
     for item_id, (_, _, count) in sorted(change.counts.items()):
-        set_stock(transaction, item_id, count)
+        set_stock(transaction, item_id, count, cause)
     if change.new_sizes:
-        add_items(transaction, [{**size, "product_id": known.id} for size in change.new_sizes])
+        sizes = [{**size, "product_id": known.id} for size in change.new_sizes]
+        add_items(transaction, sizes, cause)
 
 
 _PRODUCTS = select(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 
 import click
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import bindparam, delete, func, select, text
 from sqlalchemy.orm import Session
 
 from shop import backups
@@ -23,7 +25,9 @@ from shop.models import (
     CartItem,
     CartRecord,
     Item,
+    Movement,
     Order,
+    OrderChange,
     OrderLine,
     PictureRecord,
     Product,
@@ -173,15 +177,41 @@ def _whose() -> str:
 
 def _delete_everything(transaction: Transaction) -> None:
     tables = [
-        *(OrderLine, Order, CartItem, CartRecord, Item),
+        *(Movement, OrderChange, OrderLine, Order, CartItem, CartRecord, Item),
         *(ProductPicture, Product, RenditionRecord, PictureRecord),
     ]
-    if transaction.dialect == "postgresql":
-        # Alone for a moment, so that nobody puts into a cart what is being deleted; and the next
-        # product is number 1 again, as in SQLite.
-        names = ", ".join(table.__tablename__ for table in tables)
-        transaction.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
-    else:
-        for table_ in tables:
-            transaction.execute(delete(table_))
+    with _books_open(transaction):
+        if transaction.dialect == "postgresql":
+            # Alone for a moment, so that nobody puts into a cart what is being deleted; and the
+            # next product is number 1 again, as in SQLite.
+            names = ", ".join(table.__tablename__ for table in tables)
+            transaction.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+        else:
+            for table_ in tables:
+                transaction.execute(delete(table_))
     transaction.note(EVERYTHING)
+
+
+@contextmanager
+def _books_open(transaction: Transaction) -> Iterator[None]:
+    """Let the books be emptied within a transaction: the database refuses it at all other times."""
+    if transaction.dialect == "postgresql":
+        for table in _BOOKS:
+            transaction.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+        yield
+        for table in _BOOKS:
+            transaction.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER USER"))
+        return
+    guards = transaction.execute(_GUARDS, {"books": list(_BOOKS)})
+    for name, _ in guards:
+        transaction.execute(text(f"DROP TRIGGER {name}"))
+    yield
+    for _, made_by in guards:
+        transaction.execute(text(made_by))
+
+
+#: What the database refuses to change, and SQLite's triggers that do.
+_BOOKS = ("movements", "order_changes")
+_GUARDS = text(
+    "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN :books"
+).bindparams(bindparam("books", expanding=True))

@@ -15,8 +15,10 @@ from shop.catalog.planning import Change
 from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, WrongCall
 from shop.commands.pictures import obtain_pictures
+from shop.commands.login import login_name
 from shop.commands.screen import count
 from shop.db import Transaction
+from shop.models.ledger import IMPORT, Cause
 from shop.models.picture import discard_pictures
 from shop.money import format_money
 
@@ -49,7 +51,7 @@ def _transact(
     products: Sequence[ProductEntry], pictures: Mapping[str, str], dry_run: bool
 ) -> list[Change]:
     def work(transaction: Transaction) -> list[Change]:
-        changes = apply(transaction, products, pictures)
+        changes = apply(transaction, products, pictures, Cause(IMPORT, who=login_name()))
         if dry_run:
             raise _OnlyTried(changes)
         return changes

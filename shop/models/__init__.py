@@ -12,8 +12,10 @@ from shop.models.catalog import (
     UnknownProduct,
 )
 from shop.models.catalog_changes import CATALOG_STAMPS, CatalogChanges
+from shop.models.ledger import Movement
 from shop.models.opening import cancel, close, database_time, open_due, release, schedule
 from shop.models.order import Order, OrderLine, UnknownOrder, all_orders, order_of_cart
+from shop.models.order_state import OrderChange
 from shop.models.picture import (
     LISTED_PICTURES,
     PICTURES_OF,
@@ -48,9 +50,11 @@ __all__ = [
     "CartSnapshot",
     "CatalogChanges",
     "Item",
+    "Movement",
     "NotInCart",
     "NotReleased",
     "Order",
+    "OrderChange",
     "OrderLine",
     "OutOfStock",
     "PictureRecord",

@@ -88,7 +88,11 @@ class Item(Base):
     """One size of a product: what is sold."""
 
     __tablename__ = "items"
-    __table_args__ = (CheckConstraint("available >= 0", name="available_not_negative"),)
+    __table_args__ = (
+        CheckConstraint("available >= 0", name="available_not_negative"),
+        CheckConstraint("held >= 0", name="held_not_negative"),
+        CheckConstraint("sold >= 0", name="sold_not_negative"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     product_id: Mapped[int] = mapped_column(ForeignKey("products.id"), index=True)
@@ -96,7 +100,10 @@ class Item(Base):
     size: Mapped[str]
     #: among the sizes of its product; of two alike the one that came first goes first
     position: Mapped[int] = mapped_column(server_default="0")
+    #: on the shelf; off it for orders that are being paid for; sold, and not given back
     available: Mapped[int] = mapped_column(BigInteger)
+    held: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    sold: Mapped[int] = mapped_column(BigInteger, server_default="0")
     version: Mapped[int] = mapped_column(BigInteger)
 
     product: Mapped[Product] = relationship(back_populates="items", lazy="joined")

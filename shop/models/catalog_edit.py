@@ -14,6 +14,7 @@ from sqlalchemy import Update, bindparam, insert, update
 from shop.changes import shelf_name
 from shop.db import Transaction
 from shop.models.catalog import Item, Product
+from shop.models.ledger import Cause, record_new
 from shop.versions import advance, draw, next_version
 
 
@@ -40,10 +41,11 @@ def add_products(transaction: Transaction, products: Sequence[Mapping[str, Any]]
     transaction.execute_each(_ADD_PRODUCT, [{**product, **given} for product in products])
 
 
-def add_items(transaction: Transaction, items: Sequence[Mapping[str, Any]]) -> None:
-    """Add items to products."""
+def add_items(transaction: Transaction, items: Sequence[Mapping[str, Any]], cause: Cause) -> None:
+    """Add items to products, with what lies on the shelf of each."""
     version = draw(transaction)
     transaction.execute_each(_ADD_ITEM, [{**item, "version": version} for item in items])
+    record_new(transaction, [item["sku"] for item in items], cause)
     for product_id in {item["product_id"] for item in items}:
         transaction.note(shelf_name(product_id))
 

@@ -49,6 +49,10 @@ class Order(Base):
     #: in minor units of `currency`
     total: Mapped[int] = mapped_column(BigInteger)
     currency: Mapped[str]
+    #: see `shop.models.order_state`
+    state: Mapped[str] = mapped_column(server_default="placed")
+    #: what the carrier calls the parcel, as an operator gave it
+    tracking: Mapped[str] = mapped_column(server_default="")
 
     lines: Mapped[list[OrderLine]] = relationship(
         back_populates="order", order_by="OrderLine.id", lazy="selectin"
@@ -65,8 +69,7 @@ class Order(Base):
         Raises:
             UnknownOrder: there is none.
         """
-        signs = _SET_APART.sub("", number).upper()
-        order = session.scalar(select(cls).where(cls.number == f"{signs[:4]}-{signs[4:]}"))
+        order = session.scalar(select(cls).where(cls.number == order_number(number)))
         if order is None:
             raise UnknownOrder(number)
         return order
@@ -77,6 +80,12 @@ class Order(Base):
 _SET_APART = re.compile(r"[\s\xad\u200b-\u2015\u202a-\u202e\u2060-\u2069\ufeff_-]+")
 
 
+def order_number(text: str) -> str:
+    """Return an order's number as it is kept, of what somebody typed or pasted."""
+    signs = _SET_APART.sub("", text).upper()
+    return f"{signs[:4]}-{signs[4:]}"
+
+
 class OrderLine(Base):
     """One item of an order, as it was when it was bought."""
 
@@ -84,7 +93,7 @@ class OrderLine(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
-    item_id: Mapped[int] = mapped_column(ForeignKey("items.id"))
+    item_id: Mapped[int] = mapped_column(ForeignKey("items.id"), index=True)
     sku: Mapped[str]
     brand: Mapped[str]
     product: Mapped[str]
@@ -93,6 +102,8 @@ class OrderLine(Base):
     #: paid, in minor units of the order's currency
     price: Mapped[int] = mapped_column(BigInteger)
     main_image: Mapped[str]
+    #: "", `cancelled` or `returned`
+    ended: Mapped[str] = mapped_column(server_default="")
 
     order: Mapped[Order] = relationship(back_populates="lines")
 

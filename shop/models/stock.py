@@ -1,4 +1,4 @@
-"""The only ways in which a count changes."""
+"""The only ways in which a count changes. Each is entered into the ledger with its cause."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from sqlalchemy import bindparam, exists, select, update
 
 from shop.changes import shelf_name
 from shop.db import Transaction
+from shop.models import ledger
 from shop.models.catalog import LARGEST_ID, ON_SALE, WITHDRAWN, Item, Product, UnknownItem
+from shop.models.ledger import CORRECTION, COUNTER_SALE, SALE, Cause, Shift
 from shop.versions import advance, next_version
 
 
@@ -37,7 +39,12 @@ class Withdrawn(Unavailable):
     """Its product was hidden or removed: it is not sold any more."""
 
 
-def take(transaction: Transaction, item_ids: Iterable[int], count: int = 1) -> set[int]:
+def take(
+    transaction: Transaction,
+    item_ids: Iterable[int],
+    count: int = 1,
+    cause: Cause = Cause(SALE),  # noqa: B008
+) -> set[int]:
     """Take `count` pieces of each of these items off the shelf, of those on sale that have as many.
 
     The database decides, in one statement, whatever anybody's memory says of the counts. Rows are
@@ -52,10 +59,17 @@ def take(transaction: Transaction, item_ids: Iterable[int], count: int = 1) -> s
     for item_id, product_id in transaction.execute(_TAKE, values):
         taken.add(item_id)
         transaction.note(shelf_name(product_id))
+    if taken:
+        ledger.record(transaction, taken, Shift(left=-count, sold=count), cause)
     return taken
 
 
-def sell(transaction: Transaction, item_id: int, count: int = 1) -> None:
+def sell(
+    transaction: Transaction,
+    item_id: int,
+    count: int = 1,
+    cause: Cause = Cause(COUNTER_SALE),  # noqa: B008
+) -> None:
     """Take `count` pieces of an item off the shelf: all of them or none.
 
     Raises:
@@ -65,11 +79,29 @@ def sell(transaction: Transaction, item_id: int, count: int = 1) -> None:
         OutOfStock: fewer than `count` pieces are left.
     """
     check_for_sale(transaction, item_id)
-    if not take(transaction, [item_id], count):
+    if not take(transaction, [item_id], count, cause):
         raise OutOfStock(item_id)
 
 
-def set_stock(transaction: Transaction, item_id: int, count: int) -> tuple[int, int]:
+def move(transaction: Transaction, item_ids: Iterable[int], shift: Shift, cause: Cause) -> None:
+    """Move pairs of these items between the shelf, those held and those sold.
+
+    Rows are locked in the order of their ids, as by `take`.
+    """
+    advance(transaction)
+    ids = list(item_ids)
+    by = {"left": shift.left, "held_by": shift.held, "sold_by": shift.sold}
+    for (product_id,) in transaction.execute(_MOVE, {"item_ids": ids, **by}):
+        transaction.note(shelf_name(product_id))
+    ledger.record(transaction, ids, shift, cause)
+
+
+def set_stock(
+    transaction: Transaction,
+    item_id: int,
+    count: int,
+    cause: Cause = Cause(CORRECTION),  # noqa: B008
+) -> tuple[int, int]:
     """Say that exactly `count` pieces of an item are on the shelf.
 
     Returns:
@@ -78,15 +110,22 @@ def set_stock(transaction: Transaction, item_id: int, count: int) -> tuple[int, 
     Raises:
         UnknownItem: there is none with this id.
     """
-    return _put(transaction, item_id, lambda before: count)
+    return _put(transaction, item_id, lambda before: count, cause)
 
 
-def stock_up(transaction: Transaction, item_id: int, count: int) -> tuple[int, int]:
+def stock_up(
+    transaction: Transaction,
+    item_id: int,
+    count: int,
+    cause: Cause = Cause(CORRECTION),  # noqa: B008
+) -> tuple[int, int]:
     """Put `count` more pieces of an item on the shelf; see `set_stock`."""
-    return _put(transaction, item_id, lambda before: before + count)
+    return _put(transaction, item_id, lambda before: before + count, cause)
 
 
-def _put(transaction: Transaction, item_id: int, count: Callable[[int], int]) -> tuple[int, int]:
+def _put(
+    transaction: Transaction, item_id: int, count: Callable[[int], int], cause: Cause
+) -> tuple[int, int]:
     rows = transaction.execute(_LOCK, {"item_id": item_id})
     if not rows:
         raise UnknownItem(item_id)
@@ -94,6 +133,8 @@ def _put(transaction: Transaction, item_id: int, count: Callable[[int], int]) ->
     after = count(before)
     advance(transaction)
     transaction.execute(_PUT, {"item_id": item_id, "count": after})
+    if after != before:
+        ledger.record(transaction, [item_id], Shift(left=after - before), cause)
     transaction.note(shelf_name(product_id))
     return before, after
 
@@ -138,9 +179,29 @@ _TAKE = (
     )
     .values(
         available=Item.available - bindparam("count"),
+        sold=Item.sold + bindparam("count"),
         version=next_version(Item.version),
     )
     .returning(Item.id, Item.product_id)
+    .execution_options(synchronize_session=False)
+)
+_MOVE = (
+    update(Item)
+    .where(
+        Item.id.in_(
+            select(Item.id)
+            .where(Item.id.in_(bindparam("item_ids", expanding=True)))
+            .order_by(Item.id)
+            .with_for_update(key_share=True)
+        )
+    )
+    .values(
+        available=Item.available + bindparam("left"),
+        held=Item.held + bindparam("held_by"),
+        sold=Item.sold + bindparam("sold_by"),
+        version=next_version(Item.version),
+    )
+    .returning(Item.product_id)
     .execution_options(synchronize_session=False)
 )
 _FOR_SALE = (

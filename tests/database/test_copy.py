@@ -97,9 +97,11 @@ _BOUGHT = """
     INSERT INTO pictures VALUES ('0f', 4, 3, '4', x'00ff0a');
     INSERT INTO renditions VALUES ('0f', '4.webp', x'00ff'), ('0f', '4.avif', x'ff00');
     INSERT INTO product_pictures VALUES (1, 1, '0f', 'A shoe', 'https://x.example/1.jpg');
-    INSERT INTO orders VALUES
+    INSERT INTO orders (id, number, cart_ref, purchase, email, name, address, placed, total,
+        currency) VALUES
         (7, 'K7QX-4MNP', 'f0', 0, 'k@example.com', 'Løv 👟', '', 1900000000, 5000000000, 'USD');
-    INSERT INTO order_lines VALUES
+    INSERT INTO order_lines (id, order_id, item_id, sku, brand, product, color, size, price,
+        main_image) VALUES
         (9, 7, 4, 'S-1', 'Ostervane', 'Kiln', 'Clay', '7.5', 2000000000, 'a.svg'),
         (12, 7, 5, 'S-2', 'Ostervane', 'Kiln', 'Clay', '8', 0, 'a.svg');
 """

@@ -36,6 +36,7 @@ def shared_cluster(
 def cluster(shared_cluster: Cluster) -> Cluster:
     """Two servers after the drop, each of which hears the other; no cart, no order yet."""
     operator = shared_cluster.operator
+    operator.empty_books()
     for table in ("order_lines", "orders", "cart_items", "carts"):
         operator.sql(f"DELETE FROM {table}")
     operator.sql("UPDATE items SET available = 700, version = version + 1 WHERE available <> 700")

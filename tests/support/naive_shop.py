@@ -30,7 +30,9 @@ everybody_read = threading.Event()
 readers: list[int] = []
 
 
-def naive_take(transaction: Transaction, item_ids: Iterable[int], count: int = 1) -> set[int]:
+def naive_take(
+    transaction: Transaction, item_ids: Iterable[int], count: int = 1, cause: Any = None
+) -> set[int]:
     taken = set()
     for item_id in item_ids:
         ((seen,),) = transaction.execute(select(Item.available).where(Item.id == item_id))
