@@ -105,6 +105,20 @@ class WholeNumber(click.ParamType[int]):
         return int(value)
 
 
+class ShortText(click.ParamType[str]):
+    """A line of text that an operator gives, without characters that steer a terminal."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if len(value) > 500 or not value.isprintable():
+            self.fail("this is no line of at most 500 characters", param, ctx)
+        return value.strip()
+
+
+SHORT_TEXT = ShortText()
+
+
 class Seconds(click.ParamType[float]):
     """A number of seconds from `least` to `most`, with a fraction or without."""
 

@@ -16,6 +16,7 @@ from shop import backups
 from shop.changes import EVERYTHING
 from shop.command_services import command_services as services
 from shop.commands import EMPTY, CannotBeDone, Group, WrongCall, on_database, products
+from shop.commands.login import login_name
 from shop.commands.screen import count
 from shop.commands.tables import table
 from shop.db import Transaction
@@ -113,7 +114,7 @@ def seed(random_seed: int | None) -> None:
       bin/flask seed --random-seed 7
     """
     try:
-        services.database.transact(lambda transaction: seed_demo(transaction, random_seed))
+        services.database.transact(lambda tx: seed_demo(tx, random_seed, login_name()))
     except NotEmpty:
         raise CannotBeDone(
             "there are products already; 'bin/flask reset --yes' empties the shop"

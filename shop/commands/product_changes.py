@@ -14,8 +14,8 @@ from shop.catalog.obtaining import Sources
 from shop.catalog.planning import Change
 from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, WrongCall
-from shop.commands.pictures import obtain_pictures
 from shop.commands.login import login_name
+from shop.commands.pictures import obtain_pictures
 from shop.commands.screen import count
 from shop.db import Transaction
 from shop.models.ledger import IMPORT, Cause

@@ -11,10 +11,12 @@ from sqlalchemy import func, select
 
 from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, WholeNumber, on_database
+from shop.commands.login import login_name
 from shop.commands.stock import MOST_PIECES, find_item
 from shop.db import Transaction
 from shop.models import WITHDRAWN, Item, NotReleased, Order, OutOfStock, Product, Withdrawn
 from shop.models import sell as sell_pieces
+from shop.models.ledger import COUNTER_SALE, Cause
 
 
 @click.command()
@@ -38,7 +40,7 @@ def sell(sku: str, count: int) -> None:
         item = find_item(session, sku)
 
     def work(transaction: Transaction) -> int:
-        sell_pieces(transaction, item.id, count)
+        sell_pieces(transaction, item.id, count, Cause(COUNTER_SALE, who=login_name()))
         ((left,),) = transaction.execute(select(Item.available).where(Item.id == item.id))
         return int(left)
 
@@ -114,11 +116,12 @@ _FOR_SALE = (
 def _sell_some(transaction: Transaction, chance: random.Random, most: int) -> tuple[int, int]:
     """Sell up to `most` pieces, each of a random item; return how many, and how many are left."""
     left = {row.id: row.available for row in transaction.execute(_FOR_SALE)}
+    cause = Cause(COUNTER_SALE, reason="sell-out", who=login_name())
     picked: Counter[int] = Counter()
     for _ in range(min(most, sum(left.values()))):
         item_id = chance.choice([i for i, available in left.items() if available > picked[i]])
         picked[item_id] += 1
     for item_id, count in picked.items():
-        sell_pieces(transaction, item_id, count)
+        sell_pieces(transaction, item_id, count, cause)
     sold = picked.total()
     return sold, sum(left.values()) - sold

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shop.command_services import command_services as services
-from shop.commands import EMPTY, Group, WholeNumber, WrongCall, on_database
+from shop.commands import EMPTY, SHORT_TEXT, Group, WholeNumber, WrongCall, on_database
+from shop.commands.login import login_name
 from shop.commands.tables import table
 from shop.db import Transaction
 from shop.models import Item, UnknownItem, stock_up
 from shop.models import set_stock as put_exactly
+from shop.models.ledger import CORRECTION, Cause, history
+from shop.moments import moment_in_utc
 from shop.product_views import Levels
 
 #: What fits into a shelf of any database: PostgreSQL's integers end at 2,147,483,647.
@@ -23,7 +27,7 @@ MOST_PIECES = 1_000_000_000
 PIECES = WholeNumber(0, MOST_PIECES)
 
 #: Changes a count of an item; returns what it was and what it is.
-Change = Callable[[Transaction, int, int], tuple[int, int]]
+Change = Callable[[Transaction, int, int, Cause], tuple[int, int]]
 
 #: So that "-1" is taken for a wrong number and not for an unknown option.
 _NUMBERS = {"ignore_unknown_options": True}
@@ -51,7 +55,7 @@ def list_stock(as_json: bool) -> None:
         items = session.scalars(select(Item).order_by(Item.id)).all()
         rows = [_row(item) for item in items]
         lines = [(row["id"], row["sku"], i.product_id, row["product"], row["size"],
-                  row["available"], row["level"])
+                  row["available"], row["held"], row["sold"], row["level"])
                  for row, i in zip(rows, items, strict=True)]  # fmt: skip
     if as_json:
         click.echo(json.dumps(rows, indent=1))
@@ -59,8 +63,8 @@ def list_stock(as_json: bool) -> None:
     if not rows:
         click.echo(EMPTY)
         return
-    heading = ("ITEM", "SKU", "", "PRODUCT", "SIZE", "LEFT", "LEVEL")
-    click.echo("\n".join(table([heading, *lines], right=(0, 2, 5))))
+    heading = ("ITEM", "SKU", "", "PRODUCT", "SIZE", "LEFT", "HELD", "SOLD", "LEVEL")
+    click.echo("\n".join(table([heading, *lines], right=(0, 2, 5, 6, 7))))
 
 
 def _row(item: Item) -> dict[str, object]:
@@ -71,6 +75,8 @@ def _row(item: Item) -> dict[str, object]:
         "product": item.product.sku,
         "size": item.size,
         "available": item.available,
+        "held": item.held,
+        "sold": item.sold,
         "level": Levels(settings.low_stock, settings.medium_stock).of(item.available),
     }
 
@@ -78,37 +84,81 @@ def _row(item: Item) -> dict[str, object]:
 @stock.command("set", context_settings=_NUMBERS)
 @click.argument("sku")
 @click.argument("count", metavar="N", type=PIECES)
+@click.option("--reason", default="", type=SHORT_TEXT, help="Why, for the ledger.")
 @on_database
-def set_stock(sku: str, count: int) -> None:
+def set_stock(sku: str, count: int, reason: str) -> None:
     """Say that exactly N pieces of an item are on the shelf; 0 sells it out.
 
     \b
-    Example:
+    Examples:
       bin/flask stock set OST-KILN-095 20
+      bin/flask stock set OST-KILN-095 19 --reason "one is damaged"
     """
-    _change(sku, count, put_exactly)
+    _change(sku, count, reason, put_exactly)
 
 
 @stock.command("add", context_settings=_NUMBERS)
 @click.argument("sku")
 @click.argument("count", metavar="N", type=WholeNumber(1, MOST_PIECES))
+@click.option("--reason", default="", type=SHORT_TEXT, help="Why, for the ledger.")
 @on_database
-def add_stock(sku: str, count: int) -> None:
+def add_stock(sku: str, count: int, reason: str) -> None:
     """Put N more pieces of an item on the shelf.
 
     \b
     Example:
       bin/flask stock add OST-KILN-095 12
     """
-    _change(sku, count, stock_up)
+    _change(sku, count, reason, stock_up)
 
 
-def _change(sku: str, count: int, change: Change) -> None:
+@stock.command("history")
+@click.argument("sku")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@on_database
+def show_history(sku: str, as_json: bool) -> None:
+    """Show every movement of an item, the newest last: how many, why, by whom.
+
+    \b
+    Example:
+      bin/flask stock history OST-KILN-095
+    """
+    with services.database.reading() as session:
+        item = find_item(session, sku)
+        rows = [_movement(row) for row in history(session, item.id)]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    heading = ("WHEN", "WHY", "", "LEFT", "HELD", "SOLD", "ORDER", "WHO", "REASON")
+    lines = [
+        (r["at"], r["kind"], f"{r['delta']:+}", r["count"], f"{r['held']:+}", f"{r['sold']:+}",
+         r["order"] or "", r["who"], r["reason"])
+        for r in rows
+    ]  # fmt: skip
+    click.echo("\n".join(table([heading, *lines], right=(2, 3, 4, 5))))
+
+
+def _movement(row: Any) -> dict[str, Any]:
+    return {
+        "at": moment_in_utc(row.at),
+        "kind": row.kind,
+        "delta": row.delta,
+        "held": row.held_delta,
+        "sold": row.sold_delta,
+        "count": row.count_after,
+        "order": row.number,
+        "reason": row.reason,
+        "who": row.who,
+    }
+
+
+def _change(sku: str, count: int, reason: str, change: Change) -> None:
+    cause = Cause(CORRECTION, reason=reason, who=login_name())
     with services.database.reading() as session:
         item = find_item(session, sku)
 
     def work(transaction: Transaction) -> tuple[int, int]:
-        before, after = change(transaction, item.id, count)
+        before, after = change(transaction, item.id, count, cause)
         if after > MOST_PIECES:
             raise WrongCall(f"no shelf holds more than {MOST_PIECES} pieces; nothing changed")
         return before, after

@@ -104,6 +104,7 @@ _BOUGHT = """
         main_image) VALUES
         (9, 7, 4, 'S-1', 'Ostervane', 'Kiln', 'Clay', '7.5', 2000000000, 'a.svg'),
         (12, 7, 5, 'S-2', 'Ostervane', 'Kiln', 'Clay', '8', 0, 'a.svg');
+    INSERT INTO order_changes (order_id, at, who, after, why) VALUES (7, 0, 'shop', 'placed', '');
 """
 
 

@@ -237,7 +237,7 @@ class RunningShop:
                 self.sql(f"DROP TRIGGER IF EXISTS keep_{table}_delete")
             else:
                 self.sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-            self.sql(f"DELETE FROM {table}")  # noqa: S608
+            self.sql(f"DELETE FROM {table}")
 
     def sku(self, item_id: int) -> str:
         """Return an item's sku."""
