@@ -55,6 +55,8 @@ def _lay_out(file: Path, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as out:
             out.write(content)
+            out.flush()
+            os.fsync(out.fileno())  # else a power cut leaves an empty file, served for ever
         Path(draft).chmod(0o644)
         Path(draft).replace(file)
     except BaseException:

@@ -142,6 +142,7 @@ def obtain(
     """
     _check_number(entries)
     search = _Search(database, sources)
+    search.obtained.notes += _misplaced(entries)
     try:
         for entry, reference in named(entries):
             search.take(entry, reference)
@@ -158,6 +159,15 @@ def _check_number(entries: Sequence[ProductEntry]) -> None:
         if len(entry.pictures or ()) > _MOST_PICTURES:
             why = f"{entry.sku} has more than {_MOST_PICTURES} pictures"
             raise CatalogError(why, entry.line, "image" * bool(entry.line))
+
+
+def _misplaced(entries: Sequence[ProductEntry]) -> list[str]:
+    return [
+        f"{entry.sku} is without {picture.reference!r}: what comes with the shop can only be first"
+        for entry in entries
+        for picture in (entry.pictures or ())[1:]
+        if is_shipped(picture)
+    ]
 
 
 def named(entries: Sequence[ProductEntry]) -> list[tuple[ProductEntry, str]]:

@@ -115,3 +115,11 @@ def test_a_product_has_fifty_pictures_at_most(database: Database, asked: list[st
     with pytest.raises(CatalogError, match="line 2, column image: A has more than 50 pictures"):
         obtain([many], database, Sources())
     assert asked == []
+
+
+def test_what_comes_with_the_shop_can_only_be_the_first(
+    database: Database, asked: list[str]
+) -> None:
+    both = [entry("A", "icon.svg", ADDRESS), entry("B", ADDRESS, "icon.svg")]
+    obtained = obtain(both, database, Sources())
+    assert obtained.notes == ["B is without 'icon.svg': what comes with the shop can only be first"]
