@@ -59,6 +59,11 @@ def order_name(order_id: int) -> str:
     return f"order:{order_id}"
 
 
+def order_id_of(name: str) -> int | None:
+    """Return the id of the order that a name is of, None for other names."""
+    return _number_of("order", name)
+
+
 def concerns_stock(names: Iterable[str]) -> bool:
     """Tell whether the catalogue has to be read anew after these changes."""
     return any(name.startswith("shelf:") or name == EVERYTHING for name in names)
@@ -82,6 +87,11 @@ def list_number_of(name: str) -> int | None:
 def detail_id_of(name: str) -> int | None:
     """Return the id of the product whose own page a name is of, None for other names."""
     return _number_of("detail", name)
+
+
+def is_somebodys(name: str) -> bool:
+    """Tell whether a name is of one shopper's cart or order, which few tabs show."""
+    return name.partition(":")[0] in ("cart", "order")
 
 
 def is_part_of_page(name: str) -> bool:

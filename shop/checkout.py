@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
 from shop.buyer import Buyer
+from shop.changes import order_name
 from shop.db import Transaction
 from shop.models import (
     WITHDRAWN,
@@ -24,10 +25,11 @@ from shop.models import (
     Product,
     ProductPicture,
     order_of_cart,
+    queue_receipt,
     take,
 )
 from shop.models.ledger import SALE, SHOP, Cause
-from shop.models.order import new_order_number
+from shop.models.order import new_order_number, new_order_token
 from shop.models.order_state import PLACED, record_state
 from shop.pictures.paths import path_of
 
@@ -237,6 +239,7 @@ def _place_order(
 ) -> tuple[int, str]:
     order = {
         "state": PLACED,
+        "token": new_order_token(),
         "cart_ref": cart.ref,
         "purchase": cart.purchases,
         "email": buyer.email,
@@ -250,6 +253,8 @@ def _place_order(
     rows = [{"order_id": order_id, **line.as_line()} for line in lines]
     transaction.execute_each(_ADD_LINES, rows)
     record_state(transaction, order_id, None, PLACED, who=SHOP)
+    queue_receipt(transaction, order_id)
+    transaction.note(order_name(order_id))
     return order_id, number
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 
 from shop.environment import Variables, is_text, read_environment
 from shop.secret_key import check_key_is_shared, older_keys, read_secret_key
-from shop.setting_values import ROOT, SettingError, Source, read_database_url
+from shop.setting_values import ROOT, MailServer, Sender, SettingError, Source, read_database_url
 
 #: The instance folder if none is set.
 OWN_INSTANCE = ROOT / "instance"
@@ -89,10 +89,26 @@ class Settings:
     keep_carts_days: int = _integer("SHOP_KEEP_CARTS_DAYS", 180, 0, 36_500)
     #: whether e-mail addresses below .test are taken (RFC 6761), for a shop under test
     test_emails: bool = _switch("SHOP_TEST_EMAILS", False)
+    #: the address by which shoppers reach the shop, for what is read elsewhere; None: not known
+    public_url: str | None = _setting(lambda s: s.web_address("SHOP_PUBLIC_URL"))
+    #: what takes the shop's mails; None: they are written into a folder of the instance
+    mail_server: MailServer | None = _setting(  # noqa: RUF009  (immutable)
+        lambda s: s.mail_server("SHOP_MAIL_URL")
+    )
+    #: from whom they are, as in "Noon <orders@example.com>"
+    mail_from: Sender | None = _setting(lambda s: s.sender("SHOP_MAIL_FROM"))  # noqa: RUF009  (immutable)
     #: over how many seconds a closing server lets its streams go
     drain_seconds: int = _integer("SHOP_DRAIN_SECONDS", 5, 0, LONGEST_DRAIN)
     #: the least severe of the log's lines that are written; None: INFO, WARNING on a terminal
     log_level: str | None = _setting(lambda s: s.log_level("SHOP_LOG_LEVEL"))
+
+    @property
+    def address_in_mails(self) -> str:
+        """The address by which shoppers reach the shop, or where a shop for oneself is."""
+        if self.public_url:
+            return self.public_url
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
 
     @property
     def redis_prefix(self) -> str:
@@ -125,6 +141,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if settings.medium_stock < settings.low_stock:
         allowed = f"a number of at least SHOP_LOW_STOCK ({settings.low_stock})"
         raise SettingError("SHOP_MEDIUM_STOCK", str(settings.medium_stock), allowed)
+    if settings.mail_server and not settings.mail_from:
+        allowed = "with SHOP_MAIL_URL it must be set, as Noon <orders@example.com>"
+        raise SettingError("SHOP_MAIL_FROM", "", allowed)
     return settings
 
 

@@ -21,6 +21,7 @@ from shop.changes import (
     concerns_stock,
     detail_name,
     is_part_of_page,
+    is_somebodys,
     list_name,
     product_name,
     sale_name,
@@ -90,10 +91,11 @@ class Live:
     def hear(self, names: Iterable[str]) -> None:
         """Note that things changed; their tabs are notified at the next tick.
 
-        Carts that nobody has open are let pass: who opens one from now on reads what is true.
+        Carts and orders that nobody has open are let pass: who opens one from now on reads what is
+        true.
         """
         self.moment += 1
-        concerned = [n for n in names if cart_id_of(n) is None or self._hub.is_watched(n)]
+        concerned = [n for n in names if not is_somebodys(n) or self._hub.is_watched(n)]
         if concerned:
             self._heard_at = self._heard_at or time.monotonic()
             self._heard.update(concerned)

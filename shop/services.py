@@ -21,6 +21,8 @@ from shop.face.face import Face
 from shop.inventory import Inventory
 from shop.live import Live
 from shop.logs import dropped_lines
+from shop.mail.mailing import Mailing
+from shop.mail.outbox import Outbox
 from shop.media import Media
 from shop.metrics.counters import REDIS, Metrics
 from shop.openings import Openings
@@ -58,6 +60,7 @@ class Services(CommandServices):
     servers: Servers
     pruning: Pruning
     media: Media
+    mailing: Mailing
     openings: Openings
 
     def start(self) -> None:
@@ -66,6 +69,7 @@ class Services(CommandServices):
         self.servers.start()
         self.pruning.start()
         self.openings.start()
+        self.mailing.start()
 
 
 def install_services(app: Flask, settings: Settings) -> Services:
@@ -110,6 +114,7 @@ def _build(app: Flask, settings: Settings) -> Services:
         pruning=Pruning(carts, settings.keep_carts_days),
         media=Media(database, settings.instance),
         openings=Openings(database, clock, inventory),
+        mailing=Mailing(database, Outbox.of(database, settings)),
     )
 
 
@@ -119,6 +124,7 @@ def _connect(built: Services) -> None:
     announce_commits(built)
     changes.subscribe(built.inventory.hear)
     changes.subscribe(built.live.hear)
+    changes.subscribe(built.mailing.hear)
     built.inventory.listeners.append(built.live.hear_stock)
     hub.on_empty = built.contents.forget
     hub.on_event_stream = partial(_count_slot, built.stream_slots)
@@ -133,6 +139,7 @@ def _count(built: Services) -> None:
     metrics.follow(built.hub.statistics)
     metrics.follow_log(dropped_lines)
     metrics.follow_backups(partial(backups.age, built.settings.instance))
+    metrics.follow_mails(lambda: built.mailing.oldest)
     built.inventory.on_refreshed = metrics.refresh.observe
     if built.relay is not None:
         built.relay.on_trouble = partial(metrics.troubled, REDIS)

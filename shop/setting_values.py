@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import click
 from sqlalchemy.engine import URL, make_url
@@ -29,6 +30,26 @@ class SettingError(click.ClickException):
 
     def __init__(self, name: str, value: str, allowed: str) -> None:
         super().__init__(f"{name}={value!r} can't be used: {allowed}")
+
+
+@dataclass(frozen=True, slots=True)
+class MailServer:
+    """Where mails are handed over, and as whom."""
+
+    host: str
+    port: int
+    #: whether the connection is by TLS from its first byte; else by STARTTLS where it is offered
+    tls: bool
+    user: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """From whom the shop's mails are."""
+
+    name: str
+    address: str
 
 
 class Source:
@@ -57,6 +78,18 @@ class Source:
     def redis_url(self, name: str) -> str | None:
         text = self.text(name, "")
         return read_redis_url(name, text) if text else None
+
+    def web_address(self, name: str) -> str | None:
+        text = self.text(name, "")
+        return read_web_address(name, text) if text else None
+
+    def mail_server(self, name: str) -> MailServer | None:
+        text = self.text(name, "")
+        return read_mail_server(name, text) if text else None
+
+    def sender(self, name: str) -> Sender | None:
+        text = self.text(name, "")
+        return read_sender(name, text) if text else None
 
     def log_level(self, name: str) -> str | None:
         text = self.text(name, "")
@@ -129,3 +162,58 @@ def read_redis_url(name: str, text: str) -> str:
         allowed = "redis://host:6379/0 is allowed, or rediss:// or unix:///path/of/a.sock"
         raise SettingError(name, without_password(text), allowed)
     return text
+
+
+def read_web_address(name: str, text: str) -> str:
+    """Return the address by which browsers reach the shop, without a slash at its end.
+
+    Raises:
+        SettingError: it is none, or one of a page in a shop.
+    """
+    address = text.rstrip("/")
+    parts = urlsplit(address)
+    good = parts.scheme in ("http", "https") and parts.hostname and _port_of(text) is not None
+    if not good or parts.path or parts.query or parts.fragment or parts.username is not None:
+        raise SettingError(name, without_password(text), "https://shop.example.com is allowed")
+    return address
+
+
+def read_mail_server(name: str, text: str) -> MailServer:
+    """Return the server that takes the shop's mails.
+
+    Raises:
+        SettingError: the address is none of such a server.
+    """
+    parts, port = urlsplit(text), _port_of(text)
+    known = parts.scheme in ("smtp", "smtps") and parts.hostname and port is not None
+    if not known or parts.path.strip("/") or parts.query or parts.fragment:
+        allowed = "smtp://user:password@host:587 is allowed, or smtps://user:password@host"
+        raise SettingError(name, without_password(text), allowed)
+    tls, user = parts.scheme == "smtps", unquote(parts.username or "")
+    usual = 465 if tls else 587 if user else 25
+    password = unquote(parts.password or "")
+    return MailServer(str(parts.hostname), port or usual, tls, user, password)
+
+
+def read_sender(name: str, text: str) -> Sender:
+    """Return from whom mails are, as in "Noon <orders@example.com>" or "orders@example.com".
+
+    Raises:
+        SettingError: it is no e-mail address, with a name or without.
+    """
+    found = _SENDER.fullmatch(text)
+    if found is None or not text.isprintable():
+        raise SettingError(name, text, "Noon <orders@example.com> or an address alone is allowed")
+    return Sender((found["name"] or "").strip().strip('"'), found["bare"] or found["address"])
+
+
+_ADDRESS = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
+_SENDER = re.compile(f"(?P<name>[^<>]*)<(?P<address>{_ADDRESS})>|(?P<bare>{_ADDRESS})")
+
+
+def _port_of(address: str) -> int | None:
+    """Return the port in an address; 0: it has none; None: it can't be one."""
+    try:
+        return urlsplit(address).port or 0
+    except ValueError:
+        return None

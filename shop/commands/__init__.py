@@ -71,6 +71,7 @@ _COMMANDS = {
     "catalog": "catalog:catalog",
     "close": "opening:close_sale",
     "db": "database:db",
+    "mail": "mail:mail",
     "orders": "orders:orders",
     "release": "opening:release",
     "reset": "catalog:reset",

@@ -26,6 +26,7 @@ from shop.models import (
     CartItem,
     CartRecord,
     Item,
+    Mail,
     Movement,
     Order,
     OrderChange,
@@ -178,7 +179,7 @@ def _whose() -> str:
 
 def _delete_everything(transaction: Transaction) -> None:
     tables = [
-        *(Movement, OrderChange, OrderLine, Order, CartItem, CartRecord, Item),
+        *(Mail, Movement, OrderChange, OrderLine, Order, CartItem, CartRecord, Item),
         *(ProductPicture, Product, RenditionRecord, PictureRecord),
     ]
     with _books_open(transaction):

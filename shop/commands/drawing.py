@@ -17,6 +17,7 @@ from rich.text import Text
 
 from shop.commands.screen import count
 from shop.commands.statistics import ItemStatistics, OrderStatistics, ProductStatistics, Statistics
+from shop.models.mail import Backlog
 from shop.money import format_money
 from shop.presence import Overview
 from shop.product_views import HIGH, LOW, MEDIUM, OUT
@@ -77,6 +78,8 @@ def line(shown: Snapshot) -> str:
         words.append(f"otherwise {shown.sold_otherwise}")
         words.append(f"orders {_orders(statistics.orders, shown.currency)}")
         words.append(f"last minute {_orders(statistics.lately, shown.currency)}")
+        if statistics.mails.waiting:
+            words.append(f"unsent mails {_mails(statistics.mails)}")
     overview = shown.overview
     words.append(f"tabs {overview.tabs}")
     words.append(f"carts {overview.cart_count}")
@@ -97,6 +100,7 @@ def data(shown: Snapshot) -> dict[str, object]:
             "sold_otherwise_since_start": shown.sold_otherwise,
             "orders": {"count": statistics.orders.count, "sums": statistics.orders.sums},
             "last_minute": {"count": statistics.lately.count, "sums": statistics.lately.sums},
+            "mails": statistics.mails._asdict(),
             "products": [_product(product, shown) for product in statistics.products],
         }
     return {
@@ -213,7 +217,13 @@ def _facts(shown: Snapshot) -> Iterator[tuple[str, str]]:
         )
         yield "LEFT", f"{onsale}, {count(out, 'size')} sold out{soon}"
         yield "ORDERS", f"{_orders(statistics.orders, shown.currency)}; last minute {lately}"
+        if statistics.mails.waiting:
+            yield "MAILS", f"{_mails(statistics.mails)} to be sent"
     yield from _open_facts(shown.overview)
+
+
+def _mails(mails: Backlog) -> str:
+    return f"{mails.waiting:,}, the oldest since {count(mails.oldest, 'second')}"
 
 
 def _open_facts(overview: Overview) -> Iterator[tuple[str, str]]:

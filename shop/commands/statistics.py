@@ -11,6 +11,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from shop.models import Item, Order, OrderLine, Product
+from shop.models.mail import BACKLOG, NO_BACKLOG, Backlog, backlog_of
 from shop.product_views import Levels
 
 #: What counts as the last orders, in seconds.
@@ -68,6 +69,8 @@ class Statistics:
     lately: OrderStatistics
     #: pieces in all orders
     pieces_ordered: int = 0
+    #: what waits to be sent
+    mails: Backlog = NO_BACKLOG
 
     @property
     def left(self) -> int:
@@ -104,7 +107,8 @@ def read_statistics(session: Session, levels: Levels) -> Statistics:
     clock = time.monotonic()
     orders, lately = _orders(session, int(now) - LATELY)
     pieces = session.scalar(_PIECES_ORDERED) or 0
-    return Statistics(now, clock, tuple(_products(session, levels)), orders, lately, pieces)
+    products, mails = tuple(_products(session, levels)), backlog_of(session.execute(BACKLOG).one())
+    return Statistics(now, clock, products, orders, lately, pieces, mails)
 
 
 def _products(session: Session, levels: Levels) -> Iterable[ProductStatistics]:

@@ -59,6 +59,7 @@ class Metrics:
         self._dropped_lines: Callable[[], int] = lambda: 0
         self._seen_lines = 0
         self._age_of_backup: Callable[[], float] = lambda: float("inf")
+        self._age_of_mail: Callable[[], float] = lambda: 0.0
         self._count_requests()
         self._count_tabs()
         self._count_sales()
@@ -127,6 +128,13 @@ class Metrics:
             registry=registry,
         )
 
+        self._mail_age = Gauge(
+            "shop_oldest_unsent_mail_seconds",
+            "For how long the oldest mail waits that is still to be sent; 0: none waits.",
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+
     def _begin_at_zero(self) -> None:
         for reason in REFUSALS:
             self._refusals.labels(reason)
@@ -179,6 +187,10 @@ class Metrics:
         """Take the age of the last backup, in seconds, from here, whenever counts are asked for."""
         self._age_of_backup = age
 
+    def follow_mails(self, age: Callable[[], float]) -> None:
+        """Take the age of the oldest unsent mail, in seconds, from here, as that of the backup."""
+        self._age_of_mail = age
+
     def gather(self) -> None:
         """Take over what the log and the hub have counted since the last time."""
         seen, self._seen_lines = self._seen_lines, self._dropped_lines()
@@ -201,6 +213,7 @@ class Metrics:
         """
         self.gather()
         self._backup_age.set(self._age_of_backup())
+        self._mail_age.set(self._age_of_mail())
         encode, content_type = choose_encoder(accept)
         folder = os.environ.get(FOLDER)
         if not folder:

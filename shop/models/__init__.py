@@ -13,6 +13,7 @@ from shop.models.catalog import (
 )
 from shop.models.catalog_changes import CATALOG_STAMPS, CatalogChanges
 from shop.models.ledger import Movement
+from shop.models.mail import Mail, queue_receipt
 from shop.models.opening import cancel, close, database_time, open_due, release, schedule
 from shop.models.order import Order, OrderLine, UnknownOrder, all_orders, order_of_cart
 from shop.models.order_state import OrderChange
@@ -50,6 +51,7 @@ __all__ = [
     "CartSnapshot",
     "CatalogChanges",
     "Item",
+    "Mail",
     "Movement",
     "NotInCart",
     "NotReleased",
@@ -75,6 +77,7 @@ __all__ = [
     "delete_untouched",
     "open_due",
     "order_of_cart",
+    "queue_receipt",
     "release",
     "schedule",
     "sell",

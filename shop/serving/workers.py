@@ -275,6 +275,7 @@ class ShopWorker(GeventWorker):
             partial(parts.hub.close, over=parts.settings.drain_seconds), take_waiting=True
         )
         living.kill()
+        parts.mailing.stop()
         parts.servers.stop()
         parts.database.close()
 

@@ -25,6 +25,9 @@ _FORWARDED = (
     *("X-Real-IP", "True-Client-IP", "CF-Connecting-IP"),
 )
 
+#: From what age on an unsent mail is spoken of, in seconds.
+_NEWS = 5
+
 _SILENT = "does not answer"
 
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
@@ -82,7 +85,16 @@ def readyz() -> tuple[str, int, dict[str, str]]:
     lines += [difference.text for difference in differences if difference.serious]
     if lines:
         return "".join(f"{line}\n" for line in lines), 503, {**_TEXT, "Retry-After": "1"}
-    return "".join(f"{line}\n" for line in ["ok", *(d.text for d in differences)]), 200, _TEXT
+    lines = ["ok", *_unsent_mails(), *(d.text for d in differences)]
+    return "".join(f"{line}\n" for line in lines), 200, _TEXT
+
+
+def _unsent_mails() -> list[str]:
+    """Say that mails wait; one that was only just queued is no news."""
+    count, oldest = services.mailing.backlog.waiting, int(services.mailing.oldest)
+    if not count or oldest < _NEWS:
+        return []
+    return [f"mail: {count} to be sent, the oldest since {oldest} s"]
 
 
 @bp.get("/metrics")

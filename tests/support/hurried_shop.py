@@ -17,6 +17,8 @@ if "HEARTBEAT" in os.environ:  # before anybody else knows these
     shop.streams.HEARTBEAT = float(os.environ["HEARTBEAT"])
     shop.tabs.STALLED = float(os.environ["STALLED"])
 
+import shop.mail.mailing  # noqa: E402
+import shop.models.mail  # noqa: E402
 import shop.pruning  # noqa: E402
 import shop.serving.handler  # noqa: E402
 import shop.web.budgets  # noqa: E402
@@ -26,6 +28,10 @@ handler = shop.serving.handler
 handler.IDLE = handler.HEAD = handler.BODY = patience
 if "PRUNE" in os.environ:
     shop.pruning.FIRST = shop.pruning.EVERY = (0.1, 0.2)
+if "MAIL_REST" in os.environ:
+    rest = float(os.environ["MAIL_REST"])
+    shop.mail.mailing.EVERY, shop.mail.mailing.REST = rest, (rest, rest)
+    shop.models.mail.FIRST_DELAY = shop.models.mail.FIRST_DELAY_IF_REFUSED = 1
 handler.WRITE = min(patience, handler.WRITE)
 shop.web.budgets.WINDOW = int(os.environ.get("WINDOW", "60"))
 

@@ -1,0 +1,1 @@
+"""Mails: written out of the outbox, and handed over to a mail server or into a folder."""
