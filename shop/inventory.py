@@ -158,6 +158,8 @@ class Inventory:
         started = time.perf_counter()
         before, after = self._catalog, read()
         self.on_refreshed(time.perf_counter() - started)
+        if after is before:
+            return
         news = _compare(before, after)
         if not news.products and before.floor == after.floor:
             return  # counts moved within their levels: what was made of the catalogue stays good
@@ -291,8 +293,9 @@ def _compare(before: Catalog, after: Catalog) -> StockNews:
     }
     heads = {i for i in changed if _head(before, i) != _head(after, i)}
     numbers = range(1, max(len(before.lists), len(after.lists)) + 1)
-    pages = ((n, before.page(n), after.page(n)) for n in numbers)
-    lists = {n for n, old, new in pages if old is not new and not old.shows_same(new)}
+    if after.changed is not None:  # products in their places
+        numbers = range(0)
+    lists = {n for n in numbers if not before.page(n).shows_same(after.page(n))}
     return StockNews(*map(frozenset, (changed, items, heads, lists)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -149,6 +149,14 @@ class ProductView:
         """The path of its smallest picture, or the name of its main image; empty: it has none."""
         return self.main_picture.address(0) if self.main_picture else self.main_image
 
+    @cached_property
+    def _by_item_id(self) -> dict[int, ItemView]:
+        return {item.id: item for item in self.items}
+
+    def item(self, item_id: int) -> ItemView:
+        """Return one of its items."""
+        return self._by_item_id[item_id]
+
     @property
     def sold_out(self) -> bool:
         """Whether it is on sale, and nothing of it is left."""
@@ -182,8 +190,6 @@ class ProductList:
 
     def with_products(self, changed: Mapping[int, ProductView]) -> ProductList:
         """Return the page with some products in the place of those with their ids."""
-        if not any(product.id in changed for product in self.products):
-            return self
         products = tuple([changed.get(product.id, product) for product in self.products])
         return replace(self, products=products)
 
@@ -199,10 +205,14 @@ class Catalog:
 
     #: all products, also those that were withdrawn
     by_id: dict[int, ProductView] = field(default_factory=dict)
-    by_sku: dict[str, ProductView] = field(default_factory=dict)
+    #: ids of those that are shown, by their skus
+    shown_ids: dict[str, int] = field(default_factory=dict)
+    #: at which place in `lists` the page is that shows a product
+    page_of: dict[int, int] = field(default_factory=dict)
     #: those of them that are shown, in pages; there is always one
     lists: tuple[ProductList, ...] = (ProductList(1, 1, (), 0),)
-    items: dict[int, ItemView] = field(default_factory=dict)
+    #: the product that an item is of, by their ids
+    holders: dict[int, int] = field(default_factory=dict)
     item_ids: dict[str, int] = field(default_factory=dict)
     #: the least version that anything of it is shown under (see `Floor`)
     floor: int = 0
@@ -233,13 +243,14 @@ class Catalog:
         """
         ordered = tuple(sorted(products, key=lambda p: (p.position, p.id)))
         shown = tuple(product for product in ordered if not product.withdrawn)
-        items = {item.id: item for product in ordered for item in product.items}
+        items = [item for product in ordered for item in product.items]
         return cls(
             lists=_lists(shown, newest(floor, *(p.version for p in products)), before, renew),
             by_id={product.id: product for product in ordered},
-            by_sku={product.sku: product for product in shown},
-            items=items,
-            item_ids={item.sku: item.id for item in items.values()},
+            shown_ids={product.sku: product.id for product in shown},
+            page_of={product.id: at // PER_PAGE for at, product in enumerate(shown)},
+            holders={item.id: item.product_id for item in items},
+            item_ids={item.sku: item.id for item in items},
             floor=floor,
             last=last,
         )
@@ -252,18 +263,21 @@ class Catalog:
         Args:
             changed: products by their ids; None: there is none any more.
         """
+        if all(self.by_id.get(i) is product for i, product in changed.items()):
+            return self
         by_id = self.by_id | {i: product for i, product in changed.items() if product is not None}
         if any(self._is_another(i, product) for i, product in changed.items()):
             left = [p for i, p in by_id.items() if i not in changed or changed[i] is not None]
             return Catalog.of(left, self.floor, last, self)
         products = [product for product in changed.values() if product is not None]
         shown = {product.id: product for product in products if not product.withdrawn}
+        lists = list(self.lists)
+        for at in {self.page_of[product_id] for product_id in shown}:
+            lists[at] = lists[at].with_products(shown)
         return replace(
             self,
             by_id=by_id,
-            by_sku=self.by_sku | {product.sku: product for product in shown.values()},
-            items=self.items | {item.id: item for p in products for item in p.items},
-            lists=tuple([page.with_products(shown) for page in self.lists]),
+            lists=tuple(lists),
             last=last,
             changed=frozenset(changed),
             contents=Bounded(_MOST_LINES),
@@ -279,6 +293,16 @@ class Catalog:
     def differs(self, before: Catalog) -> Set[int]:
         """Return the ids of the products that may be others than in the catalogue before."""
         return self.by_id.keys() | before.by_id.keys() if self.changed is None else self.changed
+
+    @property
+    def items(self) -> Mapping[int, ItemView]:
+        """All items by their ids."""
+        return _Items(self.holders, self.by_id)
+
+    def find(self, sku: str) -> ProductView | None:
+        """Return the product with this sku, if it is shown."""
+        product_id = self.shown_ids.get(sku)
+        return None if product_id is None else self.by_id[product_id]
 
     @property
     def products(self) -> tuple[ProductView, ...]:
@@ -299,6 +323,28 @@ class Catalog:
 
     def product_of(self, item: ItemView) -> ProductView:
         return self.by_id[item.product_id]
+
+
+class _Items(Mapping[int, ItemView]):
+    """The items of products: nothing is copied for it, however many there are."""
+
+    __slots__ = ("_by_id", "_holders")
+
+    def __init__(self, holders: dict[int, int], by_id: dict[int, ProductView]) -> None:
+        self._holders = holders
+        self._by_id = by_id
+
+    def __getitem__(self, item_id: int) -> ItemView:
+        return self._by_id[self._holders[item_id]].item(item_id)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._holders)
+
+    def __len__(self) -> int:
+        return len(self._holders)
+
+    def __contains__(self, item_id: object) -> bool:
+        return item_id in self._holders
 
 
 def _shape(product: ProductView) -> tuple[object, ...]:

@@ -50,7 +50,7 @@ def _page_number() -> int:
 
 
 def _find(sku: str, seen: PageContext) -> ProductView:
-    found = seen.catalog.by_sku.get(sku)
+    found = seen.catalog.find(sku)
     if found is None:
         abort(404, "There is no such product here. It may have been in another drop.")
     return found

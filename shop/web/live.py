@@ -191,7 +191,7 @@ def _page() -> str:
     except (HTTPException, RequestRedirect):
         return UNKNOWN_PAGE
     if endpoint == "catalog.product":
-        product = services.inventory.last_known.by_sku.get(values["sku"])
+        product = services.inventory.last_known.find(values["sku"])
         return f"/products/{product.sku}" if product else UNKNOWN_PAGE
     return _PAGES.get(endpoint, UNKNOWN_PAGE)
 
