@@ -10,21 +10,22 @@ depends_on = None
 
 _TABLES = ("products", "items")
 
-#: A row that is written by hand gets a version as well, by which the change is found.
+#: A row that is written by hand, or by an earlier release, gets a version as well by which the change
+#: is found.
 _GIVE_VERSION = """
 CREATE FUNCTION give_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  NEW.version := greatest(OLD.version + 1, nextval('version_numbers'));
+  NEW.version := greatest(NEW.version, OLD.version + 1, nextval('version_numbers'));
   RETURN NEW;
 END $$
 """
 
 
 # That a product sold out is noted by a trigger, and found with the size that was sold.
-_LEFT_AS_IT_WAS = {
-    "products": "NEW.version = OLD.version"
-    " AND NEW.sold_out_at IS NOT DISTINCT FROM OLD.sold_out_at",
-    "items": "NEW.version = OLD.version",
+_IS_CHANGED = {
+    "products": "NEW.version <> OLD.version"
+    " OR NEW.sold_out_at IS NOT DISTINCT FROM OLD.sold_out_at",
+    "items": "true",
 }
 
 
@@ -36,7 +37,7 @@ def upgrade() -> None:
             op.create_index(f"ix_{table}_version", table, ["version"])
             op.execute(
                 f"CREATE TRIGGER give_version BEFORE UPDATE ON {table} FOR EACH ROW "
-                f"WHEN ({_LEFT_AS_IT_WAS[table]}) EXECUTE FUNCTION give_version()"
+                f"WHEN ({_IS_CHANGED[table]}) EXECUTE FUNCTION give_version()"
             )
         return
     op.create_table(
