@@ -69,6 +69,7 @@ class Commands(Group):
 _COMMANDS = {
     "carts": "carts:carts",
     "catalog": "catalog:catalog",
+    "check": "books:check",
     "close": "opening:close_sale",
     "db": "database:db",
     "mail": "mail:mail",

@@ -8,34 +8,45 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
+from sqlalchemy import bindparam, select
 
 from shop.command_services import command_services as services
-from shop.commands import Group, WrongCall, on_database
+from shop.commands import Group, WrongCall, on_database, order_edits, order_files
+from shop.commands.order_filters import filters
 from shop.commands.tables import table
-from shop.models import Order, UnknownOrder, all_orders
+from shop.models import Order, OrderChange, OrderLine, UnknownOrder, Wanted, orders_wanted
+from shop.moments import moment_in_utc
 from shop.money import format_money
 
 
 @click.group(cls=Group)
 def orders() -> None:
-    """List and show orders."""
+    """List orders, and see each on its way."""
+
+
+for command in (*order_edits.COMMANDS, *order_files.COMMANDS):
+    orders.add_command(command)
 
 
 @orders.command("list")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @on_database
-def list_orders(as_json: bool) -> None:
-    """List every order, oldest first.
+@filters
+def list_orders(wanted: Wanted, as_json: bool) -> None:
+    """List orders, oldest first: every one, or those that are asked for.
 
     \b
     Examples:
-      bin/flask orders list
+      bin/flask orders list --state paid --since 2026-12-01T00:00:00Z
       bin/flask orders list --json | jq length
     """
     texts = _as_json if as_json else _as_lines
-    for text in texts(all_orders(services.database)):
+    for text in texts(orders_wanted(services.database, wanted)):
         click.echo(text, nl=False)
 
+
+#: What is said where no order is listed.
+NONE = "There are no orders yet, or none as asked for."
 
 Pages = Iterator[list[tuple[Any, list[Any]]]]
 
@@ -55,24 +66,35 @@ def _as_lines(pages: Pages) -> Iterator[str]:
         none = False
         yield "".join(f"{_line(order, len(lines))}\n" for order, lines in page)
     if none:
-        yield "There are no orders yet.\n"
+        yield f"{NONE}\n"
 
 
 def _line(order: Any, pieces: int) -> str:
     total = format_money(order.total, order.currency)
     what = f"{pieces} {'piece' if pieces == 1 else 'pieces'}"
-    return f"{order.number}  {_time(order)}  {what:>9}  {total:>12}  {order.email}"
+    return (
+        f"{order.number}  {_time(order)}  {what:>9}  {total:>12}  {order.state:<9}  {order.email}"
+    )
 
 
 def _row(order: Any, lines: Sequence[Any]) -> dict[str, object]:
     return {
         "number": order.number,
+        "state": order.state,
         "email": order.email,
+        "name": order.name,
+        "address": order.address,
         "placed_at": _time(order),
         "total": order.total,
         "currency": order.currency,
-        "lines": [{"sku": line.sku, "price": line.price} for line in lines],
+        "tracking": order.tracking,
+        "lines": [_line_row(line) for line in lines],
     }
+
+
+def _line_row(line: Any) -> dict[str, object]:
+    row = {"sku": line.sku, "price": line.price}
+    return {**row, "ended": line.ended} if line.ended else row
 
 
 def _time(order: Any) -> str:
@@ -93,22 +115,37 @@ def show_order(number: str, as_json: bool) -> None:
     try:
         with services.database.reading() as session:
             order = Order.find(session, number)
+            rows = session.execute(_CHANGES, {"of_order": order.id}).all()
             session.expunge_all()
     except UnknownOrder:
         raise WrongCall(
             f"there is no order {number!r}; 'bin/flask orders list' shows them"
         ) from None
     if as_json:
-        row = _row(order, order.lines) | {"name": order.name, "address": order.address}
+        row = _row(order, order.lines) | {"changes": [_change(row) for row in rows]}
         click.echo(json.dumps(row, indent=1))
         return
-    click.echo("\n".join(_shown(order)))
+    click.echo("\n".join([*_shown(order), *_told(rows)]))
+
+
+def _change(row: Any) -> dict[str, object]:
+    what = {"at": moment_in_utc(row.at), "who": row.who, "from": row.before, "to": row.after}
+    return {**what, "why": row.why, "sku": row.sku}
+
+
+def _told(rows: Sequence[Any]) -> Iterator[str]:
+    """Tell how an order came to be as it is."""
+    lines = [
+        (f"  {moment_in_utc(row.at)}", row.sku or "", row.after, f"by {row.who}", row.why)
+        for row in rows
+    ]
+    yield from table(lines) if lines else ()
 
 
 def _shown(order: Order) -> Iterator[str]:
-    yield f"Order {order.number}, placed {_time(order)}"
+    yield f"Order {order.number}, placed {_time(order)}: {order.state}"
     rows = [
-        (line.sku, f"{line.brand} {line.product}, size {line.size}", line.price)
+        (line.sku, f"{line.brand} {line.product}, size {line.size}{_end(line)}", line.price)
         for line in order.lines
     ]
     shown = [
@@ -118,3 +155,18 @@ def _shown(order: Order) -> Iterator[str]:
     yield from table(shown, right=(2,))
     yield f"To: {order.name}, {', '.join(order.address.splitlines())}"
     yield f"E-mail: {order.email}"
+    if order.tracking:
+        yield f"Tracking: {order.tracking}"
+
+
+def _end(line: Any) -> str:
+    return f" ({line.ended})" if line.ended else ""
+
+
+_CHANGES = (
+    select(OrderChange.at, OrderChange.who, OrderChange.before, OrderChange.after)
+    .add_columns(OrderChange.why, OrderLine.sku)
+    .outerjoin(OrderLine, OrderLine.id == OrderChange.line_id)
+    .where(OrderChange.order_id == bindparam("of_order"))
+    .order_by(OrderChange.id)
+)

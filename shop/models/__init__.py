@@ -15,7 +15,8 @@ from shop.models.catalog_changes import CATALOG_STAMPS, CatalogChanges
 from shop.models.ledger import Movement
 from shop.models.mail import Mail, queue_receipt
 from shop.models.opening import cancel, close, database_time, open_due, release, schedule
-from shop.models.order import Order, OrderLine, UnknownOrder, all_orders, order_of_cart
+from shop.models.order import Order, OrderLine, UnknownOrder, order_of_cart
+from shop.models.order_list import Wanted, orders_wanted
 from shop.models.order_state import OrderChange
 from shop.models.picture import (
     LISTED_PICTURES,
@@ -68,8 +69,8 @@ __all__ = [
     "UnknownItem",
     "UnknownOrder",
     "UnknownProduct",
+    "Wanted",
     "Withdrawn",
-    "all_orders",
     "cancel",
     "check_for_sale",
     "close",
@@ -78,6 +79,7 @@ __all__ = [
     "open_due",
     "order_of_cart",
     "queue_receipt",
+    "orders_wanted",
     "release",
     "schedule",
     "sell",

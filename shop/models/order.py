@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from shop.db import Base, Database, Transaction
+from shop.db import Base, Transaction
 from shop.models.cart import cart_ref
 
 #: 32 letters and digits that are not mistaken for one another when read out.
@@ -127,20 +126,6 @@ class MadeOrder(NamedTuple):
     address: str
 
 
-def all_orders(database: Database) -> Iterator[list[tuple[Any, list[Any]]]]:
-    """Give every order with its lines, the oldest first, a page of them at a time.
-
-    Each page is read by itself: nothing is held while it is shown, or written to somebody who
-    reads slowly.
-    """
-    for orders in database.pages(_LISTED, Order.id):
-        lines: dict[int, list[Any]] = {order.id: [] for order in orders}
-        values = {"first": orders[0].id, "last": orders[-1].id}
-        for line in database.rows(_LINES, values):
-            lines[line.order_id].append(line)
-        yield [(order, lines[order.id]) for order in orders]
-
-
 def order_of_cart(transaction: Transaction, cart_id: str, purchase: int) -> MadeOrder | None:
     """Return the order that a cart's purchase made, counted from 0; None: it made none."""
     values = {"of_cart": cart_ref(cart_id), "counted": purchase}
@@ -149,12 +134,6 @@ def order_of_cart(transaction: Transaction, cart_id: str, purchase: int) -> Made
 
 
 # Made once: making a statement takes longer than running it.
-_LISTED = select(Order.id, Order.number, Order.placed, Order.email, Order.total, Order.currency)
-_LINES = (
-    select(OrderLine.order_id, OrderLine.sku, OrderLine.price)
-    .where(OrderLine.order_id.between(bindparam("first"), bindparam("last")))
-    .order_by(OrderLine.order_id, OrderLine.id)
-)
 _OF_CART = select(Order.number, Order.email, Order.name, Order.address).where(
     Order.cart_ref == bindparam("of_cart"), Order.purchase == bindparam("counted")
 )

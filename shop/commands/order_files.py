@@ -1,0 +1,105 @@
+"""Orders for labels, and for whoever walks along the shelf."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+from sqlalchemy import select
+
+from shop.catalog.cells import Money
+from shop.command_services import command_services as services
+from shop.commands import on_database
+from shop.commands.order_filters import filters
+from shop.commands.screen import count
+from shop.commands.tables import table
+from shop.models import Item, Order, OrderLine, Product, Wanted, orders_wanted
+from shop.models.order_state import PAID
+from shop.moments import moment_in_utc
+
+_HEADINGS = (
+    *("number", "state", "placed_at", "name", "address", "email"),
+    *("items", "total", "currency", "tracking"),
+)
+
+#: What a spreadsheet may take for a formula, or hides: see OWASP, "CSV Injection".
+_ACTIVE = re.compile(r"[=+\-@\x00-\x1f\x7f]")
+
+
+@click.command("export")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@on_database
+@filters
+def export_orders(file: Path, wanted: Wanted) -> None:
+    """Write orders into a CSV file that only you may open, for labels: a row for each.
+
+    \b
+    Example:
+      bin/flask orders export labels.csv --state paid
+    """
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with open(beside, "w", encoding="utf-8", newline="", opener=_closed) as out:
+            number = _write(out, wanted)
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
+    click.echo(f"{count(number, 'order')} written to {file}")
+
+
+def _closed(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _write(out: TextIO, wanted: Wanted) -> int:
+    writer, number = csv.writer(out, lineterminator="\r\n"), 0
+    writer.writerow(_HEADINGS)
+    for page in orders_wanted(services.database, wanted):
+        writer.writerows([map(_harmless, _cells(order, lines)) for order, lines in page])
+        number += len(page)
+    return number
+
+
+def _cells(order: Any, lines: list[Any]) -> Iterator[str]:
+    items = " ".join(line.sku for line in lines if not line.ended)
+    yield from (order.number, order.state, moment_in_utc(order.placed * 1000))
+    yield from (order.name, order.address, order.email, items)
+    yield from (Money(order.currency).written(order.total), order.currency, order.tracking)
+
+
+def _harmless(cell: str) -> str:
+    return f"'{cell}" if _ACTIVE.match(cell) else cell
+
+
+@click.command("packing")
+@on_database
+def packing() -> None:
+    """List what is paid and not shipped in the order of the shelf: size after size.
+
+    \b
+    Example:
+      bin/flask orders packing
+    """
+    with services.database.reading() as session:
+        rows = [tuple(row) for row in session.execute(_TO_PACK)]
+    if not rows:
+        click.echo("There is nothing to pack.")
+        return
+    click.echo("\n".join(table([("SKU", "PRODUCT", "SIZE", "ORDER", "NAME"), *rows])))
+
+
+_TO_PACK = (
+    select(OrderLine.sku, OrderLine.product, OrderLine.size, Order.number, Order.name)
+    .join(OrderLine.order)
+    .join(Item, Item.id == OrderLine.item_id)
+    .join(Item.product)
+    .where(Order.state == PAID, OrderLine.ended == "")
+    .order_by(Product.position, Product.id, Item.position, Item.id, Order.id)
+)
+
+COMMANDS = (export_orders, packing)
