@@ -23,6 +23,7 @@ from shop.changes import (
     is_part_of_page,
     is_somebodys,
     list_name,
+    order_name,
     product_name,
     sale_name,
 )
@@ -190,6 +191,7 @@ class Live:
         if self._hub and self._commits.happened():
             self.moment += 1
             self._find_changed_carts()
+            self._heard |= set(map(order_name, self._contents.orders.changed()))
 
     def _find_changed_carts(self) -> None:
         """Hear of the carts that other processes changed since this was done last."""
@@ -215,6 +217,7 @@ class Live:
         for cart_id, state in self._carts.snapshots(known).items():
             if state.merged_into is not None or not state.shows_what(known[cart_id]):
                 self._heard.add(cart_name(cart_id))
+        self._heard |= set(map(order_name, self._contents.orders.differing()))
         self._unswept = False
 
     def hear_stock(self, news: StockNews) -> None:
@@ -242,6 +245,7 @@ class Live:
         cart_ids = self._contents.read_carts(heard) | self._contents.carts_showing(heard)
         parts = [name for name in heard if is_part_of_page(name)]
         self._contents.group(parts)
+        parts += self._contents.read_orders(heard)
         before = self._hub.statistics.deliveries
         self._hub.notify([*map(cart_name, cart_ids), *parts], self._news)
         if self._hub.statistics.deliveries > before:

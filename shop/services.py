@@ -26,6 +26,7 @@ from shop.mail.outbox import Outbox
 from shop.media import Media
 from shop.metrics.counters import REDIS, Metrics
 from shop.openings import Openings
+from shop.orders import Orders
 from shop.presence.answering import AnsweringPresence
 from shop.presence.here import OpenHere
 from shop.product_views import Levels
@@ -61,6 +62,7 @@ class Services(CommandServices):
     pruning: Pruning
     media: Media
     mailing: Mailing
+    orders: Orders
     openings: Openings
 
     def start(self) -> None:
@@ -89,8 +91,8 @@ def _build(app: Flask, settings: Settings) -> Services:
     fragments = Fragments(app.jinja_env, rendered)
     relay = open_relay(settings)
     clock = ShopClock(database)
-    descriptions = Descriptions(database, rendered)
-    contents = TabContents(hub, inventory, carts, fragments, descriptions, clock)
+    descriptions, orders = Descriptions(database, rendered), Orders(database)
+    contents = TabContents(hub, inventory, carts, fragments, descriptions, clock, orders)
     here = OpenHere(hub, contents.open_carts, inventory)
     return Services(
         settings=settings,
@@ -114,6 +116,7 @@ def _build(app: Flask, settings: Settings) -> Services:
         pruning=Pruning(carts, settings.keep_carts_days),
         media=Media(database, settings.instance),
         openings=Openings(database, clock, inventory),
+        orders=orders,
         mailing=Mailing(database, Outbox.of(database, settings)),
     )
 

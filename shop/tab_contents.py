@@ -10,6 +10,8 @@ from shop.changes import (
     cart_name,
     detail_id_of,
     list_number_of,
+    order_id_of,
+    order_name,
     product_id_of,
     product_name,
 )
@@ -19,6 +21,7 @@ from shop.framing import Message
 from shop.inventory import Inventory
 from shop.models import CartSnapshot
 from shop.open_carts import OpenCarts
+from shop.orders import Orders
 from shop.render.fragments import Fragments
 from shop.streams import Hub
 from shop.time_slice import TimeSlice
@@ -36,9 +39,12 @@ class TabContents:
         fragments: Fragments,
         descriptions: Descriptions,
         clock: ShopClock,
+        orders: Orders,
     ) -> None:
         self._descriptions = descriptions
         self._clock = clock
+        #: those whose page tabs of this process have open, among others
+        self.orders = orders
         self._hub = hub
         self._inventory = inventory
         self._carts = carts
@@ -63,6 +69,10 @@ class TabContents:
             state = read if read is not None and known else self._carts.snapshot(cart_id)
             if self._hub.is_watched(cart_name(cart_id)):  # its tab may have left in the meantime
                 self.open_carts.keep(state)
+        for order_id in filter(None, map(order_id_of, topics)):
+            self.orders.read([order_id])
+            if not self._hub.is_watched(order_name(order_id)):
+                self.orders.forget(order_id)
         if self._unwatched:
             self._unwatched = False
             self._inventory.renew()
@@ -93,7 +103,10 @@ class TabContents:
 
     def message(self, topic: str, *, to_all: bool = False) -> Message | None:
         """Render what is true of a topic, as it was last read; None: nobody watches it now."""
-        cart_id = cart_id_of(topic)
+        cart_id, order_id = cart_id_of(topic), order_id_of(topic)
+        if order_id is not None:
+            order = self.orders.view(order_id)
+            return self._fragments.order_message(order) if order is not None else None
         if cart_id is None:
             return self._catalog_message(topic)
         view = self.open_carts.view(cart_id, self._inventory.last_known)
@@ -120,6 +133,11 @@ class TabContents:
         if shown is None:
             return self._fragments.gone_message(product_id, as_of(catalog.last))
         return self._fragments.stock_message(shown)
+
+    def read_orders(self, names: Iterable[str]) -> set[str]:
+        """Read the orders that changed, of those whose page tabs have open; return their names."""
+        changed = {i for i in map(order_id_of, names) if i and self._hub.is_watched(order_name(i))}
+        return set(map(order_name, self.orders.read(changed)))
 
     def carts_showing(self, names: Iterable[str]) -> set[str]:
         """Return the ids of the open carts that show what has one of these names."""
@@ -164,3 +182,6 @@ class TabContents:
         cart_id = cart_id_of(topic)
         if cart_id is not None:
             self.open_carts.forget(cart_id)
+        order_id = order_id_of(topic)
+        if order_id is not None:
+            self.orders.forget(order_id)

@@ -10,11 +10,15 @@ from typing import Any
 import click
 from sqlalchemy import bindparam, select
 
+from shop.changes import order_name
 from shop.command_services import command_services as services
 from shop.commands import Group, WrongCall, on_database, order_edits, order_files
 from shop.commands.order_filters import filters
 from shop.commands.tables import table
+from shop.db import Transaction
 from shop.models import Order, OrderChange, OrderLine, UnknownOrder, Wanted, orders_wanted
+from shop.models.mail import COPY, queue_mail
+from shop.models.order_state import lock_order
 from shop.moments import moment_in_utc
 from shop.money import format_money
 
@@ -99,6 +103,31 @@ def _line_row(line: Any) -> dict[str, object]:
 
 def _time(order: Any) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(order.placed))
+
+
+@orders.command("resend")
+@click.argument("number")
+@on_database
+def resend(number: str) -> None:
+    """Have the mail of an order sent once more; not again while one waits.
+
+    \b
+    Example:
+      bin/flask orders resend K7QX-4MNP
+    """
+
+    def work(transaction: Transaction) -> bool:
+        order_id, _ = lock_order(transaction, number)
+        transaction.note(order_name(order_id))
+        return queue_mail(transaction, COPY, order_id)
+
+    try:
+        queued = services.database.transact(work)
+    except UnknownOrder:
+        raise WrongCall(
+            f"there is no order {number!r}; 'bin/flask orders list' shows them"
+        ) from None
+    click.echo("It is sent once more." if queued else "A mail of this order waits already.")
 
 
 @orders.command("show")

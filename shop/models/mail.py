@@ -129,8 +129,9 @@ def queue_mail(transaction: Transaction, kind: str, order_id: int) -> bool:
     Returns:
         Whether one was queued.
     """
+    same = [RECEIPT, COPY] if kind == COPY else [kind]
     values = {"what": kind, "of_order": order_id}
-    if transaction.execute(_SUCH_A_ONE_WAITS, values):
+    if transaction.execute(_SUCH_A_ONE_WAITS, {"same": same, "of_order": order_id}):
         return False
     now = {"now": int(time.time()), "rank": _PRIORITIES[kind]}
     transaction.execute(_QUEUE, {**values, **now})
@@ -229,7 +230,7 @@ _QUEUE_RECEIPT = (
 _QUEUE = _queue(insert(Mail)).values(kind=bindparam("what"), priority=bindparam("rank"))
 _SUCH_A_ONE_WAITS = select(Mail.id).where(
     Mail.order_id == bindparam("of_order"),
-    Mail.kind.in_([RECEIPT, bindparam("what")]),
+    Mail.kind.in_(bindparam("same", expanding=True)),
     Mail.state == WAITING,
 )
 _LAST_QUEUED = select(func.max(Mail.queued)).where(

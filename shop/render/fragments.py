@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from shop.cart_views import CartContents, CartView, Line
 from shop.framing import Message, Template
+from shop.orders import OrderView
 from shop.product_views import HIGH, LOW, MEDIUM, OUT, ProductList, ProductView
 from shop.render.cache import RenderCache
 
@@ -184,6 +185,14 @@ class Fragments:
     def clock_message(self, now: int) -> str:
         """Render what tells a tab the time."""
         return _partial("#clock", self.clock(now))
+
+    def order(self, view: OrderView) -> Markup:
+        """Render an order for its page: its state, and what was bought."""
+        return self._render("_order.html", order=view.order, version=view.version)
+
+    def order_message(self, view: OrderView) -> Message:
+        """Render what tells the tabs of an order's page of a change."""
+        return Message(_partial("#order", self.order(view)))
 
     def notices(self, notices: Sequence[Any]) -> Markup:
         """Render what the acting tab, or the next page, says of an action; mostly nothing."""

@@ -24,6 +24,19 @@ HTMX_CONFIG = {
 }
 
 
+#: What the page of an order says by its state: in a word, and what comes next.
+ORDER_WORDS = {
+    "held": ("Held for you", "It is yours once it is paid."),
+    "in_doubt": ("Being checked", "We are asking whether your payment came through."),
+    "placed": ("They’re yours", "Placed. It is sent once it is paid."),
+    "paid": ("They’re yours", "Paid. It is sent next."),
+    "fulfilled": ("On its way", "Sent."),
+    "expired": ("Not bought", "It was not paid in time. Nothing was charged."),
+    "cancelled": ("Cancelled", "This order was cancelled."),
+    "returned": ("Returned", "It came back to us."),
+}
+
+
 def install_template_globals(app: Flask, settings: Settings) -> None:
     """Give templates their functions and words."""
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
@@ -31,6 +44,7 @@ def install_template_globals(app: Flask, settings: Settings) -> None:
         shop_name=settings.name,
         htmx_config=json.dumps(HTMX_CONFIG, separators=(",", ":")),
         level_words=LEVEL_WORDS,
+        order_words=ORDER_WORDS,
         in_words=in_words,
         moment_in_utc=moment_in_utc,
         span=span,

@@ -14,6 +14,7 @@ from shop.web import (
     limits,
     live,
     media,
+    orders,
     requests,
     security,
     session,
@@ -33,6 +34,6 @@ def install_web(app: ShopApp) -> None:
     csrf.install(app)
     errors.install(app)
     health.install(app)
-    for module in (catalog, cart, checkout, face, live, media, health):
+    for module in (catalog, cart, checkout, face, live, media, health, orders):
         app.register_blueprint(module.bp)
     app.stream_paths = frozenset(rule.rule for rule in app.url_map.iter_rules("live.stream"))

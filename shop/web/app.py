@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 HeaderList = list[tuple[str, str]]
 
+#: Of a page whose address is a secret.
+NO_REFERRER = ("Referrer-Policy", "no-referrer")
+
 
 class Asked(Request):
     """A request."""
@@ -60,7 +63,10 @@ class ShopApp(Flask):
         """
 
         def start(status: str, headers: HeaderList, *rest: Any) -> Any:
-            return start_response(status, [*headers, *self.always(environ)], *rest)
+            always = self.always(environ)
+            if NO_REFERRER in headers:  # of two policies browsers would take the later one
+                always = [header for header in always if header[0] != NO_REFERRER[0]]
+            return start_response(status, [*headers, *always], *rest)
 
         return super().wsgi_app(environ, start)
 

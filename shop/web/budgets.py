@@ -33,11 +33,16 @@ WINDOW = 60
 
 #: What is counted: actions of a cart; actions, new carts and bought pairs of an address.
 CART, ADDRESS, NEW_CARTS, PAIRS = "cart", "address", "new carts", "pairs"
+#: and questions for an order of an address: as many as somebody mistypes, and not a guesser's
+SEARCHES = "searches"
+
+_MOST_SEARCHES = 10
 
 _WHAT_WAS = {
     CART: "That was a lot at once.",
     ADDRESS: "That was a lot at once.",
     NEW_CARTS: "Very many carts were begun from your network in this minute.",
+    SEARCHES: "Very many orders were asked for from your network in this minute.",
     PAIRS: "Very many pairs were bought from your network in this minute.",
 }
 
@@ -60,6 +65,7 @@ class Budgets:
             ADDRESS: settings.actions_per_address,
             NEW_CARTS: settings.new_carts_per_address,
             PAIRS: settings.pairs_per_address,
+            SEARCHES: _MOST_SEARCHES,
         }
         self._items = {
             what: RateLimitItemPerSecond(most, WINDOW, namespace=what.replace(" ", "-"))

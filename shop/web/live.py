@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import unquote, urlsplit
 
 from flask import Blueprint, Response, current_app, request
@@ -12,7 +13,7 @@ from werkzeug.exceptions import Forbidden, HTTPException
 from werkzeug.routing import RequestRedirect
 from wsproto.utilities import RemoteProtocolError
 
-from shop.changes import cart_name, detail_name, list_name, product_name
+from shop.changes import cart_name, detail_name, list_name, order_name, product_name
 from shop.db import DatabaseBusy
 from shop.framing import (
     HEARTBEAT_FRAME,
@@ -20,6 +21,7 @@ from shop.framing import (
     websocket_text_frame,
 )
 from shop.live import Reading
+from shop.models import UnknownOrder
 from shop.services import services
 from shop.serving.connections import most_streams
 from shop.streams import HEARTBEAT, UNKNOWN_PAGE
@@ -44,6 +46,9 @@ _MOST_PAGES = 10_000
 #: taken out of it since.
 _MOST_UNKNOWN = 20
 
+#: More characters than the secret name of an order has.
+_LONGEST_TOKEN = 100
+
 #: WebSocket close code for a server that goes away: browsers come back after it (RFC 6455, 7.4.1).
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
@@ -57,6 +62,8 @@ _PAGES = {
     "cart.show": "/cart",
     "checkout.show": "/checkout",
     "checkout.complete": "/checkout/complete",
+    "orders.show": "/orders/…",
+    "orders.ask": "/orders",
 }
 
 
@@ -155,11 +162,22 @@ def _subscription() -> Subscription:
     products = [product_name(number) for number in sorted(_asked("product"))]
     products += [detail_name(number) for number in sorted(_asked("detail"))[:1]]
     products += [list_name(number) for number in _asked_lists()]
+    products += _asked_order()
     moment, cart = services.live.moment, cart_of_cookie()
     if cart is None:
         return Subscription((*products,), None, _page(), _source())
     topics = (cart_name(cart.cart_id), *products)
     return Subscription(topics, Reading(cart, moment), _page(), _source())
+
+
+def _asked_order() -> list[str]:
+    """Return the order that the request knows the secret name of, as a topic."""
+    token = request.args.get("order", "")[:_LONGEST_TOKEN]
+    if not token:
+        return []
+    with suppress(UnknownOrder):
+        return [order_name(services.orders.find(token).order.id)]
+    return []
 
 
 def _asked_lists() -> list[int]:

@@ -117,6 +117,19 @@ def test_without_a_mail_server_mails_are_files_that_nobody_else_may_read(drop: R
     assert b"To: kim@example.com\r\n" in file.read_bytes()
 
 
+def test_an_operator_has_the_mail_of_an_order_sent_once_more(
+    mailing: RunningShop, server: MailServer
+) -> None:
+    buy(mailing)
+    eventually(lambda: all_sent(mailing))
+    number = mailing.orders()[-1]["number"]
+    assert mailing.flask("orders", "resend", number).stdout == "It is sent once more.\n"
+    eventually(lambda: len(server.taken) == 2 and all_sent(mailing))
+    assert server.taken[0].text == server.taken[1].text
+    wrong = mailing.flask("orders", "resend", "AAAA-AAAA", check=False)
+    assert wrong.returncode == 2 and len(mails(mailing)) == 2
+
+
 # --- What mail servers do ----------------------------------------------------------------------
 
 
