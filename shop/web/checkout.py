@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, abort, request, session
 from werkzeug.wrappers import Response as BaseResponse
 
+from shop import postal
 from shop.buyer import IS_IT_WHOLE, LIMITS, Buyer, WrongDetails
 from shop.checkout import (
     BoughtBefore,
@@ -56,6 +57,8 @@ def show() -> BaseResponse:
 @bp.post("/checkout")
 def purchase() -> BaseResponse:
     typed = {field: request.form.get(field, "") for field in LIMITS}
+    if postal.is_in_parts(request.form):
+        typed["address"] = postal.in_lines(request.form)
     draft.keep(typed)
     try:
         bought = _buy(_offer(), _buyer(typed))
@@ -86,6 +89,12 @@ def complete() -> BaseResponse:
 
 def _buyer(typed: Mapping[str, str]) -> Buyer:
     asked = request.form.get("asked_address")  # every form of the shop has it
+    if postal.is_in_parts(request.form):
+        asked = None
+        try:
+            postal.check_parts(request.form)
+        except postal.WrongAddress as error:
+            raise WrongDetails({"address": str(error)}) from None
     return Buyer.check(typed, test_emails=services.settings.test_emails, asked=asked)
 
 

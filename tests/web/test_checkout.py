@@ -671,3 +671,47 @@ def test_a_refusal_of_many_items_fits_into_a_cookie(
         page = shopper.follow(shopper.buy(form))
     (said,) = [notice for notice in notices_in(page.text) if "Nothing was bought" in notice]
     assert f" and {held - 5} more." in said
+
+
+# --- An address in parts -------------------------------------------------------------------------
+
+
+PARTS = {
+    "address": "",
+    "street": "Lindengasse 4",
+    "street2": "Stiege 2",
+    "postcode": "1070",
+    "town": "Wien",
+    "country": "at",
+    "phone": "+43 1 234567",
+}
+
+
+def test_an_address_can_be_sent_in_parts(open_drop: RunningShop, shopper: Shopper) -> None:
+    shopper.add(1)
+    assert shopper.buy(typed=PARTS).location == "/checkout/complete"
+    said = receipt(shopper)
+    for line in ("Lindengasse 4", "Stiege 2", "1070 Wien", "Austria", "+43 1 234567"):
+        assert line in said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"street": ""}, "a street"),
+        ({"town": " "}, "a town"),
+        ({"country": ""}, "a country"),
+        ({"country": "ZZ"}, "choose a country"),
+        ({"country": "Austria"}, "choose a country"),
+        ({"country": "EU"}, "choose a country"),
+    ],
+)
+def test_a_part_that_is_missing_or_cannot_be_is_named_and_nothing_is_bought(
+    open_drop: RunningShop, shopper: Shopper, wrong: dict[str, str], said: str
+) -> None:
+    shopper.add(1)
+    before = orders(open_drop)
+    answer = shopper.buy(typed={**PARTS, **wrong})
+    assert answer.status == 422 and said in html.unescape(answer.text)
+    assert "1070" in answer.text, "what was typed is still there"
+    assert orders(open_drop) == before
