@@ -44,13 +44,15 @@ def list_orders(wanted: Wanted, as_json: bool) -> None:
       bin/flask orders list --state paid --since 2026-12-01T00:00:00Z
       bin/flask orders list --json | jq length
     """
-    texts = _as_json if as_json else _as_lines
-    for text in texts(orders_wanted(services.database, wanted)):
+    pages = orders_wanted(services.database, wanted)
+    none = NONE if wanted == Wanted() else NONE_WANTED
+    for text in _as_json(pages) if as_json else _as_lines(pages, none):
         click.echo(text, nl=False)
 
 
 #: What is said where no order is listed.
-NONE = "There are no orders yet, or none as asked for."
+NONE = "There are no orders yet."
+NONE_WANTED = "There are no orders as asked for."
 
 Pages = Iterator[list[tuple[Any, list[Any]]]]
 
@@ -64,13 +66,13 @@ def _as_json(pages: Pages) -> Iterator[str]:
     yield "[]\n" if before == "[\n" else "\n]\n"
 
 
-def _as_lines(pages: Pages) -> Iterator[str]:
+def _as_lines(pages: Pages, said_of_none: str) -> Iterator[str]:
     none = True
     for page in pages:
         none = False
         yield "".join(f"{_line(order, len(lines))}\n" for order, lines in page)
     if none:
-        yield f"{NONE}\n"
+        yield f"{said_of_none}\n"
 
 
 def _line(order: Any, pieces: int) -> str:

@@ -66,6 +66,11 @@ class Prepared:
             return [self._row(row) for row in cursor]
         return [self._row(self._read(row)) for row in cursor]
 
+    def execute_each(self, connection: sqlite3.Connection, rows: Sequence[Values]) -> None:
+        """Execute it with each of these values, of the same names all."""
+        own = self._own
+        connection.executemany(self._sql, [{**own, **values} for values in rows] if own else rows)
+
     def _read(self, row: Sequence[Any]) -> list[Any]:
         read = list(row)
         for position, convert in self._reads:
@@ -139,8 +144,8 @@ class OnDriver(Transaction):
 
     def execute_each(self, statement: Executable, rows: Sequence[Values]) -> None:
         """Execute a statement with each of these values; see `Transaction`."""
-        for values in rows:
-            execute(self._connection, statement, values)
+        shape = tuple((name, None) for name in rows[0])
+        _prepare(statement, shape).execute_each(self._connection, rows)
 
 
 class Pooled:

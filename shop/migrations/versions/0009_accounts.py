@@ -49,7 +49,6 @@ def upgrade() -> None:
             op.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
     # Found by their state, those that are long done aside.
     op.create_index("ix_orders_state", "orders", ["state", "id"])
-    op.create_index("ix_order_lines_item_id", "order_lines", ["item_id"])
     _create_movements()
     _create_order_changes()
     _open_the_books()
@@ -179,7 +178,6 @@ def downgrade() -> None:
         op.drop_table(table)
     if dialect == "postgresql":
         op.execute("DROP FUNCTION refuse_change")
-    op.drop_index("ix_order_lines_item_id", "order_lines")
     op.drop_index("ix_orders_state", "orders")
     for table, columns in _COLUMNS.items():
         for column in columns:
