@@ -1,37 +1,28 @@
-"""The demo catalogue: two shoes of a brand that doesn't exist."""
+"""The demo catalogue: two shoes of a brand that does not exist, from a file as operators have."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from dataclasses import replace
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
-from shop.changes import EVERYTHING
+from shop.catalog.applying import apply
+from shop.catalog.entries import ProductEntry
+from shop.catalog.reading import read_catalog
 from shop.config import Settings
 from shop.db import Database, Transaction
 from shop.migrations import migrate
-from shop.models import Item, Product
-from shop.models.ledger import DEMO, SHOP, Cause, record_new
-from shop.versions import draw
+from shop.models import Product
+from shop.models.catalog_edit import edit_alone
+from shop.models.ledger import DEMO, SHOP, Cause
+from shop.setting_values import ROOT
 
-_SIZES = [half / 2 for half in range(12, 25)]  # 6 to 12 in halves
+_FILE = ROOT / "examples" / "ostervane.csv"
 
-_SHOES = [
-    {
-        "sku": "OST-TIDELINE",
-        "name": "Tideline",
-        "color": "Fog / Sea green",
-        "price": 12000,
-        "main_image": "ostervane-tideline.svg",
-    },
-    {
-        "sku": "OST-KILN",
-        "name": "Kiln",
-        "color": "Clay / Bone",
-        "price": 16500,
-        "main_image": "ostervane-kiln.svg",
-    },
-]
+#: Of the prices in that file; another currency has the same numbers, in its minor units.
+_CURRENCY = "USD"
 
 
 class NotEmpty(Exception):
@@ -58,25 +49,22 @@ def seed(transaction: Transaction, random_seed: int | None = None, who: str = SH
     Raises:
         NotEmpty: there are products. Nothing was changed.
     """
+    edit_alone(transaction)
     ((count,),) = transaction.execute(select(func.count()).select_from(Product))
     if count:
         raise NotEmpty
     chance = random.Random(random_seed)
-    version = draw(transaction)
-    items: list[dict[str, object]] = []
-    for position, shoe in enumerate(_SHOES, 1):
-        product = {"brand": "Ostervane", "position": position, "released": False, **shoe}
-        ((product_id,),) = transaction.execute(_ADD_PRODUCT, {**product, "version": version})
-        for size in _SIZES:
-            sku, available = f"{shoe['sku']}-{int(size * 10):03}", chance.randint(201, 1200)
-            item = {"product_id": product_id, "sku": sku, "size": f"{size:g}", "version": version}
-            items.append(item | {"available": available})
-    for item in chance.sample(items, len(items) // 10):
-        item["available"] = 0
-    transaction.execute_each(_ADD_ITEM, items)
-    record_new(transaction, [str(item["sku"]) for item in items], Cause(DEMO, who=who))
-    transaction.note(EVERYTHING)
+    products = read_catalog(_FILE, _CURRENCY).products
+    counts = [chance.randint(201, 1200) for product in products for _ in product.sizes]
+    for at in chance.sample(range(len(counts)), len(counts) // 10):
+        counts[at] = 0
+    left = iter(counts)
+    apply(transaction, [_with_counts(each, left) for each in products], cause=Cause(DEMO, who=who))
 
 
-_ADD_PRODUCT = insert(Product).returning(Product.id)
-_ADD_ITEM = insert(Item)
+def _with_counts(product: ProductEntry, counts: Iterator[int]) -> ProductEntry:
+    sizes = [
+        replace(size, sku=f"{product.sku}-{int(float(size.size) * 10):03}", count=next(counts))
+        for size in product.sizes
+    ]
+    return replace(product, sizes=sizes)

@@ -35,6 +35,11 @@ def format_money(amount: int, currency: str) -> str:
     return format_currency(number, currency, pattern, _LOCALE, currency_digits=False)
 
 
+def decimal_amount(amount: int, currency: str) -> str:
+    """Write an amount, in minor units, as programs read it: `120.00`."""
+    return f"{Decimal(amount).scaleb(-MINOR_DIGITS.get(currency, 2)):f}"
+
+
 def _gap(currency: str) -> str:
     """Return what stands between symbol and number: letters are set apart, signs are not.
 

@@ -11,7 +11,13 @@ from shop.catalog.entries import ProductEntry
 from shop.catalog.planning import Change, KnownItem, KnownProduct, plan
 from shop.db import Transaction
 from shop.models import Item, Product, set_stock
-from shop.models.catalog_edit import add_items, add_products, change_item, change_product
+from shop.models.catalog_edit import (
+    add_items,
+    add_products,
+    change_item,
+    change_product,
+    edit_alone,
+)
 from shop.models.ledger import IMPORT, Cause
 from shop.models.picture import PictureUse, ProductPicture, set_pictures
 
@@ -37,6 +43,7 @@ def apply(
     Raises:
         CatalogError: it can't be; the transaction must be rolled back.
     """
+    edit_alone(transaction)
     rows = (transaction.execute(question) for question in (_PRODUCTS, _ITEMS, _PICTURES))
     known = read_known(*rows)
     changes = plan(entries, known, pictures)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Update, bindparam, insert, update
+from sqlalchemy import Update, bindparam, insert, text, update
 
 from shop.changes import shelf_name
 from shop.db import Transaction
@@ -32,6 +32,12 @@ def change_item(
     advance(transaction)
     transaction.execute(_change(Item, tuple(values)), {"row": item_id, **_bound(values)})
     transaction.note(shelf_name(product_id))
+
+
+def edit_alone(transaction: Transaction) -> None:
+    """Wait until no other transaction makes a catalogue, before it is seen what is there."""
+    if transaction.dialect == "postgresql":  # on SQLite one writes at a time
+        transaction.execute(_ALONE)
 
 
 def add_products(transaction: Transaction, products: Sequence[Mapping[str, Any]]) -> None:
@@ -61,5 +67,6 @@ def _change(kind: type[Product] | type[Item], names: tuple[str, ...]) -> Update:
     return statement.values(**values, version=next_version(kind.version))
 
 
+_ALONE = text("SELECT pg_advisory_xact_lock(1409875971)")  # any number, but always this one
 _ADD_PRODUCT = insert(Product)
 _ADD_ITEM = insert(Item)

@@ -8,6 +8,7 @@ from shop.web import (
     catalog,
     checkout,
     csrf,
+    discovery,
     errors,
     face,
     health,
@@ -34,6 +35,7 @@ def install_web(app: ShopApp) -> None:
     csrf.install(app)
     errors.install(app)
     health.install(app)
-    for module in (catalog, cart, checkout, face, live, media, health, orders):
+    modules = (catalog, cart, checkout, discovery, face, health, live, media, orders)
+    for module in modules:
         app.register_blueprint(module.bp)
     app.stream_paths = frozenset(rule.rule for rule in app.url_map.iter_rules("live.stream"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Blueprint, Response, abort, request
 
 from shop.calendar import opening_entry
 from shop.product_views import ProductView
+from shop.render.previews import preview_of
 from shop.services import services
 from shop.web.pages import PageContext, page_context, show_products
 
@@ -28,7 +31,9 @@ def product(sku: str) -> Response:
     found = _find(sku, seen)
     description = services.descriptions.html(found)
     detail = services.fragments.detail(found, found.version, description)
-    return show_products("catalog/product.html", detail, f"detail={found.id}", seen, product=found)
+    preview = partial(preview_of, found, description, services.settings)
+    values = {"product": found, "make_preview": preview}
+    return show_products("catalog/product.html", detail, f"detail={found.id}", seen, **values)
 
 
 @bp.get("/products/<path:sku>/opening.ics")

@@ -114,6 +114,8 @@ def test_a_day_of_operating_in_processes_of_their_own(
         "size": "9.5",
         "available": 22,
         "level": "low",
+        "held": 0,
+        "sold": 3,
     }
     assert shop.orders() == []
     sold_out = shop.flask("sell-out", "--per-tick", "10000", "--tick-ms", "0")

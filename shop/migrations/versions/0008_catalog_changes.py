@@ -10,8 +10,8 @@ depends_on = None
 
 _TABLES = ("products", "items")
 
-#: A row that is written by hand, or by an earlier release, gets a version as well by which the change
-#: is found.
+#: A row that is written by hand, or by an earlier release, gets a version as well, by which that is
+#: found.
 _GIVE_VERSION = """
 CREATE FUNCTION give_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
