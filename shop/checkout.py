@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +29,7 @@ from shop.models import (
     queue_receipt,
     take,
 )
+from shop.models.customer import customer_keys, know_customer, pairs_of_customer
 from shop.models.ledger import SALE, SHOP, Cause
 from shop.models.order import new_order_number, new_order_token
 from shop.models.order_state import PLACED, record_state
@@ -78,6 +80,18 @@ class TooManyPairs(Exception):
     def __init__(self, held: int, most: int) -> None:
         super().__init__()
         self.held = held
+        self.most = most
+
+
+class TooManyOfProduct(Exception):
+    """The customer would have more pairs of a product than one may; nothing was bought."""
+
+    def __init__(self, name: str, has: int, most: int) -> None:
+        super().__init__()
+        #: the product's
+        self.name = name
+        #: how many of it the customer has already, unpaid ones counted
+        self.has = has
         self.most = most
 
 
@@ -143,6 +157,7 @@ def buy(
     currency: str,
     *,
     most: int = 0,
+    most_each: int = 0,
 ) -> Purchase:
     """Buy everything in a cart, and empty the cart.
 
@@ -151,10 +166,11 @@ def buy(
 
     Args:
         most: how many pairs one order may hold; 0: as many as there are.
+        most_each: how many of one product a customer may have; 0: no limit.
 
     Raises:
-        EmptyCart, TooManyPairs, CartClosed, CartChanged, PriceChanged, BoughtBefore: the
-            transaction must be rolled back.
+        EmptyCart, TooManyPairs, TooManyOfProduct, CartClosed, CartChanged, PriceChanged,
+        BoughtBefore: the transaction must be rolled back.
     """
     cart = CartEdit(transaction, cart_id)
     made = _made_before(transaction, cart, buyer, offer)
@@ -162,7 +178,10 @@ def buy(
         return made
     lines = _lines(transaction, cart.held)
     _check(lines, offer, most)
+    known = _check_customer(transaction, cart, buyer, most_each) if most_each else []
     order_id, number = _place_order(transaction, cart, lines, buyer, currency)
+    if known:
+        know_customer(transaction, known, order_id)
     _take_off_the_shelf(transaction, cart, lines, order_id)
     return Purchase(number, len(lines), cart.snapshot())
 
@@ -225,6 +244,20 @@ def _check(lines: list[LineItem], offer: Offer, most: int) -> None:
         raise PriceChanged(changed)
 
 
+def _check_customer(
+    transaction: Transaction, cart: CartEdit, buyer: Buyer, most_each: int
+) -> list[str]:
+    """Refuse more pairs of a product than one customer may have; return by what they are known."""
+    known = customer_keys(buyer.email, buyer.address)
+    asked = transaction.execute(_PRODUCTS, {"item_ids": list(cart.held.item_ids)})
+    wanted = Counter(row.id for row in asked)
+    has = pairs_of_customer(transaction, known, wanted)
+    for product_id, name in asked:
+        if has.get(product_id, 0) + wanted[product_id] > most_each:
+            raise TooManyOfProduct(name, has.get(product_id, 0), most_each)
+    return known
+
+
 def _refuse_closed(lines: list[LineItem], there: Set[int]) -> None:
     withdrawn = [line for line in lines if line.withdrawn]
     not_released = [line for line in lines if not line.released and not line.withdrawn]
@@ -267,6 +300,11 @@ def _placed(transaction: Transaction, order: dict[str, object]) -> tuple[int, st
     raise RuntimeError(f"{_DRAWS} order numbers, drawn at random, were all taken")
 
 
+_PRODUCTS = (
+    select(Product.id, Product.name)
+    .join(Item, Item.product_id == Product.id)
+    .where(Item.id.in_(bindparam("item_ids", expanding=True)))
+)
 # Made once: making a statement takes longer than running it.
 _LINES = (
     select(PictureRecord.hash, PictureRecord.widths)

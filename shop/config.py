@@ -85,6 +85,8 @@ class Settings:
     pairs_per_address: int = _integer("SHOP_PAIRS_PER_ADDRESS", 500, 0, 1_000_000)
     #: the most pairs in one order; 0 is no limit
     max_per_order: int = _integer("SHOP_MAX_PER_ORDER", 0, 0, 1_000_000)
+    #: the most pairs of one product for one e-mail or delivery address; 0 is no limit
+    max_per_customer: int = _integer("SHOP_MAX_PER_CUSTOMER", 0, 0, 1_000_000)
     #: for how many days a cart is kept that nobody touches; 0 is for ever
     keep_carts_days: int = _integer("SHOP_KEEP_CARTS_DAYS", 180, 0, 36_500)
     #: whether e-mail addresses below .test are taken (RFC 6761), for a shop under test

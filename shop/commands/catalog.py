@@ -25,6 +25,7 @@ from shop.demo import seed as seed_demo
 from shop.models import (
     CartItem,
     CartRecord,
+    CustomerKey,
     Item,
     Mail,
     Movement,
@@ -179,7 +180,7 @@ def _whose() -> str:
 
 def _delete_everything(transaction: Transaction) -> None:
     tables = [
-        *(Mail, Movement, OrderChange, OrderLine, Order, CartItem, CartRecord, Item),
+        *(CustomerKey, Mail, Movement, OrderChange, OrderLine, Order, CartItem, CartRecord, Item),
         *(ProductPicture, Product, RenditionRecord, PictureRecord),
     ]
     with _books_open(transaction):

@@ -12,6 +12,7 @@ from shop.models.catalog import (
     UnknownProduct,
 )
 from shop.models.catalog_changes import CATALOG_STAMPS, CatalogChanges
+from shop.models.customer import CustomerKey
 from shop.models.ledger import Movement
 from shop.models.mail import Mail, queue_receipt
 from shop.models.opening import cancel, close, database_time, open_due, release, schedule
@@ -51,6 +52,7 @@ __all__ = [
     "CartRecord",
     "CartSnapshot",
     "CatalogChanges",
+    "CustomerKey",
     "Item",
     "Mail",
     "Movement",

@@ -18,6 +18,7 @@ from shop.checkout import (
     Offer,
     PriceChanged,
     Purchase,
+    TooManyOfProduct,
     TooManyPairs,
     buy,
 )
@@ -70,7 +71,14 @@ def purchase() -> BaseResponse:
             return back_with(None, "/checkout/complete")
         services.metrics.refused("bought_before")
         return _refused(_BOUGHT_BEFORE)
-    except (EmptyCart, TooManyPairs, CartClosed, CartChanged, PriceChanged) as error:
+    except (
+        EmptyCart,
+        TooManyPairs,
+        TooManyOfProduct,
+        CartClosed,
+        CartChanged,
+        PriceChanged,
+    ) as error:
         services.metrics.refused(_reason(error))
         return _refused(_why(error))
     return _bought(bought)
@@ -100,9 +108,17 @@ def _buyer(typed: Mapping[str, str]) -> Buyer:
 
 def _buy(offer: Offer, buyer: Buyer) -> Purchase:
     def buy_cart(cart_id: str) -> Purchase:
-        currency, most = services.settings.currency, services.settings.max_per_order
+        settings, currency = services.settings, services.settings.currency
+        limits = {"most": settings.max_per_order, "most_each": settings.max_per_customer}
         return services.database.transact(
-            lambda tx: buy(tx, cart_id, buyer, offer, currency, most=most)
+            lambda tx: buy(
+                tx,
+                cart_id,
+                buyer,
+                offer,
+                currency,
+                **limits,
+            )
         )
 
     take_of_address(PAIRS, len(offer.prices))
@@ -156,7 +172,7 @@ _BOUGHT_BEFORE = (
 )
 
 
-Refusal = EmptyCart | TooManyPairs | CartClosed | CartChanged | PriceChanged
+Refusal = EmptyCart | TooManyPairs | TooManyOfProduct | CartClosed | CartChanged | PriceChanged
 
 
 def _reason(error: Refusal) -> str:
@@ -168,6 +184,7 @@ def _reason(error: Refusal) -> str:
     return {
         EmptyCart: "empty",
         TooManyPairs: "too_many_pairs",
+        TooManyOfProduct: "too_many_of_product",
         CartChanged: "cart_changed",
         PriceChanged: "price_changed",
     }[type(error)]
@@ -181,6 +198,9 @@ def _why(error: Refusal) -> str:
         return (
             f"One order may hold {error.most} at most, and your cart holds {error.held}. {nothing}"
         )
+    if isinstance(error, TooManyOfProduct):
+        before = f", and has {error.has} already" if error.has else ""
+        return f"One customer may have {error.most} of {error.name} at most{before}. {nothing}"
     if isinstance(error, CartChanged):
         return f"Your cart is not what it was on that page. {nothing} Look again, please."
     if isinstance(error, PriceChanged):
