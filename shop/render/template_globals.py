@@ -45,6 +45,8 @@ def install_template_globals(app: Flask, settings: Settings) -> None:
         htmx_config=json.dumps(HTMX_CONFIG, separators=(",", ":")),
         level_words=LEVEL_WORDS,
         order_words=ORDER_WORDS,
+        max_per_order=settings.max_per_order,
+        max_per_customer=settings.max_per_customer,
         in_words=in_words,
         moment_in_utc=moment_in_utc,
         span=span,

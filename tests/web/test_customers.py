@@ -38,6 +38,13 @@ def test_a_customer_is_known_by_e_mail_and_by_address_however_written(limited: R
     assert len(limited.orders()) == 3
 
 
+def test_the_limit_stands_before_the_button(limited: RunningShop) -> None:
+    shopper = Shopper(limited)
+    shopper.add(1)
+    before = shopper.get("/checkout").text.partition('id="purchase"')[0]
+    assert "One customer may have 2 of each product at most." in before
+
+
 def test_twenty_tabs_at_once_get_no_more_than_the_limit(limited: RunningShop) -> None:
     def one(number: int) -> bool:
         address = f"{number} Separate Street\nTown {number}\nLand"
