@@ -1,28 +1,26 @@
 """`bin/bench capacity`: from what was measured to a million shoppers, on a model.
 
-The model has processes that do one thing at a time: requests as they come, streams that open, and a
-broadcast in slices, between which others go on. What a thing costs is what the other benchmarks
-measured; nothing is measured here. It says only what its small cases confirm.
+The model is two formulas for a process that does one thing at a time: requests take their share of
+it, a broadcast and the streams that open have the rest. What a thing costs is what the other
+benchmarks measured; nothing is measured here. It says only what its small cases confirm.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import click
-import simpy
 
 from bench.machine import OtherWork
 from bench.report import PUBLISHED, Report, into_option, number, read_figures
 
-#: How long a broadcast goes on before others have their turn, and for how long changes are
-#: gathered before it begins, in seconds; see shop/streams.py and shop/live.py.
-_SLICE, _TICK = 0.002, 0.020
+#: For how long changes are gathered before a broadcast begins, in seconds; see shop/live.py.
+_TICK = 0.020
 
 #: A small case agrees if the model is within these multiples of what was measured.
 _AGREES = (0.7, 1.3)
@@ -89,8 +87,8 @@ class Case:
 def capacity(folder: Path, counts: tuple[int, ...], into: Path) -> None:
     """Estimate how many servers so many shoppers need, and how soon they see a release.
 
-    Plays loads that were measured through on a model and prints both side by side; then larger
-    ones. Measures nothing itself. Writes into docs/capacity.md.
+    Computes loads that were measured with a model and prints both side by side; then larger ones.
+    Measures nothing itself. Writes into docs/capacity.md.
 
     \b
     Example:
@@ -128,63 +126,39 @@ def _streams(figures: dict[str, Any]) -> list[tuple[int, dict[str, float]]]:
 # --- The model ---------------------------------------------------------------------------------
 
 
-#: What happens in the model, one event after another.
-Events = Generator[simpy.Event, Any, Any]
-
-
-class Process:
-    """A server process, which does one thing at a time."""
-
-    def __init__(self, world: simpy.Environment) -> None:
-        self.world = world
-        self._processor = simpy.Resource(world, capacity=1)
-
-    def work(self, seconds: float) -> Events:
-        """Do something that takes so much CPU time."""
-        with self._processor.request() as turn:
-            yield turn
-            yield self.world.timeout(seconds)
-
-    def broadcast(self, tabs: int, each: float) -> Events:
-        """Tell tabs of a change, in slices."""
-        yield self.world.timeout(_TICK / 2)
-        left = tabs * each
-        while left > 0:
-            yield from self.work(min(_SLICE, left))
-            left -= _SLICE
-
-
 def time_to_tell(tabs: int, each: float, rate: float, action: float) -> float:
-    """Return the seconds until the last tab of a process has a change, while others act."""
-    return _play(lambda process: process.broadcast(tabs, each), rate, action)
+    """Return the seconds until the last tab of a process has a change, while others act.
+
+    A broadcast lets requests go between its slices: these take only their share of the process.
+
+    Args:
+        each: CPU seconds that telling one tab takes.
+        rate, action: how many requests a second there are besides, and CPU seconds of one.
+    """
+    return _TICK / 2 + tabs * each / _share_left(rate, action)
 
 
 def time_to_return(arrivals: Sequence[float], opening: float, rate: float, action: float) -> float:
-    """Return the seconds until all streams are open that come at these moments to a process."""
+    """Return the seconds until all streams are open that come at these moments to a process.
 
-    def come(process: Process, at: float) -> Events:
-        yield process.world.timeout(at)
-        yield from process.work(opening)
-
-    def all_come(process: Process) -> Events:
-        yield process.world.all_of([process.world.process(come(process, at)) for at in arrivals])
-
-    return _play(all_come, rate, action)
+    Each is opened when it has come and the one before it is open.
+    """
+    free, took = 0.0, opening / _share_left(rate, action)
+    for at in sorted(arrivals):
+        free = max(free, at) + took
+    return free
 
 
-def _play(load: Callable[[Process], Events], rate: float, action: float) -> float:
-    world, chance = simpy.Environment(), random.Random(1)
-    process = Process(world)
+def _share_left(rate: float, action: float) -> float:
+    """Return how much of a process requests leave for other work, from 0 to 1.
 
-    def act() -> Events:
-        while True:
-            yield world.timeout(chance.expovariate(rate))
-            world.process(process.work(action))
-
-    if rate:
-        world.process(act())
-    world.run(until=world.process(load(process)))
-    return float(world.now)
+    Raises:
+        ClickException: nothing is left.
+    """
+    left = 1 - rate * action
+    if left <= 0:
+        raise click.ClickException(f"{rate:.0f} requests a second are more than a process answers")
+    return left
 
 
 def _arrivals(lost: Sequence[float], at_once: bool) -> list[float]:

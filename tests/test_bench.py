@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+import click
 import pytest
 
 from bench import tabs as client_tabs
@@ -215,13 +216,19 @@ def test_a_goal_holds_up_to_its_limit() -> None:
 def test_in_the_model_all_tabs_take_their_deliveries_and_others_make_them_later() -> None:
     alone = time_to_tell(1000, 1e-5, 0, 0)
     assert alone == pytest.approx(0.020, abs=0.001), "10 ms, after half a tick of 20"
-    assert time_to_tell(1000, 1e-5, 100, 1e-3) >= alone
+    busy = time_to_tell(1000, 1e-5, 100, 1e-3)
+    assert busy == pytest.approx(0.010 + 0.010 / 0.9), "requests take a tenth of the process"
     assert time_to_tell(2000, 1e-5, 0, 0) > alone
 
 
 def test_in_the_model_nobody_comes_back_sooner_than_openings_take() -> None:
     assert time_to_return([0.0] * 100, 1e-3, 0, 0) == pytest.approx(0.1)
     assert time_to_return([0.0, 0.5], 1e-3, 0, 0) == pytest.approx(0.501)
+
+
+def test_the_model_refuses_more_requests_than_a_process_answers() -> None:
+    with pytest.raises(click.ClickException, match="1000 requests a second"):
+        time_to_tell(1000, 1e-5, 1000, 1e-3)
 
 
 def test_a_case_agrees_when_the_model_is_near_what_was_measured() -> None:
