@@ -20,7 +20,7 @@ HTMX_CONFIG = {
     "defaultTimeout": 10_000,
     "history": False,
     "includeIndicatorCSS": False,
-    "morphIgnore": ["data-htmx-powered", "data-dismissed", "data-in-cart"],
+    "morphIgnore": ["data-htmx-powered", "data-dismissed", "data-in-cart", "data-price-changed"],
 }
 
 

@@ -12,6 +12,12 @@
   const look = () => ({
     lines: new Map(all("#cart .cart-item").map((line) => [line.dataset.itemId, line.dataset.name])),
     marks: new Map(all("#cart .cart-mark").map((line) => [line.dataset.markedId, line.dataset.name])),
+    prices: new Map(
+      all("#cart .cart-item").map((line) => [
+        line.dataset.itemId,
+        line.querySelector(".cart-item__price").textContent,
+      ]),
+    ),
     closed: new Set(all("#cart .cart-item--out-of-stock").map((line) => line.dataset.itemId)),
     open: new Map(
       all(".product-listing:has(.size-container)").map((product) => [
@@ -33,6 +39,24 @@
       added.length && `Added to your cart: ${listed(added)}.`,
       removed.length && `Removed from your cart: ${listed(removed)}.`,
     ];
+  };
+
+  // A price that changed is said, and stands on its line; a checkout asks once more for a moment.
+  const LOOK_AGAIN = 3000; // milliseconds in which a press on the button is refused
+
+  const priceNews = (before, now) => {
+    const changed = [...now.prices].filter(([id, price]) => (before.prices.get(id) ?? price) !== price);
+    for (const [id] of changed) byId(`cart-item-${id}`)?.toggleAttribute("data-price-changed", true);
+    if (changed.length) setTimeout(agreeToPrices, LOOK_AGAIN);
+    return changed.map(([id, price]) => `The price of ${now.lines.get(id)} is now ${price}.`);
+  };
+
+  // What the page shows by now is what its form sends as seen.
+  const agreeToPrices = () => {
+    for (const line of all("#cart .cart-item")) {
+      const seen = byId(`seen-${line.dataset.itemId}`);
+      if (seen) seen.value = `${line.dataset.itemId}:${line.dataset.price}`;
+    }
   };
 
   const markNews = (before, now) => {
@@ -280,7 +304,7 @@
     keepFocus();
     const open = opened(before, shown);
     if (document.hidden) openedUnseen ||= open;
-    announce([...cartNews(before, shown), ...markNews(before, shown), ...backAgain(before, shown), open]);
+    announce([...cartNews(before, shown), ...priceNews(before, shown), ...markNews(before, shown), ...backAgain(before, shown), open]);
     showTitle();
   });
 

@@ -304,6 +304,24 @@ def test_the_operator_empties_and_refills_the_shop_under_open_tabs(
     add(tab, available)
 
 
+def test_a_changed_price_is_said_and_bought_at_once_it_was_seen(
+    drop: RunningShop, tab: Page
+) -> None:
+    visit(tab, drop.url)
+    add(tab, 1)
+    visit(tab, f"{drop.url}/checkout")
+    fill_in(tab)
+    drop.flask("catalog", "edit", "OST-TIDELINE", "--price", "99.00")
+    expect(tab.locator("#announcement")).to_have_text(
+        "The price of Tideline, size 6 is now $99.00."
+    )
+    expect(tab.locator("#purchase")).to_have_text("Buy for $99.00")
+    expect(tab.locator("#seen-1")).to_have_value("1:9900")
+    tab.locator("#purchase").click()
+    expect(tab).to_have_url(f"{drop.url}/checkout/complete")
+    assert drop.orders()[0]["total"] == 9900
+
+
 def test_products_come_change_and_go_on_an_open_front_page(drop: RunningShop, tab: Page) -> None:
     visit(tab, drop.url)
     size_button(tab, 1).focus()
