@@ -123,6 +123,8 @@ def _product(product: ProductStatistics, shown: Snapshot) -> dict[str, object]:
         "name": product.name,
         "state": _state(product),
         "left": product.left,
+        "held": product.held,
+        "sold": product.sold,
         "sold_per_second": None if shown.speed is None else shown.speed.get(product.id, 0.0),
         "sizes": [
             {"size": item.size, "available": item.available, "level": item.level}
@@ -243,7 +245,8 @@ def _grids(shown: Snapshot, statistics: Statistics, narrow: bool) -> Iterator[Re
     wide = max((line.cell_len for cell in cells for line in cell.split("\n")), default=1)
     for product in statistics.products:
         speed = f"{_speed(shown.speed, product.id)} a second"
-        facts = f"{_state(product)}  {product.left:,} left  {speed}"
+        counts = f"{product.left:,} left  {product.held:,} held  {product.sold:,} sold"
+        facts = f"{_state(product)}  {counts}  {speed}"
         yield _beside(Text(f"{product.sku}  {product.name}", "bold"), Text(facts), narrow)
         yield Columns(map(_cell, product.items), width=wide, align="right", padding=(0, 1))
         yield ""

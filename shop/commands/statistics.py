@@ -20,12 +20,14 @@ LATELY = 60
 
 @dataclass(frozen=True, slots=True)
 class ItemStatistics:
-    """How many pieces of an item are left."""
+    """How many pieces of an item are left, held and sold."""
 
     id: int
     size: str
     available: int
     level: str
+    held: int = 0
+    sold: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,14 @@ class ProductStatistics:
     @cached_property
     def left(self) -> int:
         return sum(item.available for item in self.items)
+
+    @cached_property
+    def held(self) -> int:
+        return sum(item.held for item in self.items)
+
+    @cached_property
+    def sold(self) -> int:
+        return sum(item.sold for item in self.items)
 
     def at_level(self, level: str) -> int:
         """Count the items of a level."""
@@ -113,8 +123,8 @@ def read_statistics(session: Session, levels: Levels) -> Statistics:
 
 def _products(session: Session, levels: Levels) -> Iterable[ProductStatistics]:
     items: dict[int, list[ItemStatistics]] = {}
-    for item_id, product_id, size, available in session.execute(_ITEMS):
-        item = ItemStatistics(item_id, size, available, levels.of(available))
+    for item_id, product_id, size, available, held, sold in session.execute(_ITEMS):
+        item = ItemStatistics(item_id, size, available, levels.of(available), held, sold)
         items.setdefault(product_id, []).append(item)
     for product_id, sku, name, released in session.execute(_PRODUCTS):
         yield ProductStatistics(product_id, sku, name, released, tuple(items.get(product_id, ())))
@@ -137,7 +147,9 @@ def _orders(session: Session, since: int) -> tuple[OrderStatistics, OrderStatist
 
 
 _PIECES_ORDERED = select(func.count()).select_from(OrderLine)
-_ITEMS = select(Item.id, Item.product_id, Item.size, Item.available).order_by(Item.id)
+_ITEMS = select(
+    *(Item.id, Item.product_id, Item.size, Item.available, Item.held, Item.sold)
+).order_by(Item.id)
 _PRODUCTS = select(Product.id, Product.sku, Product.name, Product.released).order_by(
     Product.position, Product.id
 )
