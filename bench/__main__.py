@@ -11,6 +11,7 @@ from bench.capacity import capacity
 from bench.cluster import cluster
 from bench.herd import herd
 from bench.pages import pages
+from bench.release import release
 from bench.sellout import sellout
 from bench.streams import streams
 
@@ -28,6 +29,7 @@ def main() -> None:
       bin/bench --install                            nchan, Node, Starlette, to compare with
       bin/bench streams                              10,000 open tabs, and fewer
       bin/bench sellout                              an item in 10,000 carts sells out
+      bin/bench release                              a product opens in 5,000 tabs
       bin/bench herd                                 5,000 tabs come back to a new server
       bin/bench pages                                pages, adds, purchases
       bin/bench cluster                              2 servers, 4,000 tabs, 100 purchases/s
@@ -37,7 +39,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
-for command in (streams, sellout, herd, pages, cluster, capacity):
+for command in (streams, sellout, release, herd, pages, cluster, capacity):
     main.add_command(command)
 
 if __name__ == "__main__":

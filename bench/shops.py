@@ -28,6 +28,9 @@ PLENTY, FEW = 1_000_000, 100
 #: What the front page of the demo catalogue watches.
 FRONT_PAGE = "/stream?product=1&product=2"
 
+#: What its page asks for: its list, which stands for the products on it.
+LIST_PAGE = "/stream?list=1"
+
 #: Seconds that filling carts and opening streams may take, and one message to reach all of them.
 OPENING, DELIVERY = 300.0, 60.0
 
