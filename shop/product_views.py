@@ -180,13 +180,19 @@ class ProductView:
 
 @dataclass(frozen=True)
 class ProductList:
-    """One page of the list of products. Its version grows when it would show something else."""
+    """One page of the list of products."""
 
     number: int
     #: how many pages there are
     pages: int
     products: tuple[ProductView, ...]
-    version: int
+    #: of what is on it, and in which order
+    list_version: int
+
+    @property
+    def version(self) -> int:
+        """Grows when it would show something else: another product, or another stock of one."""
+        return newest(self.list_version, *(product.version for product in self.products))
 
     def with_products(self, changed: Mapping[int, ProductView]) -> ProductList:
         """Return the page with some products in the place of those with their ids."""
@@ -313,7 +319,7 @@ class Catalog:
         """Return a page of the list, an empty one where there is none."""
         if 0 < number <= len(self.lists):
             return self.lists[number - 1]
-        return ProductList(number, len(self.lists), (), self.lists[0].version)
+        return ProductList(number, len(self.lists), (), self.lists[0].list_version)
 
     @cached_property
     def next_opening(self) -> int | None:
@@ -362,8 +368,8 @@ def _lists(
         made = ProductList(number, pages, shown, version)
         old = before.page(number)
         if not old.shows_same(made):
-            made = replace(made, version=succeed(old.version, version))
+            made = replace(made, list_version=succeed(old.version, version))
         elif not renew:
-            made = replace(made, version=old.version)
+            made = replace(made, list_version=old.list_version)
         lists.append(made)
     return tuple(lists)

@@ -84,7 +84,7 @@ class Fragments:
     def list(self, shown: ProductList) -> Markup:
         """Render a page of the list of products, without what stands around it."""
         return self._once(
-            ("list", shown.number, shown.version, *(p.version for p in shown.products)),
+            ("list", shown.number, shown.list_version, *(p.version for p in shown.products)),
             lambda: self._render(
                 "_products.html",
                 products=shown.products,
