@@ -10,6 +10,9 @@ _MINUTES = 15
 #: A line has at most so many bytes (RFC 5545, section 3.1); the rest goes on after a space.
 _LONGEST = 75
 
+_BEGIN = ("BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//drop-shop//opening//EN")
+_END = "END:VCALENDAR"
+
 
 def opening_entry(uid: str, title: str, address: str, opens_at: int, version: int) -> str:
     """Return an iCalendar file with one entry, and an alarm ten minutes before.
@@ -21,10 +24,7 @@ def opening_entry(uid: str, title: str, address: str, opens_at: int, version: in
         version: grows with every change of the moment.
     """
     begins = at(opens_at).strftime("%Y%m%dT%H%M%SZ")
-    lines = (
-        "BEGIN:VCALENDAR",
-        "VERSION:2.0",
-        "PRODID:-//drop-shop//opening//EN",
+    entry = (
         "BEGIN:VEVENT",
         f"UID:{_text(uid)}",
         f"SEQUENCE:{version % 2**31}",
@@ -39,9 +39,8 @@ def opening_entry(uid: str, title: str, address: str, opens_at: int, version: in
         "TRIGGER:-PT10M",
         "END:VALARM",
         "END:VEVENT",
-        "END:VCALENDAR",
     )
-    return "".join(f"{_folded(line)}\r\n" for line in lines)
+    return "".join(f"{_folded(line)}\r\n" for line in (*_BEGIN, *entry, _END))
 
 
 def _text(value: str) -> str:

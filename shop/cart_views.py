@@ -7,10 +7,11 @@ from functools import cached_property
 from itertools import zip_longest
 from typing import NamedTuple
 
+from shop.catalog_views import Catalog
 from shop.changes import product_name, sale_name
 from shop.models import CartSnapshot
 from shop.models.cart import Cart, cart_ref
-from shop.product_views import Catalog, ItemView, ProductView
+from shop.product_views import ItemView, ProductView
 from shop.versions import newest
 
 

@@ -173,12 +173,22 @@ def buy(
         BoughtBefore: the transaction must be rolled back.
     """
     cart = CartEdit(transaction, cart_id)
-    made = _made_before(transaction, cart, buyer, offer)
-    if made is not None:
+    if (made := _made_before(transaction, cart, buyer, offer)) is not None:
         return made
     lines = _lines(transaction, cart.held)
     _check(lines, offer, most)
     known = _check_customer(transaction, cart, buyer, most_each) if most_each else []
+    return _buy(transaction, cart, lines, buyer, currency, known)
+
+
+def _buy(
+    transaction: Transaction,
+    cart: CartEdit,
+    lines: list[LineItem],
+    buyer: Buyer,
+    currency: str,
+    known: list[str],
+) -> Purchase:
     order_id, number = _place_order(transaction, cart, lines, buyer, currency)
     if known:
         know_customer(transaction, known, order_id)

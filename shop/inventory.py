@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Select, bindparam, literal_column, select, true
 
+from shop.catalog_views import Catalog
 from shop.changes import EVERYTHING, concerns_stock, shelf_id_of
 from shop.db import Database, DatabaseBusy
 from shop.models import (
@@ -27,7 +28,7 @@ from shop.models import (
     Item,
     Product,
 )
-from shop.product_views import Catalog, ItemView, Levels, PictureView, ProductView
+from shop.product_views import ItemView, Levels, PictureView, ProductView
 from shop.versions import LAST, NUMBERS, Floor, newest, succeed
 
 #: How long a page waits for the catalogue to be read, in seconds, until it shows what was known.
@@ -89,7 +90,7 @@ class Inventory:
             raise DatabaseBusy("the database does not answer")
         try:
             if self._commits.happened():
-                self._look()
+                self._see_commits()
             return self._catalog
         finally:
             self._lock.release()
@@ -127,7 +128,7 @@ class Inventory:
             finally:
                 self._renewing = False
 
-    def _look(self) -> None:
+    def _see_commits(self) -> None:
         try:
             self._catch_up()
             self._away = False

@@ -6,9 +6,9 @@ import time
 from collections import defaultdict
 
 from shop.cart_views import CartContents, CartView
+from shop.catalog_views import Catalog
 from shop.models import CartSnapshot
 from shop.models.cart import cart_ref
-from shop.product_views import Catalog
 from shop.versions import newest, succeed
 
 

@@ -15,7 +15,7 @@ from shop.changes import EVERYTHING, Changes, cart_id_of
 from shop.clock import ShopClock
 from shop.command_services import CommandServices, announce_commits, open_relay
 from shop.config import Settings
-from shop.db import open_database
+from shop.db import Database, open_database
 from shop.descriptions import Descriptions
 from shop.face.face import Face
 from shop.inventory import Inventory
@@ -85,19 +85,14 @@ def install_services(app: Flask, settings: Settings) -> Services:
 
 def _build(app: Flask, settings: Settings) -> Services:
     database, hub, metrics = open_database(settings.database_url), Hub(), Metrics()
-    floor = Floor(database, settings.instance / "version_numbers")
-    inventory = Inventory(database, Levels(settings.low_stock, settings.medium_stock), floor)
-    carts, rendered = Carts(database), RenderCache()
+    inventory, clock = _inventory(database, settings), ShopClock(database)
+    carts, rendered, relay = Carts(database), RenderCache(), open_relay(settings)
     fragments = Fragments(app.jinja_env, rendered)
-    relay = open_relay(settings)
-    clock = ShopClock(database)
     descriptions, orders = Descriptions(database, rendered), Orders(database)
     contents = TabContents(hub, inventory, carts, fragments, descriptions, clock, orders)
     here = OpenHere(hub, contents.open_carts, inventory)
     return Services(
-        settings=settings,
-        database=database,
-        changes=Changes(),
+        *(settings, database, Changes(), relay),
         clock=clock,
         inventory=inventory,
         carts=carts,
@@ -110,7 +105,6 @@ def _build(app: Flask, settings: Settings) -> Services:
         contents=contents,
         live=Live(database, inventory, carts, contents, hub, metrics, relay),
         metrics=metrics,
-        relay=relay,
         presence=AnsweringPresence(settings.instance / "run", here, relay),
         servers=Servers(database, settings, here.server),
         pruning=Pruning(carts, settings.keep_carts_days),
@@ -119,6 +113,11 @@ def _build(app: Flask, settings: Settings) -> Services:
         orders=orders,
         mailing=Mailing(database, Outbox.of(database, settings)),
     )
+
+
+def _inventory(database: Database, settings: Settings) -> Inventory:
+    floor = Floor(database, settings.instance / "version_numbers")
+    return Inventory(database, Levels(settings.low_stock, settings.medium_stock), floor)
 
 
 def _connect(built: Services) -> None:

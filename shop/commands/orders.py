@@ -156,7 +156,7 @@ def show_order(number: str, as_json: bool) -> None:
         row = _row(order, order.lines) | {"changes": [_change(row) for row in rows]}
         click.echo(json.dumps(row, indent=1))
         return
-    click.echo("\n".join([*_shown(order), *_told(rows)]))
+    click.echo("\n".join([*_shown(order), *_history(rows)]))
 
 
 def _change(row: Any) -> dict[str, object]:
@@ -164,7 +164,7 @@ def _change(row: Any) -> dict[str, object]:
     return {**what, "why": row.why, "sku": row.sku}
 
 
-def _told(rows: Sequence[Any]) -> Iterator[str]:
+def _history(rows: Sequence[Any]) -> Iterator[str]:
     """Tell how an order came to be as it is."""
     lines = [
         (f"  {moment_in_utc(row.at)}", row.sku or "", row.after, f"by {row.who}", row.why)

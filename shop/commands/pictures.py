@@ -82,7 +82,7 @@ def obtain_pictures(entries: Sequence[ProductEntry], sources: Sources, where: st
         raise WrongCall(f"{lines}; nothing was changed") from None
 
 
-def kept_pictures(product: Product) -> tuple[Picture, ...]:
+def own_pictures(product: Product) -> tuple[Picture, ...]:
     """Return the pictures that a product has, as an operator's file would say them."""
     with services.database.reading() as session:
         rows = session.execute(_OF_PRODUCT, {"product": product.id})

@@ -13,7 +13,7 @@ from shop.catalog.entries import CatalogError, Picture, ProductEntry, SizeEntry
 from shop.catalog.obtaining import Sources
 from shop.command_services import command_services as services
 from shop.commands import WholeNumber, WrongCall, on_database
-from shop.commands.pictures import OwnFiles, kept_pictures, take_away_pictures
+from shop.commands.pictures import OwnFiles, own_pictures, take_away_pictures
 from shop.commands.product_changes import apply_entries, line_of
 from shop.commands.product_files import export_products, import_products
 from shop.models import Product, UnknownProduct
@@ -104,19 +104,19 @@ def image_product(
         click.echo(f"{product.sku} has no pictures")
         return
     entry = ProductEntry(product.sku)
-    _change(entry, _with_files(entry, files, alts, kept_pictures(product) if add else ()))
+    _change(entry, _with_files(entry, files, alts, own_pictures(product) if add else ()))
 
 
 def _with_files(
     entry: ProductEntry,
     files: Sequence[Path],
     alts: Sequence[str] = (),
-    kept: tuple[Picture, ...] = (),
+    before: tuple[Picture, ...] = (),
 ) -> Sources:
     """Say of a product that it has the pictures in these files, behind those that it keeps."""
     try:
-        own = OwnFiles(files, [picture.reference for picture in kept])
-        entry.pictures = (*kept, *own.pictures(alts)) if files else None
+        own = OwnFiles(files, [picture.reference for picture in before])
+        entry.pictures = (*before, *own.pictures(alts)) if files else None
     except CatalogError as error:
         raise WrongCall(f"{error}; nothing was changed") from None
     return own

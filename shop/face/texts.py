@@ -86,8 +86,8 @@ def from_html(source: str) -> Markup:
 
 def from_description(source: str) -> Markup:
     """Make HTML of what describes a product: HTML as Shopify has it, or Markdown or plain text."""
-    looks_like_html = re.search(r"</?(p|div|br|ul|ol|li|span|strong|em|h[1-6]|table)\b", source)
-    return from_html(source) if looks_like_html else from_markdown(source)
+    is_html = re.search(r"</?(p|div|br|ul|ol|li|span|strong|em|h[1-6]|table)\b", source)
+    return from_html(source) if is_html else from_markdown(source)
 
 
 @cache

@@ -71,8 +71,8 @@ class CartEdit:
             self.id = merged_into
             self._lock()
         #: as its rows say, and with what is on sale by now of what is marked
-        self._kept = self._read()
-        self.held = self._open(self._kept)
+        self._stored = self._read()
+        self.held = self._open(self._stored)
 
     @property
     def ref(self) -> str:
@@ -88,7 +88,7 @@ class CartEdit:
 
     def save(self, after: Cart) -> None:
         """Keep a changed cart, under a new version."""
-        before = self._kept
+        before = self._stored
         gone = (before.item_ids | before.marked) - after.item_ids - after.marked
         self._keep_items(gone, _TAKE_OUT)
         self._keep_items(after.item_ids - before.item_ids, _PUT_IN, marked=False)
@@ -96,7 +96,7 @@ class CartEdit:
         advance(self._transaction)
         values = {"of_cart": self.id, "made": self.purchases, "now": int(time.time())}
         ((self.version,),) = self._transaction.execute(_KEEP, values)
-        self._kept = self.held = after
+        self._stored = self.held = after
         self._transaction.note(cart_name(self.id))
 
     def _keep_items(self, item_ids: frozenset[int], statement: Executable, **how: bool) -> None:
@@ -136,12 +136,12 @@ class CartEdit:
         marked = frozenset(row.item_id for row in rows if row.marked)
         return Cart(frozenset(row.item_id for row in rows) - marked, marked)
 
-    def _open(self, kept: Cart) -> Cart:
+    def _open(self, stored: Cart) -> Cart:
         """Put in what is marked and on sale: nothing is written at the opening itself."""
-        if not kept.marked:
-            return kept
-        rows = self._transaction.execute(_ON_SALE, {"item_ids": list(kept.marked)})
-        return kept.open({row.id for row in rows})
+        if not stored.marked:
+            return stored
+        rows = self._transaction.execute(_ON_SALE, {"item_ids": list(stored.marked)})
+        return stored.open({row.id for row in rows})
 
 
 def delete_untouched(transaction: Transaction, before: int, most: int) -> int:

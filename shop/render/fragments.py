@@ -9,9 +9,10 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from shop.cart_views import CartContents, CartView, Line
+from shop.catalog_views import ProductList
 from shop.framing import Message, Template
 from shop.orders import OrderView
-from shop.product_views import HIGH, LOW, MEDIUM, OUT, ProductList, ProductView
+from shop.product_views import HIGH, LOW, MEDIUM, OUT, ProductView
 from shop.render.cache import RenderCache
 
 #: What a shopper reads of a level.

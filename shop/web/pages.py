@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.wrappers import Response as BaseResponse
 
 from shop.cart_views import CartView
+from shop.catalog_views import Catalog
 from shop.db import DatabaseBusy
-from shop.product_views import Catalog
 from shop.render.page_cache import Own, key_of
 from shop.services import services
 from shop.web.app import Answer

@@ -18,10 +18,10 @@ from flask import Flask, Response, g, request
 from werkzeug.local import LocalProxy
 
 from shop.cart_views import CartView
+from shop.catalog_views import Catalog
 from shop.db import DatabaseBusy
 from shop.models import CartSnapshot
 from shop.models.cart import cart_ref, new_cart_id
-from shop.product_views import Catalog
 from shop.services import Services, current_services
 from shop.web.budgets import NEW_CARTS, TooManyActions, take_of_address
 from shop.web.cookies import MOST_COOKIES, CartCookie, CartCookies
