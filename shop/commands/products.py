@@ -180,11 +180,14 @@ def remove_product(sku: str) -> None:
       bin/flask catalog remove OST-KILN
     """
     # Brought back one day, it is coming soon.
-    _set(sku, "is removed", {"removed": True, "released": False})
+    values = {"removed": True, "released": False, "opens_at": None}
+    _set(sku, "is removed", values, also_removed=True)
 
 
-def _set(sku: str, done: str, values: dict[str, bool]) -> None:
-    product = _found(sku)
+def _set(
+    sku: str, done: str, values: dict[str, bool | None], *, also_removed: bool = False
+) -> None:
+    product = _found(sku, also_removed=also_removed)
     if all(getattr(product, column) == value for column, value in values.items()):
         click.echo(f"{product.sku} {done} already")
         return
@@ -192,13 +195,13 @@ def _set(sku: str, done: str, values: dict[str, bool]) -> None:
     click.echo(f"{product.sku} {done}")
 
 
-def _found(sku: str) -> Product:
+def _found(sku: str, *, also_removed: bool = False) -> Product:
     with services.database.reading() as session:
         try:
             product = Product.find(session, sku)
         except UnknownProduct:
             product = None
-    if product is None or product.removed:
+    if product is None or (product.removed and not also_removed):
         raise WrongCall(f"there is no product {sku!r}; 'bin/flask catalog list' shows them")
     return product
 

@@ -150,6 +150,8 @@ _PIECES_ORDERED = select(func.count()).select_from(OrderLine)
 _ITEMS = select(
     *(Item.id, Item.product_id, Item.size, Item.available, Item.held, Item.sold)
 ).order_by(Item.id)
-_PRODUCTS = select(Product.id, Product.sku, Product.name, Product.released).order_by(
-    Product.position, Product.id
+_PRODUCTS = (
+    select(Product.id, Product.sku, Product.name, Product.released)
+    .where(~Product.removed)
+    .order_by(Product.position, Product.id)
 )

@@ -15,7 +15,7 @@ from shop.commands import EMPTY, SHORT_TEXT, Group, WholeNumber, WrongCall, on_d
 from shop.commands.login import login_name
 from shop.commands.tables import table
 from shop.db import Transaction
-from shop.models import Item, UnknownItem, stock_up
+from shop.models import Item, Product, UnknownItem, stock_up
 from shop.models import set_stock as put_exactly
 from shop.models.ledger import CORRECTION, Cause, history
 from shop.moments import moment_in_utc
@@ -52,7 +52,7 @@ def list_stock(as_json: bool) -> None:
       bin/flask stock list --json | jq '.[] | select(.level == "low")'
     """
     with services.database.reading() as session:
-        items = session.scalars(select(Item).order_by(Item.id)).all()
+        items = session.scalars(_LISTED).all()
         rows = [_row(item) for item in items]
         lines = [(row["id"], row["sku"], i.product_id, row["product"], row["size"],
                   row["available"], row["held"], row["sold"], row["level"])
@@ -65,6 +65,9 @@ def list_stock(as_json: bool) -> None:
         return
     heading = ("ITEM", "SKU", "", "PRODUCT", "SIZE", "LEFT", "HELD", "SOLD", "LEVEL")
     click.echo("\n".join(table([heading, *lines], right=(0, 2, 5, 6, 7))))
+
+
+_LISTED = select(Item).join(Item.product).where(~Product.removed).order_by(Item.id)
 
 
 def _row(item: Item) -> dict[str, object]:

@@ -164,7 +164,7 @@ def test_100_000_lines_come_at_once_or_the_wrong_one_is_named(
 def test_what_is_hidden_or_removed_leaves_pages_tabs_and_carts(
     drop: RunningShop, command: str
 ) -> None:
-    visitor = Shopper(drop)
+    visitor, sku = Shopper(drop), drop.sku(2)
     visitor.add(1)
     with Tab(drop, visitor, [1]) as tab:
         tab.until(lambda tab: "size-container" in tab.shown.get("stock-1", ""))
@@ -175,8 +175,10 @@ def test_what_is_hidden_or_removed_leaves_pages_tabs_and_carts(
     assert "Tideline" not in Shopper(drop).get("/").text
     assert Shopper(drop).get("/products/OST-TIDELINE").status == 404
     assert Shopper(drop).add(2, hx=True).status == 409
-    assert drop.flask("sell", drop.sku(2), check=False).returncode == 1
+    assert drop.flask("sell", sku, check=False).returncode == 1
+    assert "already" in drop.flask("catalog", command, "OST-TIDELINE").stdout, "twice is once"
     if command == "remove":
+        assert sku not in drop.flask("stock", "list").stdout
         assert drop.flask("release", "OST-TIDELINE", check=False).returncode == 2
     else:
         drop.flask("catalog", "show", "OST-TIDELINE")
