@@ -85,6 +85,7 @@ def _structured(
     safe = json.dumps(given, ensure_ascii=False)
     for letter in "<>&":  # nothing in it ends the element
         safe = safe.replace(letter, f"\\u{ord(letter):04x}")
+    safe = safe.replace("/", "\\/")  # nor looks like an address that the page asks something of
     return Markup(safe)  # noqa: S704  (made harmless)
 
 

@@ -105,6 +105,9 @@ _BOUGHT = """
         (9, 7, 4, 'S-1', 'Ostervane', 'Kiln', 'Clay', '7.5', 2000000000, 'a.svg'),
         (12, 7, 5, 'S-2', 'Ostervane', 'Kiln', 'Clay', '8', 0, 'a.svg');
     INSERT INTO order_changes (order_id, at, who, after, why) VALUES (7, 0, 'shop', 'placed', '');
+    INSERT INTO mails (kind, priority, order_id, queued, due, held_until, attempts, state, error)
+      VALUES ('receipt', 0, 7, 0, 0, 0, 0, 'waiting', '');
+    INSERT INTO customer_keys (key, order_id) VALUES ('k', 7);
 """
 
 

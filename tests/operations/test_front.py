@@ -206,6 +206,7 @@ def test_a_file_of_another_release_comes_from_the_server_that_has_it(
     folder: Path, released: Path, served: RunningShop, shopper: ShopperInFront
 ) -> None:
     newer = Path(shutil.copytree(ROOT / "shop", folder / "newer" / "shop")).parent
+    shutil.copytree(ROOT / "examples", newer / "examples")
     shutil.copy(ROOT / "wsgi.py", newer)
     style = newer / "shop" / "static" / "shop.css"
     style.write_text(f"{style.read_text()}\n/* another release */\n")

@@ -28,6 +28,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for number in range(2):
         root = tmp_path_factory.mktemp("release")
         shutil.copytree(ROOT / "shop", root / "shop")
+        shutil.copytree(ROOT / "examples", root / "examples")
         shutil.copy(ROOT / "wsgi.py", root)
         with (root / "shop" / "static" / "shop.css").open("a") as style:
             style.write(f"/* release {number} */\n")

@@ -289,7 +289,10 @@ def test_the_mail_of_a_purchase_that_failed_is_never_sent(
         {"email": "kim%0d%0aBcc:all@example.com"},
         {"name": "Kim\r\nBcc: all@example.com\r\n\r\nHello"},
         {"name": "Kim\u2028Bcc: all@example.com", "address": "4 Lane\r\n.\r\nQUIT\r\n9999 Town"},
-        {"name": "{{ 7 * 7 }}", "address": "<script>alert(1)</script>\nPort 1203\nNetherland"},
+        {
+            "name": "{{ 7777 * 7777 }}",
+            "address": "<script>alert(1)</script>\nPort 1203\nNetherland",
+        },
     ],
 )
 def test_nothing_typed_adds_a_header_or_a_recipient(
@@ -300,7 +303,7 @@ def test_nothing_typed_adds_a_header_or_a_recipient(
     if shopper.buy(typed=typed).status == 303:
         (taken,) = eventually(lambda: server.taken)
         assert "Bcc" not in taken.message and len(taken.message.get_all("To", [])) == 1
-        assert "<script" not in taken.html and "49" not in taken.text.partition("It goes to")[2]
+        assert "<script" not in taken.html and "60481729" not in taken.text
     buy(mailing, "last@example.com")
     eventually(lambda: "last@example.com" in server.recipients)
     assert all(len(taken.recipients) == 1 for taken in server.taken)

@@ -643,7 +643,7 @@ def test_a_few_tabs_do_not_keep_a_shop_from_closing(start: StartShop, workers: i
         assert shop.process.wait(15) == 0
     lasted = time.monotonic() - began
     print(f"closed within {lasted:.2f} s")
-    assert lasted < 2.5
+    assert lasted < 4
 
 
 @SERVERS

@@ -238,6 +238,8 @@ class RunningShop:
             else:
                 self.sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             self.sql(f"DELETE FROM {table}")
+        for table in ("mails", "customer_keys"):
+            self.sql(f"DELETE FROM {table}")
 
     def sku(self, item_id: int) -> str:
         """Return an item's sku."""
