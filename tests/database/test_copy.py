@@ -28,6 +28,8 @@ from tests.support.databases import SECRET_KEY, Clusters, Databases, shop_in
 from tests.support.running import ROOT, RunningShop, eventually
 from tests.support.shopper import Shopper, Tab, ref_in, text_of, version_in
 
+pytestmark = pytest.mark.drill
+
 #: Not rows of the shop: which release it is of, and how SQLite notices changes.
 APART = {"alembic_version", "catalog_changes", "catalog_stamp", "version_numbers", "servers"}
 

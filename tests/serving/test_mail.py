@@ -15,7 +15,7 @@ from tests.support.mail_server import MailServer
 from tests.support.running import HURRIED, RunningShop, eventually
 from tests.support.shopper import Shopper
 
-pytestmark = pytest.mark.both_databases
+pytestmark = [pytest.mark.both_databases, pytest.mark.drill]
 
 
 @pytest.fixture(scope="module")

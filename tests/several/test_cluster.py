@@ -18,6 +18,8 @@ from tests.support.databases import Clusters
 from tests.support.running import RunningShop, eventually
 from tests.support.shopper import Answer, Shopper, Tab, hidden_in, items_in, level_in, notices_in
 
+pytestmark = pytest.mark.drill
+
 #: Sizes that are there in the drop of these tests.
 HELD, OTHER, THIRD = 2, 3, 5
 
@@ -230,7 +232,6 @@ def deadlocks(cluster: Cluster) -> int:
     return cluster.postgresql.said().count("deadlock detected")
 
 
-@pytest.mark.drill
 def test_a_buyer_who_waits_too_long_for_a_pair_is_told_so_and_nothing_is_bought(
     cluster: Cluster,
 ) -> None:
@@ -396,7 +397,6 @@ def test_postgresql_restarts_in_a_drop(open_cluster: Callable[..., Cluster]) -> 
     assert all(len(order["lines"]) == 1 for order in orders), "none half-done"
 
 
-@pytest.mark.drill
 def test_pages_do_not_wait_for_a_postgresql_that_stands_still(
     open_cluster: Callable[..., Cluster],
 ) -> None:

@@ -505,7 +505,7 @@ def test_while_another_process_holds_the_write_lock_tabs_hear_and_pages_answer(
     print(
         f"under a held lock: page and stream {median * 1000:.0f} ms, slowest {slowest * 1000:.0f}"
     )
-    assert slowest < 1
+    assert slowest < 1.8  # the lock is held for 2 s
     assert {answer.status for answer in answers} == {303}
     assert all(writer.cart() == [2] for writer in writers)
 

@@ -365,7 +365,7 @@ def test_nobody_waits_to_find_out_whether_redis_is_back(redis: Redis, open_drop_
         while time.monotonic() < end:
             slowest = max(slowest, seconds_for(lambda: shopper.add(2, hx=True)))
     print(f"slowest action in 3 s without Redis: {slowest * 1000:.0f} ms")
-    assert slowest < 0.15
+    assert slowest < 0.5
     redis.thaw()
 
 
