@@ -86,8 +86,7 @@ def command(workers: int | None) -> None:
     services.start()
     let_go = partial(services.hub.close, over=services.settings.drain_seconds)
     serve(app, listener, on_open=partial(greet, empty=empty), let_go=let_go)
-    services.mailing.stop()
-    services.servers.stop()
+    services.stop()
     services.database.close()
 
 

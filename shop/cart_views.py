@@ -39,7 +39,13 @@ class Line:
         """What a shopper reads of a line that can't be bought now."""
         if self.product.withdrawn:
             return "No longer sold"
+        if self.item.at_till and self.sold_out:
+            return "All in carts at the till"
         return "Sold out" if self.sold_out else "Not released"
+
+
+#: What lines can be closed by, the most of a loss first.
+_CLOSED_WORDS = ("Sold out", "All in carts at the till", "No longer sold", "Not released")
 
 
 class CartContents:
@@ -94,7 +100,7 @@ class CartContents:
     def closed_word(self) -> str:
         """What a shopper reads of the lines that can't be bought now, taken together."""
         words = {line.closed_word for line in self.closed_lines}
-        return next(w for w in ("Sold out", "No longer sold", "Not released") if w in words)
+        return next(w for w in _CLOSED_WORDS if w in words)
 
     @property
     def can_be_bought(self) -> bool:
@@ -123,13 +129,15 @@ class CartView(NamedTuple):
     #: how many were made from it: names the next one
     purchases: int
     contents: CartContents
+    #: until when what was bought is held for its payment; see `shop.models.cart_snapshot`
+    hold: int | None = None
 
     @classmethod
     def of(cls, state: CartSnapshot, catalog: Catalog) -> CartView:
         """Put together what a cart holds and what is true of that."""
         contents = CartContents.of(state, catalog)
         version = newest(state.version, contents.version)
-        return cls(cart_ref(state.cart_id), version, state.purchases, contents)
+        return cls(cart_ref(state.cart_id), version, state.purchases, contents, state.hold)
 
 
 def _known(item_ids: frozenset[int], catalog: Catalog) -> list[ItemView]:

@@ -179,7 +179,7 @@ class Carts:
         else:
             rows = self._database.rows(_CARTS, {"cart_ids": cart_ids})
         for row in rows:
-            last, cart_id, version, purchases, merged_into, item_id, is_marked = row
+            last, cart_id, version, purchases, hold, merged_into, item_id, is_marked = row
             if cart_id is None:  # none of them is known
                 break
             held = items.setdefault(cart_id, ([], []))
@@ -187,7 +187,7 @@ class Carts:
                 held[bool(is_marked)].append(item_id)
             in_cart, marked = map(frozenset, held)
             read = CartSnapshot(
-                *(cart_id, version, purchases, in_cart, True, merged_into, marked, reading)
+                *(cart_id, version, purchases, in_cart, True, merged_into, marked, hold, reading)
             )
             found[cart_id] = read
         return {i: found.get(i) or CartSnapshot.unknown(i, last) for i in cart_ids}
@@ -205,7 +205,8 @@ def _items_of(transaction: Transaction, skus: Iterable[str]) -> Cart:
 def _carts(which: ColumnElement[bool]) -> Select[Any]:
     return (
         select(LAST, CartRecord.id, CartRecord.version, CartRecord.purchases)
-        .add_columns(CartRecord.merged_into, CartItem.item_id, CartItem.marked)
+        .add_columns(CartRecord.hold, CartRecord.merged_into)
+        .add_columns(CartItem.item_id, CartItem.marked)
         .select_from(NUMBERS)
         .outerjoin(CartRecord, which)
         .outerjoin(CartItem, CartItem.cart_id == CartRecord.id)

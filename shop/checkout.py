@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
@@ -29,10 +29,12 @@ from shop.models import (
     queue_receipt,
     take,
 )
+from shop.models.cart_snapshot import NOT_STARTED
 from shop.models.customer import customer_keys, know_customer, pairs_of_customer
-from shop.models.ledger import SALE, SHOP, Cause
+from shop.models.ledger import HOLD, SALE, SHOP, Cause
 from shop.models.order import new_order_number, new_order_token
-from shop.models.order_state import PLACED, record_state
+from shop.models.order_state import HELD, PLACED, record_state
+from shop.models.payment import start_payment
 from shop.pictures.paths import path_of
 
 #: How many numbers are drawn for an order at most: of 32^8, which a shop never comes near.
@@ -138,11 +140,30 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a shop sells."""
+
+    currency: str
+    #: the most pairs in one order; 0: as many as there are
+    most: int = 0
+    #: the most of one product for one customer; 0: no limit
+    most_each: int = 0
+    #: through whom orders are paid; None: outside, so that they are placed at once
+    provider: str | None = None
+    #: whether real money moves
+    live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Purchase:
     """What came of buying."""
 
     #: the order's
     number: str
+    #: names the page of the order to its buyer
+    token: str | None
+    #: of the order; see `shop.models.order_state`
+    state: str
     #: how many pieces were sold; none if the same offer had been taken before
     pieces: int
     #: as it is now
@@ -154,19 +175,12 @@ def buy(
     cart_id: str,
     buyer: Buyer,
     offer: Offer,
-    currency: str,
-    *,
-    most: int = 0,
-    most_each: int = 0,
+    terms: Terms,
 ) -> Purchase:
-    """Buy everything in a cart, and empty the cart.
+    """Buy everything in a cart, and empty the cart; what is yet to be paid is held.
 
     The same offer taken twice by the same buyer, from whichever tab, is one purchase: the second
     time gives the order of the first.
-
-    Args:
-        most: how many pairs one order may hold; 0: as many as there are.
-        most_each: how many of one product a customer may have; 0: no limit.
 
     Raises:
         EmptyCart, TooManyPairs, TooManyOfProduct, CartClosed, CartChanged, PriceChanged,
@@ -176,33 +190,25 @@ def buy(
     if (made := _made_before(transaction, cart, buyer, offer)) is not None:
         return made
     lines = _lines(transaction, cart.held)
-    _check(lines, offer, most)
-    known = _check_customer(transaction, cart, buyer, most_each) if most_each else []
-    return _buy(transaction, cart, lines, buyer, currency, known)
-
-
-def _buy(
-    transaction: Transaction,
-    cart: CartEdit,
-    lines: list[LineItem],
-    buyer: Buyer,
-    currency: str,
-    known: list[str],
-) -> Purchase:
-    order_id, number = _place_order(transaction, cart, lines, buyer, currency)
+    _check(lines, offer, terms.most)
+    each = terms.most_each
+    known = _check_customer(transaction, cart, buyer, each) if each else []
+    placed = _place_order(transaction, cart, lines, buyer, terms)
     if known:
-        know_customer(transaction, known, order_id)
-    _take_off_the_shelf(transaction, cart, lines, order_id)
-    return Purchase(number, len(lines), cart.snapshot())
+        know_customer(transaction, known, placed.order_id)
+    if terms.provider is not None:
+        start_payment(transaction, placed.order_id, cart.id, terms.provider, live=terms.live)
+        cart.hold = cart.hold or NOT_STARTED
+    _take_off_the_shelf(transaction, cart, lines, Cause(placed.kind, placed.order_id))
+    return Purchase(placed.number, placed.token, placed.state, len(lines), cart.snapshot())
 
 
 def _take_off_the_shelf(
-    transaction: Transaction, cart: CartEdit, lines: list[LineItem], order_id: int
+    transaction: Transaction, cart: CartEdit, lines: list[LineItem], cause: Cause
 ) -> None:
     """Take what the cart holds, all of it or nothing, and empty the cart."""
     # Late, as everybody who wants the same pair waits from here on; before the cart is saved, as
     # its version is to be above those of the items, by which its lines are shown.
-    cause = Cause(SALE, order_id)
     _refuse_closed(lines, take(transaction, cart.held.item_ids, cause=cause))
     cart.purchases += 1
     cart.save(cart.held.emptied())
@@ -224,7 +230,7 @@ def _made_before(
     # Who shares a cart, or took its cookie, doesn't share what was bought from it.
     if (made.email, made.name, made.address) != (buyer.email, buyer.name, buyer.address):
         raise BoughtBefore(made.number)
-    return Purchase(made.number, 0, cart.snapshot())
+    return Purchase(made.number, made.token, made.state, 0, cart.snapshot())
 
 
 def _lines(transaction: Transaction, cart: Cart) -> list[LineItem]:
@@ -277,12 +283,27 @@ def _refuse_closed(lines: list[LineItem], there: Set[int]) -> None:
         raise CartClosed(sold_out, not_released, withdrawn)
 
 
+class _Placed(NamedTuple):
+    """An order that this transaction makes."""
+
+    order_id: int
+    number: str
+    token: str
+    state: str
+
+    @property
+    def kind(self) -> str:
+        """Of the movements that take its pairs off the shelf."""
+        return SALE if self.state == PLACED else HOLD
+
+
 def _place_order(
-    transaction: Transaction, cart: CartEdit, lines: list[LineItem], buyer: Buyer, currency: str
-) -> tuple[int, str]:
+    transaction: Transaction, cart: CartEdit, lines: list[LineItem], buyer: Buyer, terms: Terms
+) -> _Placed:
+    state, token = PLACED if terms.provider is None else HELD, new_order_token()
     order = {
-        "state": PLACED,
-        "token": new_order_token(),
+        "state": state,
+        "token": token,
         "cart_ref": cart.ref,
         "purchase": cart.purchases,
         "email": buyer.email,
@@ -290,15 +311,16 @@ def _place_order(
         "address": buyer.address,
         "placed": int(time.time()),
         "total": sum(line.price for line in lines),
-        "currency": currency,
+        "currency": terms.currency,
     }
     order_id, number = _placed(transaction, order)
     rows = [{"order_id": order_id, **line.as_line()} for line in lines]
     transaction.execute_each(_ADD_LINES, rows)
-    record_state(transaction, order_id, None, PLACED, who=SHOP)
-    queue_receipt(transaction, order_id)
+    record_state(transaction, order_id, None, state, who=SHOP)
+    if state == PLACED:  # else there is a mail when it is paid
+        queue_receipt(transaction, order_id)
     transaction.note(order_name(order_id))
-    return order_id, number
+    return _Placed(order_id, number, token, state)
 
 
 def _placed(transaction: Transaction, order: dict[str, object]) -> tuple[int, str]:

@@ -23,6 +23,9 @@ OWN_INSTANCE = ROOT / "instance"
 #: Systemd's unit waits for longer than this when it stops the shop.
 LONGEST_DRAIN = 300
 
+#: What SHOP_PAYMENTS can be, the default first.
+PAYMENTS = ("manual", "demo", "stripe")
+
 #: The largest body of a request that is read, in bytes: a checkout form is the largest there is.
 MAX_BODY = 64 * 1024
 
@@ -33,6 +36,12 @@ T = TypeVar("T")
 def _setting(read: Callable[[Source], T]) -> T:
     """Declare a setting by how it is read; `load_settings` does that."""
     return cast(T, field(metadata={"read": read}))
+
+
+def _secret(name: str) -> str | None:
+    """Declare a setting that is never shown."""
+    read = {"read": lambda source: source.text(name, "") or None}
+    return cast(str | None, field(repr=False, metadata=read))
 
 
 def _integer(name: str, default: int, least: int, most: int) -> int:
@@ -99,6 +108,14 @@ class Settings:
     )
     #: from whom they are, as in "Noon <orders@example.com>"
     mail_from: Sender | None = _setting(lambda s: s.sender("SHOP_MAIL_FROM"))  # noqa: RUF009  (immutable)
+    #: who takes the money: `manual` (nobody: it is paid outside), `demo` or `stripe`
+    payments: str = _setting(lambda s: s.one_of("SHOP_PAYMENTS", PAYMENTS))
+    #: for how many seconds pairs are held while they are paid for
+    hold_seconds: int = _integer("SHOP_HOLD_SECONDS", 600, 30, 7200)
+    stripe_key: str | None = _secret("SHOP_STRIPE_KEY")
+    stripe_webhook_secret: str | None = _secret("SHOP_STRIPE_WEBHOOK_SECRET")
+    #: the base address of another server that speaks as Stripe does; None: Stripe's own
+    stripe_api: str | None = _setting(lambda s: s.web_address("SHOP_STRIPE_API"))
     #: over how many seconds a closing server lets its streams go
     drain_seconds: int = _integer("SHOP_DRAIN_SECONDS", 5, 0, LONGEST_DRAIN)
     #: the least severe of the log's lines that are written; None: INFO, WARNING on a terminal
@@ -140,13 +157,27 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         **{name: read_one(source) for name, read_one in read.items()},
         unknown=variables.unknown(),  # the last: all that are read above are known
     )
+    _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuse settings that are right by themselves, and not beside one another."""
     if settings.medium_stock < settings.low_stock:
         allowed = f"a number of at least SHOP_LOW_STOCK ({settings.low_stock})"
         raise SettingError("SHOP_MEDIUM_STOCK", str(settings.medium_stock), allowed)
     if settings.mail_server and not settings.mail_from:
         allowed = "with SHOP_MAIL_URL it must be set, as Noon <orders@example.com>"
         raise SettingError("SHOP_MAIL_FROM", "", allowed)
-    return settings
+    if settings.payments == "stripe":
+        needed = {
+            "SHOP_STRIPE_KEY": settings.stripe_key,
+            "SHOP_STRIPE_WEBHOOK_SECRET": settings.stripe_webhook_secret,
+            "SHOP_PUBLIC_URL": settings.public_url,
+        }
+        for name, value in needed.items():
+            if not value:
+                raise SettingError(name, "", "with SHOP_PAYMENTS=stripe it must be set")
 
 
 def database_file(environ: Mapping[str, str] | None = None) -> Path | None:

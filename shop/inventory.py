@@ -224,8 +224,11 @@ class Inventory:
         return known
 
     def _item(self, row: Any, known: Catalog) -> ItemView:
-        level = self._levels.of(row.available)
-        view = ItemView(row.item_id, row.id, row.item_sku, row.size, level, row.item_version)
+        at_till = row.available <= 0 < row.held
+        view = ItemView(
+            *(row.item_id, row.id, row.item_sku, row.size),
+            *(self._levels.of(row.available), row.item_version, at_till),
+        )
         return self._same_or_newer(known.items.get(view.id), view)
 
     def _same_or_newer(self, old: V | None, view: V) -> V:
@@ -256,7 +259,8 @@ def _question(pictures: Any, *more: Any) -> Select[Any]:
         select(
             *_PRODUCT,
             pictures,
-            *(Item.id.label("item_id"), Item.sku.label("item_sku"), Item.size, Item.available),
+            *(Item.id.label("item_id"), Item.sku.label("item_sku"), Item.size),
+            *(Item.available, Item.held),
             *(Item.version.label("item_version"), LAST, *more),
         )
         .select_from(NUMBERS)
@@ -313,4 +317,4 @@ def _for_sale(catalog: Catalog, item_id: int) -> tuple[object, ...]:
     product = catalog.product_of(item)
     words = (product.brand, product.name, product.thumbnail, product.sku, item.size)
     open_ = (product.released, product.opens_at, product.withdrawn)
-    return (item.sold_out, *open_, product.price, *words)
+    return (item.sold_out, item.at_till, *open_, product.price, *words)

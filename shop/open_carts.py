@@ -15,7 +15,10 @@ from shop.versions import newest, succeed
 class _WatchedCart:
     """A cart that tabs have open."""
 
-    __slots__ = ("bought", "contents", "notified", "opened", "ref", "since", "state", "version")
+    __slots__ = (
+        *("bought", "contents", "hold", "notified", "opened"),
+        *("ref", "since", "state", "version"),
+    )
 
     def __init__(self, state: CartSnapshot) -> None:
         self.state = state
@@ -23,6 +26,7 @@ class _WatchedCart:
         #: as it was last rendered: its contents, how many purchases were made from it, its version
         self.contents: CartContents | None = None
         self.bought = 0
+        self.hold: int | None = None
         self.version = 0
         #: when the first of its tabs opened: in seconds since 1970, and by the monotonic clock
         self.since = int(time.time())
@@ -30,21 +34,21 @@ class _WatchedCart:
         #: the version that all its tabs were sent together, or have seen since
         self.notified = 0
 
-    def version_of(self, version: int, contents: CartContents, bought: int) -> int:
+    def version_of(self, seen: CartView) -> int:
         """Return the version to show it under: what is seen differently has one above the last.
 
         The database's don't always: a cart that was bought while its item sold out to another may
         be heard of after that, and is older than what its tabs have seen of the item.
         """
-        if self._shows(contents, bought):
-            return newest(version, self.version)
-        return succeed(self.version, version)
+        if self._shows(seen):
+            return newest(seen.version, self.version)
+        return succeed(self.version, seen.version)
 
-    def _shows(self, contents: CartContents, bought: int) -> bool:
+    def _shows(self, seen: CartView) -> bool:
         """Tell whether it was seen like this when it was last rendered."""
-        if self.contents is None or bought != self.bought:
+        if self.contents is None or (seen.purchases, seen.hold) != (self.bought, self.hold):
             return False
-        return contents is self.contents or contents.key == self.contents.key
+        return seen.contents is self.contents or seen.contents.key == self.contents.key
 
 
 class OpenCarts:
@@ -69,19 +73,21 @@ class OpenCarts:
             return None
         state = cart.state
         contents = CartContents.of(state, catalog)
-        version = newest(state.version, contents.version)
-        version = cart.version_of(version, contents, state.purchases)
+        seen = CartView(
+            cart.ref, newest(state.version, contents.version), state.purchases, contents, state.hold
+        )
+        seen = seen._replace(version=cart.version_of(seen))
         if contents is not cart.contents:
             self._show(cart_id, cart, contents)
-        cart.bought, cart.version = state.purchases, version
-        return CartView(cart.ref, version, state.purchases, contents)
+        cart.bought, cart.hold, cart.version = seen.purchases, seen.hold, seen.version
+        return seen
 
     def as_tabs_see(self, view: CartView, cart_id: str) -> CartView:
         """Return a page's view of a cart under the version that tabs here see it under."""
         cart = self._carts.get(cart_id)
         if cart is None:
             return view
-        return view._replace(version=cart.version_of(view.version, view.contents, view.purchases))
+        return view._replace(version=cart.version_of(view))
 
     def mark_notified(self, cart_id: str, version: int) -> None:
         """Note that all tabs of a cart are sent this version."""

@@ -13,6 +13,8 @@ from shop.db import Database, Transaction
 from shop.models import Order, OrderChange, UnknownOrder
 from shop.models.mail import LINK, last_queued, queue_mail
 from shop.models.order import order_number
+from shop.models.order_state import HELD, HOLDING
+from shop.models.payment import Payment
 
 #: How many orders are asked for in one query.
 _BATCH = 500
@@ -27,6 +29,20 @@ class OrderView:
 
     order: Order
     version: int
+    #: None: it is paid outside
+    payment: Payment | None = None
+
+    @property
+    def is_held(self) -> bool:
+        return self.order.state in HOLDING
+
+    @property
+    def waits(self) -> bool:
+        """Whether the shopper can do nothing but wait for what the provider says."""
+        payment = self.payment
+        if payment is None or not self.is_held:
+            return False
+        return payment.url is None or bool(payment.ending) or self.order.state != HELD
 
 
 class Orders:
@@ -110,8 +126,9 @@ class Orders:
 
 def _view(session: Session, order: Order) -> OrderView:
     version = session.scalar(_VERSION, {"of_order": order.id}) or 0
+    payment = session.get(Payment, order.id)
     session.expunge_all()
-    return OrderView(order, version)
+    return OrderView(order, version, payment)
 
 
 # Made once: making a statement takes longer than running it.

@@ -37,13 +37,16 @@ class ItemView:
     size: str
     level: str
     version: int
+    #: whether none is left, and some are held: they may come back
+    at_till: bool = False
 
     @property
     def sold_out(self) -> bool:
         return self.level == OUT
 
     def shows_same(self, other: ItemView) -> bool:
-        return (self.sku, self.size, self.level) == (other.sku, other.size, other.level)
+        mine = (self.sku, self.size, self.level, self.at_till)
+        return mine == (other.sku, other.size, other.level, other.at_till)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,11 @@ class ProductView:
     def sold_out(self) -> bool:
         """Whether it is on sale, and nothing of it is left."""
         return self.released and bool(self.items) and all(item.sold_out for item in self.items)
+
+    @property
+    def at_till(self) -> bool:
+        """Whether all that is left of it is held by orders that are being paid for."""
+        return self.sold_out and any(item.at_till for item in self.items)
 
     @property
     def sold_out_after(self) -> int | None:

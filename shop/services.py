@@ -12,6 +12,7 @@ from werkzeug.local import LocalProxy
 from shop import backups
 from shop.carts import Carts
 from shop.changes import EVERYTHING, Changes, cart_id_of
+from shop.checkout import Terms
 from shop.clock import ShopClock
 from shop.command_services import CommandServices, announce_commits, open_relay
 from shop.config import Settings
@@ -27,6 +28,9 @@ from shop.media import Media
 from shop.metrics.counters import REDIS, Metrics
 from shop.openings import Openings
 from shop.orders import Orders
+from shop.payments.choosing import choose_provider
+from shop.payments.provider import Provider
+from shop.payments.queue import PaymentQueue
 from shop.presence.answering import AnsweringPresence
 from shop.presence.here import OpenHere
 from shop.product_views import Levels
@@ -64,6 +68,11 @@ class Services(CommandServices):
     mailing: Mailing
     orders: Orders
     openings: Openings
+    #: on what terms is sold
+    terms: Terms
+    #: takes the money; None: orders are paid outside
+    provider: Provider | None
+    payments: PaymentQueue | None
 
     def start(self) -> None:
         """Begin all that goes on beside the requests of a process that serves."""
@@ -72,6 +81,15 @@ class Services(CommandServices):
         self.pruning.start()
         self.openings.start()
         self.mailing.start()
+        if self.payments is not None:
+            self.payments.start()
+
+    def stop(self) -> None:
+        """End what goes on beside the requests."""
+        if self.payments is not None:
+            self.payments.stop()
+        self.mailing.stop()
+        self.servers.stop()
 
 
 def install_services(app: Flask, settings: Settings) -> Services:
@@ -91,6 +109,7 @@ def _build(app: Flask, settings: Settings) -> Services:
     descriptions, orders = Descriptions(database, rendered), Orders(database)
     contents = TabContents(hub, inventory, carts, fragments, descriptions, clock, orders)
     here = OpenHere(hub, contents.open_carts, inventory)
+    provider = choose_provider(settings, database)
     return Services(
         *(settings, database, Changes(), relay),
         clock=clock,
@@ -112,7 +131,28 @@ def _build(app: Flask, settings: Settings) -> Services:
         openings=Openings(database, clock, inventory),
         orders=orders,
         mailing=Mailing(database, Outbox.of(database, settings)),
+        terms=_terms(settings, provider),
+        provider=provider,
+        payments=_payments(settings, database, provider),
     )
+
+
+def _terms(settings: Settings, provider: Provider | None) -> Terms:
+    return Terms(
+        settings.currency,
+        most=settings.max_per_order,
+        most_each=settings.max_per_customer,
+        provider=provider.name if provider else None,
+        live=provider is not None and provider.live,
+    )
+
+
+def _payments(
+    settings: Settings, database: Database, provider: Provider | None
+) -> PaymentQueue | None:
+    if provider is None:
+        return None
+    return PaymentQueue(database, provider, settings.public_url or "", settings.hold_seconds)
 
 
 def _inventory(database: Database, settings: Settings) -> Inventory:
@@ -127,6 +167,8 @@ def _connect(built: Services) -> None:
     changes.subscribe(built.inventory.hear)
     changes.subscribe(built.live.hear)
     changes.subscribe(built.mailing.hear)
+    if built.payments is not None:
+        changes.subscribe(built.payments.hear)
     built.inventory.listeners.append(built.live.hear_stock)
     hub.on_empty = built.contents.forget
     hub.on_event_stream = partial(_count_slot, built.stream_slots)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -96,6 +96,13 @@ class Source:
         if text and text.upper() not in _LOG_LEVELS:
             raise SettingError(name, text, f"one of {', '.join(_LOG_LEVELS)} is allowed")
         return text.upper() or None
+
+    def one_of(self, name: str, words: Sequence[str]) -> str:
+        """Read a word; the first one is the default."""
+        word = self.text(name, words[0])
+        if word.lower() not in words:
+            raise SettingError(name, word, f"one of {', '.join(words)} is allowed")
+        return word.lower()
 
     def currency(self, name: str, default: str) -> str:
         code = self.text(name, default)

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from shop.changes import cart_name
 from shop.db import Base, Transaction
 from shop.models.cart import Cart, cart_ref
-from shop.models.cart_snapshot import CartSnapshot
+from shop.models.cart_snapshot import LAPSED, CartSnapshot
 from shop.models.catalog import ON_SALE, Item
 from shop.versions import advance, next_version
 
@@ -42,6 +42,8 @@ class CartRecord(Base):
     purchases: Mapped[int]
     #: the cart this one was merged into, of the same visitor
     merged_into: Mapped[str | None]
+    #: until when what was bought from it is held while it is paid for; see `cart_snapshot`
+    hold: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class CartItem(Base):
@@ -64,6 +66,8 @@ class CartEdit:
         self.version = 0
         #: counts those made from it; the next one has this number
         self.purchases = 0
+        #: until when pairs are held for it; see `cart_snapshot`
+        self.hold: int | None = None
         #: whether there was none until now
         self.is_new = False
         merged_into = self._lock()
@@ -83,7 +87,9 @@ class CartEdit:
         """Return what it is now, for when the transaction has ended."""
         held = self.held
         return CartSnapshot(
-            self.id, self.version, self.purchases, held.item_ids, marked=held.marked
+            *(self.id, self.version, self.purchases, held.item_ids),
+            marked=held.marked,
+            hold=self.hold,
         )
 
     def save(self, after: Cart) -> None:
@@ -94,7 +100,8 @@ class CartEdit:
         self._keep_items(after.item_ids - before.item_ids, _PUT_IN, marked=False)
         self._keep_items(after.marked - before.marked, _PUT_IN, marked=True)
         advance(self._transaction)
-        values = {"of_cart": self.id, "made": self.purchases, "now": int(time.time())}
+        values = {"of_cart": self.id, "made": self.purchases, "hold": self.hold}
+        values["now"] = int(time.time())
         ((self.version,),) = self._transaction.execute(_KEEP, values)
         self._stored = self.held = after
         self._transaction.note(cart_name(self.id))
@@ -112,6 +119,7 @@ class CartEdit:
         if other.id != secondary_id:  # it leads to another one already
             return
         theirs = other.held
+        self.hold, other.hold = self.hold or other.hold, None
         other.save(Cart())
         self.save(self.held.merge(theirs))
         # A cart that was merged into the other one before is now one of mine.
@@ -128,7 +136,8 @@ class CartEdit:
             self.is_new = bool(made)
             rows = self._transaction.execute(_LOCK, {"of_cart": self.id})
         merged_into: str | None
-        ((self.version, self.purchases, merged_into),) = rows
+        ((self.version, self.purchases, hold, merged_into),) = rows
+        self.hold = None if hold == LAPSED else hold  # said until something else is done
         return merged_into
 
     def _read(self) -> Cart:
@@ -177,7 +186,7 @@ _UNTOUCHED = (
 _EMPTY_THEM = delete(CartItem).where(CartItem.cart_id.in_(bindparam("of_carts", expanding=True)))
 _DELETE_THEM = delete(CartRecord).where(CartRecord.id.in_(bindparam("of_carts", expanding=True)))
 _LOCK = (
-    select(CartRecord.version, CartRecord.purchases, CartRecord.merged_into)
+    select(CartRecord.version, CartRecord.purchases, CartRecord.hold, CartRecord.merged_into)
     .where(CartRecord.id == bindparam("of_cart"))
     .with_for_update()
 )
@@ -194,6 +203,7 @@ _KEEP = (
         version=next_version(CartRecord.version),
         touched=bindparam("now"),
         purchases=bindparam("made"),
+        hold=bindparam("hold"),
     )
     .returning(CartRecord.version)
 )

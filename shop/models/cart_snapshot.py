@@ -7,6 +7,10 @@ from itertools import count
 
 from shop.versions import as_of
 
+#: What a cart's hold is besides a moment: the payment page is not there yet, so its clock hasn't
+#: started; or it has ended, and what was held is in the cart again.
+NOT_STARTED, LAPSED = 0, -1
+
 _readings = count(1)
 
 
@@ -28,6 +32,9 @@ class CartSnapshot:
     merged_into: str | None = None
     #: ids of the items that it is to hold as soon as they are on sale
     marked: frozenset[int] = frozenset()
+    #: until when what was bought from it is held while it is paid for, in milliseconds since 1970;
+    #: None: nothing is
+    hold: int | None = None
     #: numbers the readings of this process: of two readings the later one is true
     reading: int = field(default_factory=next_reading, compare=False)
 
@@ -43,5 +50,5 @@ class CartSnapshot:
 
     def shows_what(self, other: CartSnapshot) -> bool:
         """Tell whether tabs show of this state what they show of another, but for its version."""
-        mine = (self.known, self.purchases, self.item_ids, self.marked)
-        return mine == (other.known, other.purchases, other.item_ids, other.marked)
+        mine = (self.known, self.purchases, self.item_ids, self.marked, self.hold)
+        return mine == (other.known, other.purchases, other.item_ids, other.marked, other.hold)

@@ -118,9 +118,11 @@ class OrderLine(Base):
 
 
 class MadeOrder(NamedTuple):
-    """An order that was made before: its number, and who bought."""
+    """An order that was made before: its names, its state, and who bought."""
 
     number: str
+    token: str | None
+    state: str
     email: str
     name: str
     address: str
@@ -134,6 +136,7 @@ def order_of_cart(transaction: Transaction, cart_id: str, purchase: int) -> Made
 
 
 # Made once: making a statement takes longer than running it.
-_OF_CART = select(Order.number, Order.email, Order.name, Order.address).where(
+_MADE = (Order.number, Order.token, Order.state, Order.email, Order.name, Order.address)
+_OF_CART = select(*_MADE).where(
     Order.cart_ref == bindparam("of_cart"), Order.purchase == bindparam("counted")
 )

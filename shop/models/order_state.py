@@ -97,6 +97,12 @@ def lock_order(transaction: Transaction, number: str) -> tuple[int, str]:
     raise UnknownOrder(number)
 
 
+def lock_order_id(transaction: Transaction, order_id: int) -> str:
+    """Return the state of an order that nobody else changes until this is committed; see above."""
+    ((state,),) = transaction.execute(_LOCK_ID, {"of_order": order_id})
+    return str(state)
+
+
 def change_state(
     transaction: Transaction, number: str, wanted: str, *, who: str, why: str = ""
 ) -> bool:
@@ -125,4 +131,5 @@ def change_state(
 # Made once: making a statement takes longer than running it.
 _RECORD = insert(OrderChange)
 _LOCK = select(Order.id, Order.state).where(Order.number == bindparam("named")).with_for_update()
+_LOCK_ID = select(Order.state).where(Order.id == bindparam("of_order")).with_for_update()
 _CHANGE = update(Order).where(Order.id == bindparam("changed")).values(state=bindparam("wanted"))

@@ -10,7 +10,7 @@ from shop.changes import shelf_name
 from shop.db import Transaction
 from shop.models import ledger
 from shop.models.catalog import LARGEST_ID, ON_SALE, WITHDRAWN, Item, Product, UnknownItem
-from shop.models.ledger import CORRECTION, COUNTER_SALE, SALE, Cause, Shift
+from shop.models.ledger import CORRECTION, COUNTER_SALE, HOLD, SALE, Cause, Shift
 from shop.versions import advance, next_version
 
 
@@ -47,6 +47,8 @@ def take(
 ) -> set[int]:
     """Take `count` pieces of each of these items off the shelf, of those on sale that have as many.
 
+    Sold they are, or held if that is the cause.
+
     The database decides, in one statement, whatever anybody's memory says of the counts. Rows are
     locked in the order of their ids, so that two buyers never wait for each other in a circle.
 
@@ -54,13 +56,16 @@ def take(
         The ids of the items that were taken; of the others nothing was.
     """
     advance(transaction)
+    held = count if cause.kind == HOLD else 0
+    shift = Shift(left=-count, held=held, sold=count - held)
     values = {"item_ids": list(item_ids), "count": count}
+    values |= {"held_by": shift.held, "sold_by": shift.sold}
     taken = set()
     for item_id, product_id in transaction.execute(_TAKE, values):
         taken.add(item_id)
         transaction.note(shelf_name(product_id))
     if taken:
-        ledger.record(transaction, taken, Shift(left=-count, sold=count), cause)
+        ledger.record(transaction, taken, shift, cause)
     return taken
 
 
@@ -179,7 +184,8 @@ _TAKE = (
     )
     .values(
         available=Item.available - bindparam("count"),
-        sold=Item.sold + bindparam("count"),
+        held=Item.held + bindparam("held_by"),
+        sold=Item.sold + bindparam("sold_by"),
         version=next_version(Item.version),
     )
     .returning(Item.id, Item.product_id)

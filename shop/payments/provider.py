@@ -15,6 +15,10 @@ class ProviderAway(Exception):
     """There is no answer: nothing is known, and the same is asked again."""
 
 
+class ProviderFailed(ProviderAway):
+    """It answered by an error of its own, which it repeats for the same request."""
+
+
 class ProviderRefused(Exception):
     """The provider says no for good. Its text is for an operator to read."""
 

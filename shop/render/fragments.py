@@ -25,7 +25,7 @@ _NOTHING = Markup("")
 
 #: What stands in a rendered cart where its own belongs (see `_own`): noncharacters (Unicode,
 #: section 23.7), which are in no text that means anything.
-_GAPS = {"stamp": Markup("\ufdd0"), "purchase": "\ufdd1"}
+_GAPS = {"stamp": Markup("\ufdd0"), "purchase": "\ufdd1", "hold": Markup("\ufdd2")}
 
 #: The same of what is left of a product that was taken out of the shop.
 _GONE_GAPS = {"id": "\ufdd0", "version": "\ufdd1"}
@@ -139,7 +139,7 @@ class Fragments:
 
     def cart(self, cart: CartView) -> CartHtml:
         """Render a cart for a page."""
-        own, templates = _own(cart), self._cart_templates(cart.contents)
+        own, templates = self._own(cart), self._cart_templates(cart.contents)
         return CartHtml(*(Markup(part.text(own)) for part in templates.parts))  # noqa: S704
 
     def stock_message(self, product: ProductView) -> Message:
@@ -160,7 +160,23 @@ class Fragments:
 
     def cart_message(self, cart: CartView) -> Message:
         """Render what tells a tab of its cart: everything on a page that shows a part of it."""
-        return self._cart_templates(cart.contents).message.fill(**_own(cart))
+        return self._cart_templates(cart.contents).message.fill(**self._own(cart))
+
+    def _own(self, cart: CartView) -> dict[str, str]:
+        """Return what is a cart's own, of all that look like it.
+
+        The stamp says of an element whose cart it shows, and how new.
+        """
+        stamp = f'data-version="{cart.version}" data-cart-ref="{cart.ref}"'
+        hold = "" if cart.hold is None else self._hold_notice(cart.hold)
+        return {"stamp": stamp, "purchase": str(cart.purchases), "hold": hold}
+
+    def _hold_notice(self, hold: int) -> str:
+        """Render that what was bought is held, or was: in one line, as it fills a gap."""
+        return self._once(
+            ("hold", hold),
+            lambda: self._render("_hold_notice.html", hold=hold).replace("\n", ""),
+        )
 
     def _cart_templates(self, contents: CartContents) -> CartTemplates:
         """Render all that is shown of a cart, whosever it is."""
@@ -193,7 +209,13 @@ class Fragments:
 
     def order_message(self, view: OrderView) -> Message:
         """Render what tells the tabs of an order's page of a change."""
-        return Message(_partial("#order", self.order(view)))
+        hold = _partial("#hold", self.hold(view)) if view.payment is not None else ""
+        return Message(_partial("#order", self.order(view)) + hold)
+
+    def hold(self, view: OrderView) -> Markup:
+        """Render what is held while it is paid for, and what came of it."""
+        values = {"order": view.order, "payment": view.payment, "version": view.version}
+        return self._render("_hold.html", **values)
 
     def notices(self, notices: Sequence[Any]) -> Markup:
         """Render what the acting tab, or the next page, says of an action; mostly nothing."""
@@ -226,12 +248,3 @@ def _weight(rendered: Any) -> int:
 
 def _partial(target: str, html: Markup) -> str:
     return f'<hx-partial hx-target="{target}" hx-swap="outerMorph">{html}</hx-partial>'
-
-
-def _own(cart: CartView) -> dict[str, str]:
-    """Return what is a cart's own, of all that look like it.
-
-    The stamp says of an element whose cart it shows, and how new.
-    """
-    stamp = f'data-version="{cart.version}" data-cart-ref="{cart.ref}"'
-    return {"stamp": stamp, "purchase": str(cart.purchases)}

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from flask import Flask
 
 from shop.config import Settings
-from shop.moments import in_words, moment_in_utc, span
+from shop.moments import at, in_words, moment_in_utc, span
 from shop.money import format_money
 from shop.product_views import ProductView
 from shop.render.fragments import LEVEL_WORDS
@@ -47,6 +47,7 @@ def install_template_globals(app: Flask, settings: Settings) -> None:
         order_words=ORDER_WORDS,
         max_per_order=settings.max_per_order,
         max_per_customer=settings.max_per_customer,
+        at=at,
         in_words=in_words,
         moment_in_utc=moment_in_utc,
         span=span,

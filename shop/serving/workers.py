@@ -275,8 +275,7 @@ class ShopWorker(GeventWorker):
             partial(parts.hub.close, over=parts.settings.drain_seconds), take_waiting=True
         )
         living.kill()
-        parts.mailing.stop()
-        parts.servers.stop()
+        parts.stop()
         parts.database.close()
 
     def _say_ready(self) -> None:

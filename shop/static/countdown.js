@@ -1,4 +1,4 @@
-// Counts down to the opening of products by the shop's clock, which comes with the page and with every
+// Counts down to the opening of products, and to the end of what is held, by the shop's clock, which comes with the page and with every
 // stream: the browser's own may be hours off. Says so quietly, and in the title of the tab.
 "use strict";
 
@@ -70,8 +70,29 @@
 
   let ticking = 0;
 
+  // What is held: said to those who can't see it when a minute is left.
+  const countHolds = () => {
+    const holds = all("[data-ends-at]");
+    for (const element of holds) {
+      const left = Number(element.dataset.endsAt) - now();
+      setText(element.querySelector(".hold__left"), left > 0 ? shown(left) : "0:00");
+      if (element.id === "hold") announceHold(left);
+    }
+    return holds.length > 0;
+  };
+
+  let heldBefore = Infinity;
+
+  const announceHold = (left) => {
+    if (heldBefore > 60 * SECOND && heldBefore !== Infinity && left <= 60 * SECOND && left > 0) {
+      setText(document.getElementById("announcement"), "One minute is left to pay.");
+    }
+    heldBefore = left;
+  };
+
   const tick = () => {
     clearTimeout(ticking);
+    const holding = countHolds();
     const coming = all("[data-opens-at]").map((element) => {
       const left = Date.parse(element.dataset.opensAt) - now();
       setText(element.querySelector(".stock__countdown"), left > 0 ? shown(left) : "Opening…");
@@ -80,12 +101,9 @@
     const [first] = coming.sort((one, other) => one.left - other.left);
     const text = first && first.left > 0 ? shown(first.left) : "";
     document.dispatchEvent(new CustomEvent("shop:countdown", { detail: { text } }));
-    if (!first) {
-      leftBefore = Infinity;
-      return;
-    }
-    announce(first.left, first.name);
-    ticking = setTimeout(tick, SECOND - (now() % SECOND) + 5);
+    if (first) announce(first.left, first.name);
+    else leftBefore = Infinity;
+    if (first || holding) ticking = setTimeout(tick, SECOND - (now() % SECOND) + 5);
   };
 
   const catchUp = (ticks) => {

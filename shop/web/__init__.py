@@ -8,6 +8,7 @@ from shop.web import (
     catalog,
     checkout,
     csrf,
+    demo_payments,
     discovery,
     errors,
     face,
@@ -16,6 +17,7 @@ from shop.web import (
     live,
     media,
     orders,
+    payments,
     requests,
     security,
     session,
@@ -35,7 +37,7 @@ def install_web(app: ShopApp) -> None:
     csrf.install(app)
     errors.install(app)
     health.install(app)
-    modules = (catalog, cart, checkout, discovery, face, health, live, media, orders)
-    for module in modules:
+    modules = (catalog, cart, checkout, discovery, face, health, live, media)
+    for module in (*modules, orders, payments, demo_payments):
         app.register_blueprint(module.bp)
     app.stream_paths = frozenset(rule.rule for rule in app.url_map.iter_rules("live.stream"))

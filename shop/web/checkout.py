@@ -23,6 +23,7 @@ from shop.checkout import (
     buy,
 )
 from shop.models import Order, UnknownOrder
+from shop.models.order_state import EXPIRED, HOLDING
 from shop.services import services
 from shop.web import draft
 from shop.web.budgets import PAIRS, take_of_address
@@ -51,7 +52,9 @@ _MOST_NAMED = 5
 @bp.get("/checkout")
 def show() -> BaseResponse:
     if not visitor.view_cart().contents.lines:
-        return back_with(None, "/")
+        # Who comes back from the payment page without having paid is led there again.
+        held = visitor.view_cart().hold is not None and _RECEIPT in session
+        return back_with(None, "/checkout/complete" if held else "/")
     return _show_form(draft.typed(), {})
 
 
@@ -91,6 +94,8 @@ def complete() -> BaseResponse:
             order = Order.find(reading, session.get(_RECEIPT, ""))
     except UnknownOrder:
         return back_with(Notice(_NO_RECEIPT), "/")
+    if order.state in (*HOLDING, EXPIRED):
+        return back_with(None, f"/orders/{order.token}/pay")
     # Only now: who holds one of the database's connections must not wait for another.
     return show_page("checkout/complete.html", order=order)
 
@@ -108,18 +113,8 @@ def _buyer(typed: Mapping[str, str]) -> Buyer:
 
 def _buy(offer: Offer, buyer: Buyer) -> Purchase:
     def buy_cart(cart_id: str) -> Purchase:
-        settings, currency = services.settings, services.settings.currency
-        limits = {"most": settings.max_per_order, "most_each": settings.max_per_customer}
-        return services.database.transact(
-            lambda tx: buy(
-                tx,
-                cart_id,
-                buyer,
-                offer,
-                currency,
-                **limits,
-            )
-        )
+        terms = services.terms
+        return services.database.transact(lambda tx: buy(tx, cart_id, buyer, offer, terms))
 
     take_of_address(PAIRS, len(offer.prices))
     try:
@@ -136,6 +131,10 @@ def _bought(bought: Purchase) -> BaseResponse:
     if bought.pieces:
         services.metrics.sold(bought.pieces)
     visitor.keep(bought.cart)
+    if bought.state == EXPIRED:  # a form from before, sent again
+        return back_with(Notice(_TOO_LATE, PROBLEM), "/checkout")
+    if bought.state in HOLDING:
+        return back_with(None, f"/orders/{bought.token}/pay")
     return back_with(None, "/checkout/complete")
 
 
@@ -165,6 +164,8 @@ def _show_form(typed: Mapping[str, str], errors: dict[str, str], status: int = 2
 
 #: Said to somebody who has bought nothing, and to somebody whose browser lost its session.
 _NO_RECEIPT = "There is no receipt in this browser. If you placed an order, it still stands."
+
+_TOO_LATE = "The time to pay for that was over. Nothing was charged. Look again, please."
 
 _BOUGHT_BEFORE = (
     "This was bought before, with other details than these. Nothing was bought now. "

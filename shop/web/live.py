@@ -63,6 +63,8 @@ _PAGES = {
     "checkout.show": "/checkout",
     "checkout.complete": "/checkout/complete",
     "orders.show": "/orders/…",
+    "payments.show": "/orders/…/pay",
+    "demo_payments.show": "/demo-payments/…",
     "orders.ask": "/orders",
 }
 

@@ -9,9 +9,9 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from shop.models import UnknownOrder
 from shop.services import services
-from shop.web.app import NO_REFERRER
 from shop.web.budgets import SEARCHES, take_of_address
 from shop.web.pages import Notice, back_with, show_page
+from shop.web.private import private
 
 bp = Blueprint("orders", __name__)
 
@@ -25,15 +25,14 @@ def show(token: str) -> BaseResponse:
         view = services.orders.find(token)
     except UnknownOrder:
         abort(404)
-    answer = show_page(
-        "orders/show.html",
-        order=view.order,
-        order_html=services.fragments.order(view),
-        watched=f"?{urlencode({'order': token})}",
+    return private(
+        show_page(
+            "orders/show.html",
+            order=view.order,
+            order_html=services.fragments.order(view),
+            watched=f"?{urlencode({'order': token})}",
+        )
     )
-    answer.headers["X-Robots-Tag"] = "noindex, nofollow"
-    answer.headers.add(*NO_REFERRER)
-    return answer
 
 
 @bp.get("/orders")

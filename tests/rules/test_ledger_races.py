@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from shop.buyer import Buyer
 from shop.carts import Carts
-from shop.checkout import CartClosed, Offer, buy
+from shop.checkout import CartClosed, Offer, Terms, buy
 from shop.db import Database, Transaction, open_database
 from shop.models import order_edit, set_stock
 from shop.models.books import find_broken
@@ -55,7 +55,7 @@ def bought(database: Database, cart_id: str) -> str:
     """Buy a cart; return the order's number."""
     ((price,),) = database.rows(text("SELECT price FROM products WHERE id = 1"))
     offer = Offer(0, {ITEM: price})
-    return database.transact(lambda tx: buy(tx, cart_id, KIM, offer, "USD")).number
+    return database.transact(lambda tx: buy(tx, cart_id, KIM, offer, Terms("USD"))).number
 
 
 def at_once(actions: list[Callable[[], object]]) -> list[object]:

@@ -13,7 +13,7 @@ from sqlalchemy import URL, update
 
 from shop.buyer import Buyer
 from shop.carts import Carts
-from shop.checkout import Offer, buy
+from shop.checkout import Offer, Terms, buy
 from shop.db import Transaction, open_database
 from shop.models import Item, OutOfStock, sell
 from shop.models.cart import new_cart_id
@@ -184,7 +184,7 @@ def test_an_order_number_that_is_drawn_twice_is_drawn_again(
             )
             buyer = Buyer("kim@example.com", "Kim", "1 Main Street, Town")
             offer = Offer(0, {ITEM: price})
-            done = database.transact(lambda tx: buy(tx, cart_id, buyer, offer, "USD"))
+            done = database.transact(lambda tx: buy(tx, cart_id, buyer, offer, Terms("USD")))
             return done.number
 
     monkeypatch.setattr("shop.checkout.new_order_number", draw)

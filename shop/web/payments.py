@@ -1,0 +1,101 @@
+"""While an order is paid for: its hold's page, and what the provider sends by itself."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from flask import Blueprint, Response, abort, redirect, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from shop.changes import order_name
+from shop.db import Transaction
+from shop.models import UnknownOrder
+from shop.models.ledger import SHOP
+from shop.models.payment import RELEASED, is_new_message, look_now
+from shop.orders import OrderView
+from shop.payments.holds import end_hold, extend
+from shop.payments.provider import Forged
+from shop.services import services
+from shop.web.pages import PROBLEM, Notice, back_with, show_page
+from shop.web.private import private
+
+bp = Blueprint("payments", __name__)
+
+
+@bp.get("/orders/<token>/pay")
+def show(token: str) -> BaseResponse:
+    view = _find(token)
+    if view.payment is None:  # it is paid outside
+        return redirect(f"/orders/{token}", 303)
+    if "returned" in request.args and view.payment.session_id is not None:
+        _look(view.payment.session_id)
+    return private(
+        show_page(
+            "orders/pay.html",
+            order=view.order,
+            hold_html=services.fragments.hold(view),
+            # Who has no script looks again by themselves until there is something to do.
+            waits=view.waits or ("returned" in request.args and view.is_held),
+            watched=f"?{urlencode({'order': token})}",
+        )
+    )
+
+
+@bp.post("/orders/<token>/extend")
+def hold_longer(token: str) -> BaseResponse:
+    order_id = _find(token).order.id
+    longer = services.database.transact(lambda tx: extend(tx, order_id))
+    notice = Notice(_LONGER) if longer else Notice(_NOT_LONGER, PROBLEM)
+    return back_with(notice, f"/orders/{token}/pay")
+
+
+@bp.post("/orders/<token>/release")
+def give_back(token: str) -> BaseResponse:
+    order_id, why = _find(token).order.id, "given back by the shopper"
+    services.database.transact(lambda tx: end_hold(tx, order_id, RELEASED, who=SHOP, why=why))
+    return back_with(None, f"/orders/{token}/pay?returned=1")
+
+
+@bp.post("/payments/stripe")
+def take_message() -> Response:
+    """Take what Stripe sends; its signature is good for this, in the place of a form's token."""
+    provider = services.provider
+    if provider is None or provider.name != "stripe":
+        abort(404)
+    try:
+        message = provider.verify(request.get_data(), request.headers.get("Stripe-Signature", ""))
+    except Forged:
+        services.metrics.refused("forged_message")
+        return Response("That is not signed by Stripe.\n", 400)
+    session_id = message.session_id
+
+    def work(transaction: Transaction) -> None:
+        if is_new_message(transaction, message.id) and session_id is not None:
+            order_id = look_now(transaction, session_id)
+            if order_id is not None:
+                transaction.note(order_name(order_id))
+
+    services.database.transact(work)
+    return Response(status=204)
+
+
+def _find(token: str) -> OrderView:
+    try:
+        return services.orders.find(token)
+    except UnknownOrder:
+        abort(404)
+
+
+def _look(session_id: str) -> None:
+    """Have the provider asked at once: a shopper has come back from its page."""
+
+    def work(transaction: Transaction) -> None:
+        order_id = look_now(transaction, session_id)
+        if order_id is not None:
+            transaction.note(order_name(order_id))
+
+    services.database.transact(work, durable=False)
+
+
+_LONGER = "Your pairs are held for five more minutes."
+_NOT_LONGER = "They can’t be held for longer: that is possible once, and while they are held."
