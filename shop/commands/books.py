@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import click
 
 from shop.command_services import command_services as services
-from shop.commands import on_database
+from shop.commands import CannotBeDone, on_database
 from shop.commands.database_copy import take_time
 from shop.models.books import Broken, find_broken
-
-#: Compares the books with what a provider of payments says, by `SHOP_PAYMENTS`. Paid by hand,
-#: there is none to be asked.
-PROVIDER_CHECKS: dict[str, Callable[[], Iterator[Broken]]] = {}
+from shop.payments.choosing import choose_provider
+from shop.payments.comparing import compare
+from shop.payments.provider import ProviderAway, ProviderRefused
 
 
 @click.command()
@@ -45,8 +44,18 @@ def _broken(provider: bool) -> Iterator[Broken]:
         take_time(session.connection())
         yield from find_broken(session)
     if provider:
-        for compare in PROVIDER_CHECKS.values():
-            yield from compare()
+        yield from _broken_payments()
+
+
+def _broken_payments() -> Iterator[Broken]:
+    """Compare with the provider's books; paid outside, there is nobody to be asked."""
+    provider = choose_provider(services.settings, services.database)
+    if provider is None:
+        return
+    try:
+        yield from compare(services.database, provider)
+    except (ProviderAway, ProviderRefused) as error:
+        raise CannotBeDone(f"the payment provider does not list its payments: {error}") from None
 
 
 def _said(broken: Broken) -> str:

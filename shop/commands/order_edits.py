@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import click
@@ -12,8 +13,24 @@ from shop.commands import SHORT_TEXT, CannotBeDone, WrongCall, on_database
 from shop.commands.login import login_name
 from shop.db import Transaction
 from shop.models import UnknownOrder
-from shop.models.order_edit import GivingBack, NotInOrder, cancel, fulfil, mark_paid, take_back
-from shop.models.order_state import WrongState
+from shop.models.order import Order
+from shop.models.order_edit import (
+    CANCELLING,
+    RETURNING,
+    BeingRefunded,
+    GivingBack,
+    NotInOrder,
+    StillHeld,
+    Way,
+    fulfil,
+    mark_paid,
+)
+from shop.models.order_state import CANCELLED, PAID, WrongState
+from shop.payments.choosing import choose_provider
+from shop.payments.holds import end_hold
+from shop.payments.provider import Provider, ProviderAway
+from shop.payments.queue import PaymentQueue
+from shop.payments.refunding import OtherProvider, PaybackRefused, refund_and_end
 
 T = TypeVar("T")
 
@@ -67,7 +84,8 @@ def cancel_order(number: str, skus: tuple[str, ...], reason: str, no_restock: bo
       bin/flask orders cancel K7QX-4MNP --sku OST-KILN-095 --reason "wrong size"
     """
     wanted = GivingBack(skus, reason, login_name(), restock=not no_restock)
-    _say_lines(number, "cancelled", _do(number, lambda tx: cancel(tx, number, wanted)))
+    with _named(number):
+        _give_back(number, wanted, CANCELLING)
 
 
 @click.command("return")
@@ -84,13 +102,73 @@ def return_order(number: str, skus: tuple[str, ...], reason: str, no_restock: bo
       bin/flask orders return K7QX-4MNP --reason "too small"
     """
     wanted = GivingBack(skus, reason, login_name(), restock=not no_restock)
-    _say_lines(number, "returned", _do(number, lambda tx: take_back(tx, number, wanted)))
+    with _named(number):
+        _give_back(number, wanted, RETURNING)
+
+
+def _give_back(number: str, wanted: GivingBack, way: Way) -> None:
+    """End lines of an order, pay back what was paid, and say what came of it."""
+    provider = choose_provider(services.settings, services.database)
+    try:
+        skus = refund_and_end(services.database, provider, number, wanted, way)
+    except StillHeld as held:
+        _cancel_held(number, held.order_id, wanted, provider)
+    except OtherProvider as error:
+        raise CannotBeDone(
+            f"{number} was paid through {error.provider}, which SHOP_PAYMENTS does not name now;"
+            " nothing changed"
+        ) from None
+    except ProviderAway as error:
+        raise CannotBeDone(
+            f"no answer from the payment provider ({error}): {number} stays as it is,"
+            " and is not shipped; do the same again"
+        ) from None
+    except PaybackRefused as error:
+        done = f"{way.end} {', '.join(error.ended)}" if error.ended else "nothing changed"
+        raise CannotBeDone(f"the payment provider does not pay back: {error}; {done}") from None
+    else:
+        _say_lines(number, way.end, skus)
+
+
+def _cancel_held(number: str, order_id: int, wanted: GivingBack, provider: Provider | None) -> None:
+    """End a hold: the provider is asked to let nobody pay any more, and only then it is over."""
+    if wanted.skus or not wanted.restock:
+        raise CannotBeDone(
+            f"{number} is being paid for: it can be cancelled as a whole, without --sku and"
+            " --no-restock; nothing changed"
+        )
+    who, why = wanted.who, wanted.why
+    services.database.transact(lambda tx: end_hold(tx, order_id, CANCELLED, who=who, why=why))
+    if provider is not None:
+        settings = services.settings
+        queue = PaymentQueue(
+            services.database, provider, settings.public_url or "", settings.hold_seconds
+        )
+        queue.see_to(order_id)
+    with services.database.reading() as session:
+        state = Order.find(session, number).state
+    if state == CANCELLED:
+        click.echo(f"{number}: cancelled")
+    elif state == PAID:
+        raise CannotBeDone(f"{number} was paid just now; cancel it again to pay it back")
+    else:
+        raise CannotBeDone(
+            f"{number} is {state}: it is cancelled as soon as the payment provider says that"
+            " nobody can pay it any more"
+        )
 
 
 def _do(number: str, work: Callable[[Transaction], T]) -> T:
     """Change an order, or end the command with a line that says why not."""
-    try:
+    with _named(number):
         return services.database.transact(work)
+
+
+@contextmanager
+def _named(number: str) -> Iterator[None]:
+    """End the command with a line that says why an order can't be changed, if it can't."""
+    try:
+        yield
     except UnknownOrder:
         message = f"there is no order {number!r}; 'bin/flask orders list' shows them"
         raise WrongCall(f"{message}; nothing changed") from None
@@ -99,6 +177,14 @@ def _do(number: str, work: Callable[[Transaction], T]) -> T:
     except WrongState as error:
         raise CannotBeDone(
             f"{number} is {error.state} and can't become {error.wanted}; nothing changed"
+        ) from None
+    except StillHeld:
+        raise CannotBeDone(
+            f"{number} is being paid for, and becomes paid by that alone; nothing changed"
+        ) from None
+    except BeingRefunded:
+        raise CannotBeDone(
+            f"{number} is being paid back: cancel it again to go on; nothing changed"
         ) from None
 
 

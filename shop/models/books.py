@@ -16,7 +16,16 @@ from shop.models.catalog import Item
 from shop.models.ledger import BRINGING_IN, COUNTER_SALE, Movement
 from shop.models.mail import RECEIPT, Mail
 from shop.models.order import Order, OrderLine
-from shop.models.order_state import CANCELLED, HOLDING, RETURNED, SELLING, STATES, OrderChange
+from shop.models.order_state import (
+    CANCELLED,
+    EXPIRED,
+    HOLDING,
+    RETURNED,
+    SELLING,
+    STATES,
+    OrderChange,
+)
+from shop.models.payment import ACTIVE, ENDED, PAID, Payment
 from shop.moments import moment_in_utc
 
 
@@ -106,8 +115,16 @@ def _mails(session: Session) -> Iterator[Broken]:
         yield Broken("order", number, "no mail was queued for it")
 
 
+def _payments(session: Session) -> Iterator[Broken]:
+    """An order is held exactly while its payment can come to something, and paid once it was."""
+    for number, state, payment in session.execute(_PAYMENTS):
+        yield Broken("order", number, f"it is {state}, and its payment is {payment}")
+
+
 #: Those that are made.
-CHECKS: tuple[Callable[[Session], Iterator[Broken]], ...] = (_items, _orders, _carts, _mails)
+CHECKS: tuple[Callable[[Session], Iterator[Broken]], ...] = (
+    *(_items, _orders, _carts, _mails, _payments),
+)
 
 _WALK = select(
     *(Movement.id, Movement.item_id, Movement.kind, Movement.who, Movement.at),
@@ -214,6 +231,19 @@ _WITHOUT_RECEIPT = (
     select(Order.number)
     .outerjoin(Mail, and_(Mail.order_id == Order.id, Mail.kind == RECEIPT))
     .where(Order.id > _FIRST_RECEIPT, Order.state.in_(SELLING), Mail.id.is_(None))
+)
+_IS_HELD = or_(*(Order.state == state for state in HOLDING))
+_PAYMENTS = (
+    select(Order.number, Order.state, func.coalesce(Payment.state, "none"))
+    .outerjoin(Payment, Payment.order_id == Order.id)
+    .where(
+        or_(
+            _IS_HELD & or_(Payment.state.is_(None), Payment.state.in_((PAID, ENDED))),
+            ~_IS_HELD & Payment.state.in_(ACTIVE),
+            (Order.state == EXPIRED) & Payment.state.is_distinct_from(ENDED),
+            Order.state.in_(("paid", "fulfilled", "returned")) & (Payment.state == ENDED),
+        )
+    )
 )
 _UNKNOWN_ITEMS = (
     select(CartItem.cart_id, CartItem.item_id)

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
 from shop.changes import order_name
 from shop.db import Transaction
-from shop.models.ledger import CANCELLATION, CORRECTION, RELEASE, RETURN, Cause, Shift
+from shop.models.ledger import CANCELLATION, CORRECTION, RETURN, Cause, Shift
 from shop.models.order import Order, OrderLine
 from shop.models.order_state import (
     CANCELLED,
     FULFILLED,
-    HELD,
+    HOLDING,
     PAID,
     PLACED,
     RETURNED,
@@ -27,6 +27,7 @@ from shop.models.order_state import (
     lock_order,
     record_state,
 )
+from shop.models.refund import is_being_refunded
 from shop.models.stock import move
 
 
@@ -48,7 +49,7 @@ class GivingBack:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class Way:
     """A way in which lines end."""
 
     end: str
@@ -56,12 +57,41 @@ class _Way:
     possible: tuple[str, ...]
 
 
-_CANCELLING = _Way(CANCELLED, CANCELLATION, (HELD, PLACED, PAID))
-_RETURNING = _Way(RETURNED, RETURN, (FULFILLED,))
+CANCELLING = Way(CANCELLED, CANCELLATION, (PLACED, PAID))
+RETURNING = Way(RETURNED, RETURN, (FULFILLED,))
+
+
+class StillHeld(Exception):
+    """The order is being paid for: the provider is to be asked first; see `shop.payments`."""
+
+    def __init__(self, order_id: int) -> None:
+        super().__init__(order_id)
+        self.order_id = order_id
+
+
+class BeingRefunded(Exception):
+    """The order is being paid back: it is not shipped meanwhile."""
+
+
+class Ending(NamedTuple):
+    """What is to end of an order that this transaction has locked."""
+
+    order_id: int
+    state: str
+    lines: list[Any]
+    #: whether nothing is left of it then
+    is_all: bool
 
 
 def mark_paid(transaction: Transaction, number: str, who: str) -> bool:
-    """Note that an order was paid by hand; see `change_state`."""
+    """Note that an order was paid by hand; see `change_state`.
+
+    Raises:
+        StillHeld: it is being paid for, and becomes paid by that alone.
+    """
+    order_id, state = lock_order(transaction, number)
+    if state in HOLDING:
+        raise StillHeld(order_id)
     return change_state(transaction, number, PAID, who=who)
 
 
@@ -76,10 +106,13 @@ def fulfil(transaction: Transaction, number: str, who: str, tracking: str = "") 
 
     Raises:
         UnknownOrder, WrongState: see `change_state`.
+        BeingRefunded: it is being paid back.
     """
+    order_id, _ = lock_order(transaction, number)
+    if is_being_refunded(transaction, order_id):
+        raise BeingRefunded(number)
     changed = change_state(transaction, number, FULFILLED, who=who, why=tracking)
     if tracking:
-        order_id, _ = lock_order(transaction, number)
         values = {"shipped": order_id, "parcel": tracking}
         if transaction.execute(_TRACK, values) and not changed:
             record_state(transaction, order_id, FULFILLED, FULFILLED, who=who, why=tracking)
@@ -88,8 +121,13 @@ def fulfil(transaction: Transaction, number: str, who: str, tracking: str = "") 
     return changed
 
 
-def cancel(transaction: Transaction, number: str, wanted: GivingBack) -> list[str]:
-    """Cancel an order that was not shipped, or some lines of it.
+def give_back(transaction: Transaction, number: str, wanted: GivingBack, way: Way) -> list[str]:
+    """Cancel an order that was not shipped, or take one back that was; or some lines of it.
+
+    What was paid through a provider is paid back before that: see `shop.payments.refunding`.
+
+    Args:
+        way: `CANCELLING` or `RETURNING`.
 
     Returns:
         The skus of the lines that ended; none if all that was asked for had ended before.
@@ -97,36 +135,38 @@ def cancel(transaction: Transaction, number: str, wanted: GivingBack) -> list[st
     Raises:
         UnknownOrder: there is none with this number.
         NotInOrder: it has no line with one of the skus.
-        WrongState: it was shipped, or ended otherwise.
+        WrongState: it can't end like this.
+        StillHeld: it is being paid for.
     """
-    return _give_back(transaction, number, wanted, _CANCELLING)
-
-
-def take_back(transaction: Transaction, number: str, wanted: GivingBack) -> list[str]:
-    """Take an order that was shipped back, or some lines of it; see `cancel`."""
-    return _give_back(transaction, number, wanted, _RETURNING)
-
-
-def _give_back(transaction: Transaction, number: str, wanted: GivingBack, way: _Way) -> list[str]:
-    order_id, state = lock_order(transaction, number)
-    lines = transaction.execute(_LINES, {"of_order": order_id})
-    chosen = _chosen(lines, wanted.skus)
-    ending = [line for line in chosen if not line.ended]
-    if not ending and (state == way.end or wanted.skus):
-        return []
-    if state not in way.possible:
-        raise WrongState(number, state, way.end)
-    for line in ending:
+    order_id, _, lines, is_all = ending_lines(transaction, number, wanted, way)
+    for line in lines:
         transaction.execute(_END_LINE, {"ended_line": line.id, "end": way.end})
         record_state(
             *(transaction, order_id, None, way.end),
             who=wanted.who, why=wanted.why, line_id=line.id,
         )  # fmt: skip
-    _put_back(transaction, order_id, state, [line.item_id for line in ending], wanted, way)
-    if all(line.ended or line in ending for line in lines):
+    if lines:
+        _put_back(transaction, order_id, [line.item_id for line in lines], wanted, way)
+    if is_all and lines:
         change_state(transaction, number, way.end, who=wanted.who, why=wanted.why)
     transaction.note(order_name(order_id))
-    return [line.sku for line in ending]
+    return [line.sku for line in lines]
+
+
+def ending_lines(transaction: Transaction, number: str, wanted: GivingBack, way: Way) -> Ending:
+    """Lock an order, and return what of it is to end; see `give_back`."""
+    order_id, state = lock_order(transaction, number)
+    lines = transaction.execute(_LINES, {"of_order": order_id})
+    chosen = _chosen(lines, wanted.skus)
+    ending = [line for line in chosen if not line.ended]
+    if not ending and (state == way.end or wanted.skus):
+        return Ending(order_id, state, [], False)
+    if state in HOLDING and way is CANCELLING:
+        raise StillHeld(order_id)
+    if state not in way.possible:
+        raise WrongState(number, state, way.end)
+    is_all = all(line.ended or line in ending for line in lines)
+    return Ending(order_id, state, ending, is_all)
 
 
 def _chosen(lines: Sequence[Any], skus: Sequence[str]) -> list[Any]:
@@ -140,28 +180,18 @@ def _chosen(lines: Sequence[Any], skus: Sequence[str]) -> list[Any]:
 
 
 def _put_back(
-    transaction: Transaction,
-    order_id: int,
-    state: str,
-    item_ids: list[int],
-    wanted: GivingBack,
-    way: _Way,
+    transaction: Transaction, order_id: int, item_ids: list[int], wanted: GivingBack, way: Way
 ) -> None:
     """Put pairs back on the shelf; those that can't be sold again are written off at once."""
-    held = state == HELD
-    kind = RELEASE if held else way.kind
-    cause = Cause(kind, order_id, wanted.why, wanted.who)
-    back = Shift(left=1, held=-1 if held else 0, sold=0 if held else -1)
-    if wanted.restock:
-        move(transaction, item_ids, back, cause)
-        return
-    lost = Shift(held=back.held, sold=back.sold)
-    move(transaction, item_ids, lost, Cause(CORRECTION, order_id, wanted.why, wanted.who))
+    kind, back = way.kind, Shift(left=1, sold=-1)
+    if not wanted.restock:
+        kind, back = CORRECTION, Shift(sold=-1)
+    move(transaction, item_ids, back, Cause(kind, order_id, wanted.why, wanted.who))
 
 
 # Made once: making a statement takes longer than running it.
 _LINES = (
-    select(OrderLine.id, OrderLine.item_id, OrderLine.sku, OrderLine.ended)
+    select(OrderLine.id, OrderLine.item_id, OrderLine.sku, OrderLine.price, OrderLine.ended)
     .where(OrderLine.order_id == bindparam("of_order"))
     .order_by(OrderLine.item_id)
 )

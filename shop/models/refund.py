@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from sqlalchemy import BigInteger, ForeignKey, bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from sqlalchemy.orm import Mapped, mapped_column
@@ -37,14 +34,18 @@ class RefundRecord(Base):
     at: Mapped[int] = mapped_column(BigInteger)
 
 
-def want_refunds(transaction: Transaction, wanted: Sequence[dict[str, Any]]) -> None:
+def want_refund(
+    transaction: Transaction, key: str, order_id: int, line_id: int | None, amount: int, who: str
+) -> None:
     """Write down what is going to be paid back; what was written before stays as it is.
 
     Args:
-        wanted: of each its key, order_id, line_id (or None), amount, and who wants it.
+        line_id: None: what was paid besides the lines.
+        amount: in minor units of the order's currency.
+        who: an operator's login name.
     """
-    for each in wanted:
-        transaction.execute(_WANT, each)
+    values = {"key": key, "order_id": order_id, "line_id": line_id, "amount": amount, "who": who}
+    transaction.execute(_WANT, values)
 
 
 def note_refund(transaction: Transaction, key: str, reference: str) -> None:
@@ -57,9 +58,9 @@ def forget_refund(transaction: Transaction, key: str) -> None:
     transaction.execute(_FORGET, {"of_key": key})
 
 
-def refunds_in_progress(transaction: Transaction, order_id: int) -> list[str]:
-    """Return the keys of the refunds of an order of which nobody knows yet what became."""
-    return [row.key for row in transaction.execute(_IN_PROGRESS, {"of_order": order_id})]
+def is_being_refunded(transaction: Transaction, order_id: int) -> bool:
+    """Tell whether an order is being paid back, and nobody knows yet what came of it."""
+    return bool(transaction.execute(_IN_PROGRESS, {"of_order": order_id}))
 
 
 # Made once: making a statement takes longer than running it.

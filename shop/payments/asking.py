@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 
 from shop.db import Database
 from shop.models.order import OrderLine
-from shop.models.payment import DuePayment
+from shop.models.payment_queue import DuePayment
 from shop.payments.provider import PaymentLine, PaymentRequest, PaymentSession, Provider
 
 #: What is paid besides the lines of an order.

@@ -20,13 +20,14 @@ from sqlalchemy.exc import DBAPIError
 from shop.changes import order_id_of
 from shop.db import Database, DatabaseBusy, Transaction
 from shop.models.ledger import SHOP
-from shop.models.payment import (
-    NO_PAGE,
+from shop.models.payment import NO_PAGE
+from shop.models.payment_queue import (
     DuePayment,
     look_later,
     read_outlook,
     reserve_calls,
     take_due,
+    take_one,
     try_again,
 )
 from shop.payments.asking import Asking, call_of, is_ending, was_never_asked
@@ -108,6 +109,12 @@ class PaymentQueue:
         """Look at payments soon, if something happened to an order."""
         if not self._wake.is_set() and any(order_id_of(name) is not None for name in names):
             self._wake.set()
+
+    def see_to(self, order_id: int) -> None:
+        """Take the payment of one order, whoever has it in hand, and make its call now."""
+        for due in self._database.transact(lambda tx: take_one(tx, order_id, self._lasts)):
+            lines = self._asking.lines([due]).get(order_id, [])
+            self._database.transact(self._outcome(due, lines))
 
     def turn(self) -> float:
         """Take what is due, and see to it; return for how many seconds there is nothing to do."""

@@ -160,7 +160,7 @@ def _money_is_coming(
 def _paid(transaction: Transaction, known: _Known, session: PaymentSession) -> None:
     values = {"of_order": known.order_id, "session": session.id, "named": session.payment}
     transaction.execute(_PAID, values)
-    change_state(transaction, known.number, PAID, who=SHOP, why=f"paid by {session.id}"[:200])
+    change_state(transaction, known.number, PAID, who=SHOP, why="the provider has the money")
     _show(transaction, known)
     item_ids = _items(transaction, known.order_id)
     move(transaction, item_ids, Shift(held=-1, sold=1), Cause(SALE, known.order_id))

@@ -12,7 +12,15 @@ from sqlalchemy.exc import DBAPIError
 from shop.db import Database, Transaction, open_database
 from shop.models import UnknownOrder, sell, set_stock, stock_up
 from shop.models.ledger import CORRECTION, Cause
-from shop.models.order_edit import GivingBack, NotInOrder, cancel, fulfil, mark_paid, take_back
+from shop.models.order_edit import (
+    CANCELLING,
+    RETURNING,
+    GivingBack,
+    NotInOrder,
+    fulfil,
+    give_back,
+    mark_paid,
+)
 from shop.models.order_state import FOLLOWING, WrongState
 from tests.support.running import RunningShop
 from tests.support.shopper import Shopper
@@ -159,14 +167,18 @@ def test_a_cancelled_line_goes_back_on_the_shelf_once(
     left, _, sold = counts(served)
     one = GivingBack((served.sku(ITEM).lower(),), "wrong size", "anna")
 
-    assert database.transact(lambda tx: cancel(tx, number, one)) == [served.sku(ITEM)]
-    assert database.transact(lambda tx: cancel(tx, number, one)) == []
+    assert database.transact(lambda tx: give_back(tx, number, one, CANCELLING)) == [
+        served.sku(ITEM)
+    ]
+    assert database.transact(lambda tx: give_back(tx, number, one, CANCELLING)) == []
 
     assert counts(served) == (left + 1, 0, sold - 1)
     assert newest(served) == ("cancellation", 1, 0, -1, left + 1, "wrong size", "anna")
     assert state(served, number) == "placed"
-    assert database.transact(lambda tx: cancel(tx, number, ALL)) == [served.sku(OTHER)]
-    assert database.transact(lambda tx: cancel(tx, number, ALL)) == []
+    assert database.transact(lambda tx: give_back(tx, number, ALL, CANCELLING)) == [
+        served.sku(OTHER)
+    ]
+    assert database.transact(lambda tx: give_back(tx, number, ALL, CANCELLING)) == []
     assert state(served, number) == "cancelled"
     assert counts(served) == (left + 1, 0, sold - 1)
 
@@ -176,7 +188,7 @@ def test_what_cannot_be_sold_again_is_written_off(
 ) -> None:
     left, _, sold = counts(served)
     broken = GivingBack((), "broken", "anna", restock=False)
-    database.transact(lambda tx: cancel(tx, number, broken))
+    database.transact(lambda tx: give_back(tx, number, broken, CANCELLING))
     assert counts(served) == (left, 0, sold - 1)
     assert newest(served) == ("correction", 0, 0, -1, left, "broken", "anna")
 
@@ -189,7 +201,7 @@ def test_an_order_goes_its_way_and_twice_changes_nothing(
     steps: list[Callable[[Transaction], object]] = [
         lambda tx: mark_paid(tx, number, "anna"),
         lambda tx: fulfil(tx, number, "anna", "Z9"),
-        lambda tx: take_back(tx, number, ALL),
+        lambda tx: give_back(tx, number, ALL, RETURNING),
     ]
     for step in steps:
         assert database.transact(step)
@@ -199,7 +211,7 @@ def test_an_order_goes_its_way_and_twice_changes_nothing(
     assert state(served, number) == "returned"
     assert newest(served)[:2] == ("return", 1)
     with pytest.raises(WrongState):
-        database.transact(lambda tx: cancel(tx, number, ALL))
+        database.transact(lambda tx: give_back(tx, number, ALL, CANCELLING))
 
 
 def test_a_shipped_order_is_not_cancelled_and_an_unknown_one_is_said_to_be(
@@ -209,9 +221,11 @@ def test_a_shipped_order_is_not_cancelled_and_an_unknown_one_is_said_to_be(
     database.transact(lambda tx: fulfil(tx, number, "anna"))
     before = counts(served)
     with pytest.raises(WrongState):
-        database.transact(lambda tx: cancel(tx, number, ALL))
+        database.transact(lambda tx: give_back(tx, number, ALL, CANCELLING))
     with pytest.raises(UnknownOrder):
-        database.transact(lambda tx: cancel(tx, "AAAA-AAAA", ALL))
+        database.transact(lambda tx: give_back(tx, "AAAA-AAAA", ALL, CANCELLING))
     with pytest.raises(NotInOrder):
-        database.transact(lambda tx: cancel(tx, number, GivingBack(("NO-SUCH",), "", "anna")))
+        database.transact(
+            lambda tx: give_back(tx, number, GivingBack(("NO-SUCH",), "", "anna"), CANCELLING)
+        )
     assert counts(served) == before

@@ -18,7 +18,7 @@ from shop.db import Database, Transaction, open_database
 from shop.models import order_edit, set_stock
 from shop.models.books import find_broken
 from shop.models.cart import new_cart_id
-from shop.models.order_edit import GivingBack, cancel
+from shop.models.order_edit import CANCELLING, GivingBack, give_back
 from tests.support.running import RunningShop
 
 pytestmark = pytest.mark.both_databases
@@ -73,7 +73,7 @@ def test_two_operators_who_cancel_the_same_order_put_its_pair_back_once(
     database: Database,
 ) -> None:
     number, left = bought(database, filled(database)), count_of(database)
-    cancels = [lambda: database.transact(lambda tx: cancel(tx, number, BACK))] * 6
+    cancels = [lambda: database.transact(lambda tx: give_back(tx, number, BACK, CANCELLING))] * 6
     ended = at_once(list(cancels))
     assert sum(bool(skus) for skus in ended) == 1
     assert count_of(database) == left + 1
@@ -111,7 +111,7 @@ def test_that_race_is_real_without_the_lock_the_pair_comes_back_twice(
     monkeypatch.setattr(order_edit, "lock_order", unlocked)
     monkeypatch.setattr(order_edit, "change_state", lambda *_, **__: True)
     for _ in range(2):
-        database.transact(lambda tx: cancel(Stale(tx), number, BACK))  # type: ignore[arg-type]
+        database.transact(lambda tx: give_back(Stale(tx), number, BACK, CANCELLING))  # type: ignore[arg-type]
     assert count_of(database) == left + 2
     with database.reading() as session:
         assert list(find_broken(session))
@@ -142,7 +142,7 @@ def test_purchases_cancellations_and_counts_set_at_once_leave_the_books_right(
         return act
 
     def cancelling(number: str) -> Callable[[], object]:
-        return lambda: database.transact(lambda tx: cancel(tx, number, BACK))
+        return lambda: database.transact(lambda tx: give_back(tx, number, BACK, CANCELLING))
 
     actions = [buying(cart_id) for cart_id in carts]
     actions += [cancelling(number) for number in numbers * 2]

@@ -16,6 +16,13 @@ _AGAINST_ITS_PAYMENT = (
     "(NEW.state = 'paid' AND state <> 'paid')"
     " OR (NEW.state IN ('expired', 'cancelled') AND state <> 'ended')))"
 )
+#: What was paid through a provider is paid back before its pair is anybody else's.
+_AGAINST_ITS_REFUND = (
+    "NEW.price > 0 AND EXISTS (SELECT 1 FROM payments"
+    " WHERE order_id = NEW.order_id AND state = 'paid') AND NOT EXISTS (SELECT 1 FROM refunds"
+    " WHERE line_id = NEW.id AND state = 'done')"
+)
+_ENDS = "OLD.ended = '' AND NEW.ended <> ''"
 _WHILE_HELD = "OLD.state IN ('held', 'in_doubt') AND NEW.state <> OLD.state"
 _OVER = "OLD.state IN ('paid', 'ended') AND NEW.state <> OLD.state"
 
@@ -112,6 +119,9 @@ def _triggers(dialect: str) -> list[str]:
             "CREATE TRIGGER check_orders_payment BEFORE UPDATE OF state ON orders"
             f" WHEN {_WHILE_HELD} AND {_AGAINST_ITS_PAYMENT}"
             " BEGIN SELECT RAISE(ABORT, 'its payment says otherwise'); END",
+            "CREATE TRIGGER check_order_lines_refund BEFORE UPDATE OF ended ON order_lines"
+            f" WHEN {_ENDS} AND {_AGAINST_ITS_REFUND}"
+            " BEGIN SELECT RAISE(ABORT, 'it was not paid back'); END",
             "CREATE TRIGGER check_payments_state BEFORE UPDATE OF state ON payments"
             f" WHEN {_OVER} BEGIN SELECT RAISE(ABORT, 'no such change of state'); END",
         ]
@@ -122,6 +132,12 @@ def _triggers(dialect: str) -> list[str]:
         " END IF; RETURN NEW; END $$",
         "CREATE TRIGGER check_orders_payment BEFORE UPDATE OF state ON orders"
         f" FOR EACH ROW WHEN ({_WHILE_HELD}) EXECUTE FUNCTION check_payment()",
+        "CREATE FUNCTION check_refund() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF {_AGAINST_ITS_REFUND} THEN"
+        " RAISE EXCEPTION 'it was not paid back' USING ERRCODE = 'check_violation';"
+        " END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER check_order_lines_refund BEFORE UPDATE OF ended ON order_lines"
+        f" FOR EACH ROW WHEN ({_ENDS}) EXECUTE FUNCTION check_refund()",
         "CREATE TRIGGER check_payments_state BEFORE UPDATE OF state ON payments"
         f" FOR EACH ROW WHEN ({_OVER}) EXECUTE FUNCTION refuse_change()",
     ]
@@ -129,9 +145,11 @@ def _triggers(dialect: str) -> list[str]:
 
 def downgrade() -> None:
     postgresql = op.get_bind().dialect.name == "postgresql"
-    op.execute("DROP TRIGGER check_orders_payment" + (" ON orders" if postgresql else ""))
-    if postgresql:
-        op.execute("DROP FUNCTION check_payment")
+    for table, trigger in (("orders", "payment"), ("order_lines", "refund")):
+        on = f" ON {table}" if postgresql else ""
+        op.execute(f"DROP TRIGGER check_{table}_{trigger}{on}")
+        if postgresql:
+            op.execute(f"DROP FUNCTION check_{trigger}")
     op.execute("ALTER TABLE carts DROP COLUMN hold")
     tables = ("demo_refunds", "demo_payments", "refunds", "payment_pace", "payment_messages")
     for table in (*tables, "payments"):
