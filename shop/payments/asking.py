@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-
 from sqlalchemy import bindparam, select
 
 from shop.db import Database
@@ -14,6 +11,9 @@ from shop.payments.provider import PaymentLine, PaymentRequest, PaymentSession, 
 
 #: What is paid besides the lines of an order.
 BESIDES = "Shipping and tax"
+
+#: How long an order is being paid for at the most, in seconds: pages live for a day.
+_LONGEST_PAYMENT = 2 * 86_400
 
 OPENING, FETCHING, EXPIRING = "open", "fetch", "expire"
 
@@ -44,38 +44,37 @@ class Asking:
         self._provider = provider
         self._address = address
 
-    def ask(self, due: DuePayment, lines: Sequence[PaymentLine]) -> PaymentSession:
-        """Ask for what is to be done with a payment next; return what the provider says.
-
-        Args:
-            lines: the order's, if its page is not known yet.
-        """
+    def ask(self, due: DuePayment) -> PaymentSession:
+        """Ask for what is to be done with a payment next; return what the provider says."""
         session_id = due.session_id
         if session_id is None:
             # Also if it is to end: an answer may have been lost, and somebody may have the page.
-            opened = self._provider.open(self._request(due, lines))
+            opened = self._provider.open(self._request(due))
             if not is_ending(due):
                 return opened
             session_id = opened.id
-        if is_ending(due):
-            return self._provider.expire(session_id)
-        return self._provider.fetch(session_id)
+        if not is_ending(due):
+            return self._provider.fetch(session_id)
+        if due.attempt > 1:
+            self._expire_others(due, session_id)
+        return self._provider.expire(session_id)
 
-    def lines(self, dues: Sequence[DuePayment]) -> dict[int, list[PaymentLine]]:
-        """Return what is paid for, by order, of those whose page is not known yet."""
-        orders = {due.order_id: due for due in dues if due.session_id is None}
-        found: defaultdict[int, list[PaymentLine]] = defaultdict(list)
-        if orders:
-            for row in self._database.rows(_LINES, {"orders": list(orders)}):
-                name = f"{row.brand} {row.product}, {row.color}, size {row.size}"
-                found[row.order_id].append(PaymentLine(name, row.price))
-        for order_id, due in orders.items():
-            besides = due.total - sum(line.amount for line in found[order_id])
-            if besides:
-                found[order_id].append(PaymentLine(BESIDES, besides))
-        return found
+    def _expire_others(self, due: DuePayment, session_id: str) -> None:
+        """End pages of which no answer ever told, though the provider may have made them."""
+        for session in self._provider.sessions(due.now // 1000 - _LONGEST_PAYMENT):
+            if (session.number, session.state) == (due.number, "open") and session.id != session_id:
+                self._provider.expire(session.id)
 
-    def _request(self, due: DuePayment, lines: Sequence[PaymentLine]) -> PaymentRequest:
+    def _lines(self, due: DuePayment) -> list[PaymentLine]:
+        """Return what is paid for."""
+        lines = [
+            PaymentLine(f"{row.brand} {row.product}, {row.color}, size {row.size}", row.price)
+            for row in self._database.rows(_LINES, {"of_order": due.order_id})
+        ]
+        besides = due.total - sum(line.amount for line in lines)
+        return [*lines, PaymentLine(BESIDES, besides)] if besides else lines
+
+    def _request(self, due: DuePayment) -> PaymentRequest:
         page = f"{self._address}/orders/{due.token}/pay"
         return PaymentRequest(
             number=due.number,
@@ -83,7 +82,7 @@ class Asking:
             amount=due.total,
             currency=due.currency,
             email=due.email,
-            lines=tuple(lines),
+            lines=tuple(self._lines(due)),
             success_url=f"{page}?returned=1",
             cancel_url=page,
             ends_at=due.lasts_until,
@@ -92,8 +91,7 @@ class Asking:
 
 # Made once: making a statement takes longer than running it.
 _LINES = (
-    select(OrderLine.order_id, OrderLine.brand, OrderLine.product, OrderLine.color)
-    .add_columns(OrderLine.size, OrderLine.price)
-    .where(OrderLine.order_id.in_(bindparam("orders", expanding=True)))
+    select(OrderLine.brand, OrderLine.product, OrderLine.color, OrderLine.size, OrderLine.price)
+    .where(OrderLine.order_id == bindparam("of_order"))
     .order_by(OrderLine.id)
 )

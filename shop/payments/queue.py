@@ -33,7 +33,6 @@ from shop.models.payment_queue import (
 from shop.payments.asking import Asking, call_of, is_ending, was_never_asked
 from shop.payments.holds import EXTENSION, end_hold
 from shop.payments.provider import (
-    PaymentLine,
     PaymentSession,
     Provider,
     ProviderAway,
@@ -113,8 +112,7 @@ class PaymentQueue:
     def see_to(self, order_id: int) -> None:
         """Take the payment of one order, whoever has it in hand, and make its call now."""
         for due in self._database.transact(lambda tx: take_one(tx, order_id, self._lasts)):
-            lines = self._asking.lines([due]).get(order_id, [])
-            self._database.transact(self._outcome(due, lines))
+            self._database.transact(self.ask(due))
 
     def turn(self) -> float:
         """Take what is due, and see to it; return for how many seconds there is nothing to do."""
@@ -127,13 +125,34 @@ class PaymentQueue:
         if not most:
             return EVERY
         self._look = max(LOOK, outlook.active * LOOKS_APART)
-        taken = self._database.transact(lambda tx: self._take(tx, most))
-        lines = self._asking.lines([due for due, _ in taken])
+        taken = self.take(most)
         for due, wait in taken:
             self._in_hand += 1
-            what = (due, lines.get(due.order_id, []), wait)
-            Thread(target=self._see_to, args=what, name="payment", daemon=True).start()
+            Thread(target=self._see_to, args=(due, wait), name="payment", daemon=True).start()
         return 0.0 if taken else EVERY
+
+    def take(self, most: int) -> list[tuple[DuePayment, float]]:
+        """Take what is due; return with each in how many seconds its call may be made.
+
+        Args:
+            most: how many at the most.
+        """
+        return self._database.transact(lambda tx: self._take(tx, most))
+
+    def ask(self, due: DuePayment) -> Work:
+        """Ask the provider, outside every transaction; return what is to be written then."""
+        if is_ending(due) and was_never_asked(due):
+            return lambda tx: end(tx, due.order_id)
+        try:
+            session = self._asking.ask(due)
+        except ProviderAway as error:
+            return self._no_answer(due, error)
+        except ProviderRefused as error:
+            return self._refused(due, error)
+        if self._away:
+            log.info("payments go on: %s answers again", self._provider.name)
+        self._away = False
+        return partial(self._settle, due=due, session=session)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -160,7 +179,6 @@ class PaymentQueue:
         return 1
 
     def _take(self, transaction: Transaction, most: int) -> list[tuple[DuePayment, float]]:
-        """Take what is due; return with each in how many seconds its call may be made."""
         name, rate = self._provider.name, self._provider.rate
         taken = take_due(transaction, name, most, self._lease, self._lasts)
         if not rate:
@@ -171,11 +189,11 @@ class PaymentQueue:
             waits[call] = iter(range(first, first + count * 1000, 1000 // rate))
         return [(due, next(waits[call_of(due)]) / 1000) for due in taken]
 
-    def _see_to(self, due: DuePayment, lines: list[PaymentLine], wait: float) -> None:
+    def _see_to(self, due: DuePayment, wait: float) -> None:
         """Make the call of one payment when it is its turn, and note what came of it."""
         try:
             time.sleep(wait)
-            self._database.transact(self._outcome(due, lines))
+            self._database.transact(self.ask(due))
         except (DBAPIError, DatabaseBusy) as error:
             log.debug("order %s is looked at again, the database is away: %s", due.number, error)
         except Exception:
@@ -183,21 +201,6 @@ class PaymentQueue:
         finally:
             self._in_hand -= 1
             self._wake.set()
-
-    def _outcome(self, due: DuePayment, lines: list[PaymentLine]) -> Work:
-        """Ask the provider, outside every transaction; return what is to be written then."""
-        if is_ending(due) and was_never_asked(due):
-            return lambda tx: end(tx, due.order_id)
-        try:
-            session = self._asking.ask(due, lines)
-        except ProviderAway as error:
-            return self._no_answer(due, error)
-        except ProviderRefused as error:
-            return self._refused(due, error)
-        if self._away:
-            log.info("payments go on: %s answers again", self._provider.name)
-        self._away = False
-        return partial(self._settle, due=due, session=session)
 
     def _settle(self, transaction: Transaction, due: DuePayment, session: PaymentSession) -> None:
         try:
