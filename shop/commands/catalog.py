@@ -16,6 +16,7 @@ from shop import backups
 from shop.changes import EVERYTHING
 from shop.command_services import command_services as services
 from shop.commands import EMPTY, CannotBeDone, Group, WrongCall, on_database, products
+from shop.commands.database_copy import tables
 from shop.commands.login import login_name
 from shop.commands.screen import count
 from shop.commands.tables import table
@@ -23,19 +24,10 @@ from shop.db import Transaction
 from shop.demo import NotEmpty
 from shop.demo import seed as seed_demo
 from shop.models import (
-    CartItem,
     CartRecord,
-    CustomerKey,
     Item,
-    Mail,
-    Movement,
     Order,
-    OrderChange,
-    OrderLine,
-    PictureRecord,
     Product,
-    ProductPicture,
-    RenditionRecord,
 )
 from shop.moments import in_utc, moment_in_utc
 from shop.pictures.paths import FOLDER as MEDIA
@@ -179,18 +171,15 @@ def _whose() -> str:
 
 
 def _delete_everything(transaction: Transaction) -> None:
-    tables = [
-        *(CustomerKey, Mail, Movement, OrderChange, OrderLine, Order, CartItem, CartRecord, Item),
-        *(ProductPicture, Product, RenditionRecord, PictureRecord),
-    ]
+    emptied = tables()
     with _books_open(transaction):
         if transaction.dialect == "postgresql":
             # Alone for a moment, so that nobody puts into a cart what is being deleted; and the
             # next product is number 1 again, as in SQLite.
-            names = ", ".join(table.__tablename__ for table in tables)
+            names = ", ".join(table.name for table in emptied)
             transaction.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
         else:
-            for table_ in tables:
+            for table_ in reversed(emptied):  # those first that refer to others
                 transaction.execute(delete(table_))
     transaction.note(EVERYTHING)
 

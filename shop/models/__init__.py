@@ -13,12 +13,15 @@ from shop.models.catalog import (
 )
 from shop.models.catalog_changes import CATALOG_STAMPS, CatalogChanges
 from shop.models.customer import CustomerKey
+from shop.models.demo_payment import DemoPayment, DemoRefund
 from shop.models.ledger import Movement
 from shop.models.mail import Mail, queue_receipt
 from shop.models.opening import cancel, close, database_time, open_due, release, schedule
 from shop.models.order import Order, OrderLine, UnknownOrder, order_of_cart
 from shop.models.order_list import Wanted, orders_wanted
 from shop.models.order_state import OrderChange
+from shop.models.payment import Payment, PaymentMessage
+from shop.models.payment_queue import PaymentPace
 from shop.models.picture import (
     LISTED_PICTURES,
     PICTURES_OF,
@@ -26,6 +29,7 @@ from shop.models.picture import (
     ProductPicture,
     RenditionRecord,
 )
+from shop.models.refund import RefundRecord
 from shop.models.server import Server
 from shop.models.stock import (
     NotReleased,
@@ -53,6 +57,8 @@ __all__ = [
     "CartSnapshot",
     "CatalogChanges",
     "CustomerKey",
+    "DemoPayment",
+    "DemoRefund",
     "Item",
     "Mail",
     "Movement",
@@ -62,9 +68,13 @@ __all__ = [
     "OrderChange",
     "OrderLine",
     "OutOfStock",
+    "Payment",
+    "PaymentMessage",
+    "PaymentPace",
     "PictureRecord",
     "Product",
     "ProductPicture",
+    "RefundRecord",
     "RenditionRecord",
     "Server",
     "Unavailable",

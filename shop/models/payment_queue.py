@@ -21,6 +21,7 @@ class PaymentPace(Base):
     """When the provider may be called next, by what for."""
 
     __tablename__ = "payment_pace"
+    __table_args__ = {"info": {"of_the_moment": True}}  # noqa: RUF012
 
     call: Mapped[str] = mapped_column(primary_key=True)
     free_at: Mapped[int] = mapped_column(BigInteger)

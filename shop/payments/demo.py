@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from itsdangerous import BadData, URLSafeSerializer
-from sqlalchemy import BigInteger, bindparam, insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
-from sqlalchemy.orm import Mapped, mapped_column
 
-from shop.db import Base, Database, Transaction
+from shop.db import Database, Transaction
 from shop.db.clock import now_in_ms
+from shop.models.demo_payment import DemoPayment, DemoRefund
 from shop.payments.provider import (
     Forged,
     Message,
@@ -26,30 +26,6 @@ from shop.payments.provider import (
 )
 
 PAID, EXPIRED = "paid", "expired"
-
-
-class DemoPayment(Base):
-    """What came of a payment page."""
-
-    __tablename__ = "demo_payments"
-
-    session_id: Mapped[str] = mapped_column(primary_key=True)
-    outcome: Mapped[str]
-    #: milliseconds since 1970
-    at: Mapped[int] = mapped_column(BigInteger)
-
-
-class DemoRefund(Base):
-    """Money that never moved, and went back."""
-
-    __tablename__ = "demo_refunds"
-
-    key: Mapped[str] = mapped_column(primary_key=True)
-    session_id: Mapped[str]
-    #: in minor units of the payment's currency
-    amount: Mapped[int] = mapped_column(BigInteger)
-    #: milliseconds since 1970
-    at: Mapped[int] = mapped_column(BigInteger)
 
 
 class DemoPage(NamedTuple):
