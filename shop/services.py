@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -45,6 +46,11 @@ from shop.tab_contents import TabContents
 from shop.versions import Floor
 
 
+log = logging.getLogger(__name__)
+
+_NO_MONEY = {"demo": "SHOP_PAYMENTS is demo", "stripe": "SHOP_STRIPE_KEY is a test key"}
+
+
 @dataclass(frozen=True)
 class Services(CommandServices):
     """Everything that requests work with."""
@@ -83,6 +89,8 @@ class Services(CommandServices):
         self.mailing.start()
         if self.payments is not None:
             self.payments.start()
+        if self.settings.https and self.provider is not None and not self.provider.live:
+            log.warning("no money moves in this shop: %s", _NO_MONEY[self.provider.name])
 
     def stop(self) -> None:
         """End what goes on beside the requests."""

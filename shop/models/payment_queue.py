@@ -169,7 +169,7 @@ _FREE_AT = case(
     else_=Payment.due,
 )
 _OUTLOOK = select(_NOW, func.min(_FREE_AT), func.count()).where(IS_ACTIVE, _BY)
-_UNTIL = _NOW / 1000 + bindparam("lasts")
+_UNTIL = _NOW // 1000 + bindparam("lasts")
 # Before the first call of all: who ends it later knows whether there can be a page.
 _FIRST_ATTEMPT = (
     update(Payment)

@@ -206,14 +206,14 @@ class PaymentQueue:
         try:
             settle(transaction, due.order_id, session, Terms(self._hold, self._look))
         except Mismatch as error:
-            log.error("a payment is not what was asked for: %s", error)
+            log.error("a payment is not what was asked for: %s", str(error))
             look_later(transaction, due.order_id, AGAIN[1], str(error)[:_LONGEST_ERROR])
 
     def _no_answer(self, due: DuePayment, error: ProviderAway) -> Work:
-        if not self._away and not isinstance(error, ProviderFailed):
-            log.warning("payments wait, %s does not answer: %s", self._provider.name, error)
-            self._away = True
         said = str(error)[:_LONGEST_ERROR] or "no answer"
+        if not self._away and not isinstance(error, ProviderFailed):
+            log.warning("payments wait, %s does not answer: %s", self._provider.name, said)
+            self._away = True
         delay = min(AGAIN[0] * 2 ** min(due.failures, 10), AGAIN[1])
         delay = int(delay * random.uniform(0.5, 1.0))
 
