@@ -45,7 +45,6 @@ from shop.streams import Hub
 from shop.tab_contents import TabContents
 from shop.versions import Floor
 
-
 log = logging.getLogger(__name__)
 
 _NO_MONEY = {"demo": "SHOP_PAYMENTS is demo", "stripe": "SHOP_STRIPE_KEY is a test key"}

@@ -50,19 +50,24 @@ class Asking:
         if session_id is None:
             # Also if it is to end: an answer may have been lost, and somebody may have the page.
             opened = self._provider.open(self._request(due))
+            self.end_pages(due, opened.id)
             if not is_ending(due):
                 return opened
             session_id = opened.id
-        if not is_ending(due):
-            return self._provider.fetch(session_id)
-        if due.attempt > 1:
-            self._expire_others(due, session_id)
-        return self._provider.expire(session_id)
+        if is_ending(due):
+            return self._provider.expire(session_id)
+        return self._provider.fetch(session_id)
 
-    def _expire_others(self, due: DuePayment, session_id: str) -> None:
-        """End pages of which no answer ever told, though the provider may have made them."""
+    def end_pages(self, due: DuePayment, but: str | None = None) -> None:
+        """End the pages of an order of which no answer ever told, though they may be there.
+
+        Args:
+            but: the session that goes on.
+        """
+        if due.attempt == 1:
+            return
         for session in self._provider.sessions(due.now // 1000 - _LONGEST_PAYMENT):
-            if (session.number, session.state) == (due.number, "open") and session.id != session_id:
+            if (session.number, session.state) == (due.number, "open") and session.id != but:
                 self._provider.expire(session.id)
 
     def _lines(self, due: DuePayment) -> list[PaymentLine]:

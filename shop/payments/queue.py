@@ -231,17 +231,21 @@ class PaymentQueue:
         """Ask for a page under another name some times; then the order can't be paid for."""
         said = str(error)[:_LONGEST_ERROR]
         log.error("%s refuses order %s: %s", self._provider.name, due.number, said)
+        order_id = due.order_id
+        if due.session_id is not None:
+            return partial(look_later, order_id=order_id, delay=AGAIN[1], error=said)
+        if due.attempt < MOST_ATTEMPTS and not is_ending(due):
+            return partial(try_again, order_id=order_id, lasts=self._lasts, error=said)
+        try:
+            self._asking.end_pages(due)
+        except (ProviderAway, ProviderRefused) as error_then:
+            return partial(look_later, order_id=order_id, delay=AGAIN[1], error=str(error_then))
+        return partial(_end_without_page, order_id=order_id)
 
-        def work(transaction: Transaction) -> None:
-            if due.session_id is not None:
-                look_later(transaction, due.order_id, AGAIN[1], said)
-            elif due.attempt < MOST_ATTEMPTS and not is_ending(due):
-                try_again(transaction, due.order_id, self._lasts, said)
-            else:
-                end_hold(transaction, due.order_id, NO_PAGE, who=SHOP, why=_NO_PAGE)
-                end(transaction, due.order_id)
 
-        return work
+def _end_without_page(transaction: Transaction, order_id: int) -> None:
+    end_hold(transaction, order_id, NO_PAGE, who=SHOP, why=_NO_PAGE)
+    end(transaction, order_id)
 
 
 _NO_PAGE = "no payment page could be opened"

@@ -239,6 +239,7 @@ def test_a_message_tells_of_its_session(provider: StripeProvider) -> None:
         (signed(EVENT)[0] + b" ", signed(EVENT)[1]),
         (signed(EVENT)[0], "t=x,v1=\xff"),
     ],
+    ids=["secret", "old", "mode", "bare", "list", "unsigned", "garbage", "changed", "header"],
 )
 def test_what_is_not_stripes_is_refused(provider: StripeProvider, body: bytes, header: str) -> None:
     with pytest.raises(Forged):
