@@ -214,7 +214,7 @@ def test_a_refund_that_is_refused_leaves_the_order_as_it_was(
         "payment_intent": intent,
         "metadata": {},
         "status": "succeeded",
-        "created": 0,
+        "created": double.now(),
     }
     done = shop.flask("orders", "cancel", kim.number, "--reason", "x", check=False)
     assert done.returncode == 1
@@ -258,11 +258,12 @@ def test_buying_goes_on_while_stripe_is_away_and_everybody_can_pay_a_minute_afte
         shop = make_shop("released", **settings_for(double), SHOP_PAIRS_PER_ADDRESS="0")
         shop.environ["SHOP_PUBLIC_URL"] = shop.url
         double.webhook = f"{shop.url}/payments/stripe"
+        shop.flask("stock", "set", "OST-TIDELINE-060", "600")
         shop.start()
         double.faults.away = True
         took, payers = [], []
         for number in range(500):
-            payers.append(Payer(shop, 1 + number % 13, email=f"kim{number}@example.com"))
+            payers.append(Payer(shop, ITEM, email=f"kim{number}@example.com"))
             assert payers[-1].bought.status == 303
             took.append(payers[-1].took)
         double.faults.away = False
