@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from email_validator import EmailNotValidError, validate_email
 
 from shop.addresses import seems_to_lack_a_town
+from shop.postal import NO_PARTS, Address
 from shop.text import clean, find_no_text, is_blank, on_one_line
 
 #: The most characters that are taken, by field.
@@ -51,7 +52,21 @@ class Buyer:
 
     email: str
     name: str
+    #: in lines, as it stands on a label
     address: str
+    #: the same in parts; none: it was typed as one text
+    parts: Address = NO_PARTS
+    phone: str = ""
+
+    @property
+    def country(self) -> str:
+        """Where to, in ISO 3166; "": nobody said."""
+        return self.parts.country
+
+    def as_order(self) -> dict[str, str]:
+        """Return what an order keeps of it."""
+        who = {"email": self.email, "name": self.name, "phone": self.phone}
+        return {**who, "address": self.address, **asdict(self.parts)}
 
     @classmethod
     def check(
@@ -67,7 +82,8 @@ class Buyer:
         Raises:
             WrongDetails: something is missing or can't be right.
         """
-        details, messages = {}, {}
+        details: dict[str, str] = {}
+        messages: dict[str, str] = {}
         for field in LIMITS:
             try:
                 details[field] = _checked(field, typed.get(field, ""), test_emails)
@@ -78,7 +94,7 @@ class Buyer:
             messages.setdefault("address", IS_IT_WHOLE)
         if messages:
             raise WrongDetails(messages)
-        return cls(**details)
+        return cls(details["email"], details["name"], address)
 
 
 def _checked(field: str, typed: str, test_emails: bool) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_or_not
 
 from shop.buyer import Buyer
 from shop.changes import order_name
+from shop.costs import NO_COSTS, Costs, CostTable
 from shop.db import Transaction
 from shop.models import (
     WITHDRAWN,
@@ -120,6 +121,15 @@ class PriceChanged(Exception):
         self.items = items
 
 
+class CostsChanged(Exception):
+    """Shipping or tax are not what the shopper saw; nothing was bought."""
+
+    def __init__(self, costs: Costs) -> None:
+        super().__init__()
+        #: as they are now
+        self.costs = costs
+
+
 class BoughtBefore(Exception):
     """This purchase was made before, by a buyer with other details; nothing was bought now."""
 
@@ -137,6 +147,8 @@ class Offer:
     purchase: int
     #: prices in minor units by item id
     prices: Mapping[int, int]
+    #: the `key` of the table by which shipping and tax were shown; "": none were
+    costs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +164,8 @@ class Terms:
     provider: str | None = None
     #: whether real money moves
     live: bool = False
+    #: what is asked for shipping and as tax
+    costs: CostTable = NO_COSTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,16 +198,17 @@ def buy(
 
     Raises:
         EmptyCart, TooManyPairs, TooManyOfProduct, CartClosed, CartChanged, PriceChanged,
-        BoughtBefore: the transaction must be rolled back.
+        CostsChanged, NotDelivered, BoughtBefore: the transaction must be rolled back.
     """
     cart = CartEdit(transaction, cart_id)
     if (made := _made_before(transaction, cart, buyer, offer)) is not None:
         return made
     lines = _lines(transaction, cart.held)
     _check(lines, offer, terms.most)
+    costs = _costs(lines, buyer, offer, terms.costs)
     each = terms.most_each
     known = _check_customer(transaction, cart, buyer, each) if each else []
-    placed = _place_order(transaction, cart, lines, buyer, terms)
+    placed = _place_order(transaction, cart, _Sale(lines, costs), buyer, terms)
     if known:
         know_customer(transaction, known, placed.order_id)
     if terms.provider is not None:
@@ -260,6 +275,14 @@ def _check(lines: list[LineItem], offer: Offer, most: int) -> None:
         raise PriceChanged(changed)
 
 
+def _costs(lines: list[LineItem], buyer: Buyer, offer: Offer, table: CostTable) -> Costs:
+    """Return what the order costs; whoever didn't see by what table pays no more than prices."""
+    costs = table.costs([line.price for line in lines], buyer.country)
+    if offer.costs != table.key and (offer.costs or costs.total != costs.goods):
+        raise CostsChanged(costs)
+    return costs
+
+
 def _check_customer(
     transaction: Transaction, cart: CartEdit, buyer: Buyer, most_each: int
 ) -> list[str]:
@@ -283,6 +306,32 @@ def _refuse_closed(lines: list[LineItem], there: Set[int]) -> None:
         raise CartClosed(sold_out, not_released, withdrawn)
 
 
+class _Sale(NamedTuple):
+    """What is sold, and what it costs."""
+
+    lines: list[LineItem]
+    costs: Costs
+
+    def as_order(self) -> dict[str, object]:
+        """Return what an order keeps of it."""
+        costs = self.costs
+        return {
+            "total": costs.total,
+            "shipping": costs.shipping,
+            "tax": costs.tax,
+            "shipping_tax": costs.shipping_tax,
+            "tax_rate": costs.tax_rate,
+            "tax_kind": costs.tax_kind,
+        }
+
+    def as_lines(self, order_id: int) -> list[dict[str, object]]:
+        """Return what the order's lines keep of it."""
+        return [
+            {"order_id": order_id, "tax": tax, **line.as_line()}
+            for line, tax in zip(self.lines, self.costs.line_taxes, strict=True)
+        ]
+
+
 class _Placed(NamedTuple):
     """An order that this transaction makes."""
 
@@ -298,7 +347,7 @@ class _Placed(NamedTuple):
 
 
 def _place_order(
-    transaction: Transaction, cart: CartEdit, lines: list[LineItem], buyer: Buyer, terms: Terms
+    transaction: Transaction, cart: CartEdit, sale: _Sale, buyer: Buyer, terms: Terms
 ) -> _Placed:
     state, token = PLACED if terms.provider is None else HELD, new_order_token()
     order = {
@@ -306,16 +355,13 @@ def _place_order(
         "token": token,
         "cart_ref": cart.ref,
         "purchase": cart.purchases,
-        "email": buyer.email,
-        "name": buyer.name,
-        "address": buyer.address,
+        **buyer.as_order(),
+        **sale.as_order(),
         "placed": int(time.time()),
-        "total": sum(line.price for line in lines),
         "currency": terms.currency,
     }
     order_id, number = _placed(transaction, order)
-    rows = [{"order_id": order_id, **line.as_line()} for line in lines]
-    transaction.execute_each(_ADD_LINES, rows)
+    transaction.execute_each(_ADD_LINES, sale.as_lines(order_id))
     record_state(transaction, order_id, None, state, who=SHOP)
     if state == PLACED:  # else there is a mail when it is paid
         queue_receipt(transaction, order_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 from babel import Locale
@@ -22,6 +23,22 @@ _POSTCODE_LAST = frozenset(
 _NO_COUNTRIES = frozenset(
     {"AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN", "XA", "XB", "ZZ"}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address in parts, each on one line; "": it has no such part."""
+
+    street: str = ""
+    street2: str = ""
+    postcode: str = ""
+    town: str = ""
+    #: its code in ISO 3166
+    country: str = ""
+
+
+#: Of an address that was typed as one text.
+NO_PARTS = Address()
 
 
 class WrongAddress(Exception):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from shop.costs import ADDED
 from shop.models.cart_record import CartItem
 from shop.models.catalog import Item
 from shop.models.ledger import BRINGING_IN, COUNTER_SALE, Movement
@@ -91,9 +92,8 @@ def _sales(item: Any, ordered: int, held: int) -> Iterator[Broken]:
 
 def _orders(session: Session) -> Iterator[Broken]:
     """An order has lines, its total is theirs, and its state has its row."""
-    for number, total, lines, pieces in session.execute(_TOTALS):
-        what = f"its total is {total}, its lines come to {lines}" if pieces else "it has no lines"
-        yield Broken("order", number, what)
+    for row in session.execute(_TOTALS):
+        yield from _amounts(row)
     for number, state, after in session.execute(_STATES):
         written = f"the last change is to {after}" if after else "no change is written"
         yield Broken("order", number, f"its state is {state}, and {written}")
@@ -101,6 +101,20 @@ def _orders(session: Session) -> Iterator[Broken]:
         yield Broken("order", number, f"it is {state}, and its line {sku} is not")
     for number, sku, end in session.execute(_ENDS_WITHOUT_ROW):
         yield Broken("order", number, f"its line {sku} is {end}, and no row says so")
+
+
+def _amounts(order: Any) -> Iterator[Broken]:
+    """An order costs its lines, its shipping, and its tax if that is added; the tax is theirs."""
+    if not order.pieces:
+        yield Broken("order", order.number, "it has no lines")
+        return
+    if order.total != order.lines + order.besides:
+        other = f", shipping and tax to {order.besides}" if order.besides else ""
+        what = f"its total is {order.total}, its lines come to {order.lines}{other}"
+        yield Broken("order", order.number, what)
+    if order.tax != order.taxes:
+        what = f"its tax is {order.tax}, its lines' and its shipping's come to {order.taxes}"
+        yield Broken("order", order.number, what)
 
 
 def _carts(session: Session) -> Iterator[Broken]:
@@ -186,11 +200,15 @@ _NOT_SOLD = (
 )
 
 _LINES_COME_TO = _or_none(func.sum(OrderLine.price))
+_BESIDES = Order.shipping + case((Order.tax_kind == ADDED, Order.tax), else_=0)
+_TAXES = _or_none(func.sum(OrderLine.tax)) + Order.shipping_tax
+_PIECES = func.count(OrderLine.id)
 _TOTALS = (
-    select(Order.number, Order.total, _LINES_COME_TO, func.count(OrderLine.id))
+    select(Order.number, Order.total, Order.tax, _LINES_COME_TO.label("lines"))
+    .add_columns(_BESIDES.label("besides"), _TAXES.label("taxes"), _PIECES.label("pieces"))
     .outerjoin(OrderLine, OrderLine.order_id == Order.id)
     .group_by(Order.id)
-    .having(or_(func.count(OrderLine.id) == 0, Order.total != _LINES_COME_TO))
+    .having(or_(_PIECES == 0, Order.total != _LINES_COME_TO + _BESIDES, Order.tax != _TAXES))
 )
 _LAST = (
     select(func.max(OrderChange.id).label("id"))

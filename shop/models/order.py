@@ -7,9 +7,18 @@ import secrets
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, bindparam, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    ForeignKey,
+    UniqueConstraint,
+    bindparam,
+    case,
+    select,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from shop.costs import ADDED
 from shop.db import Base, Transaction
 from shop.models.cart import cart_ref
 
@@ -52,11 +61,28 @@ class Order(Base):
     purchase: Mapped[int]
     email: Mapped[str]
     name: Mapped[str]
+    #: in lines, as it stands on a label
     address: Mapped[str]
+    #: the same in parts, as it was typed; "": a part that it lacks, or it was typed as one text
+    street: Mapped[str] = mapped_column(server_default="")
+    street2: Mapped[str] = mapped_column(server_default="")
+    postcode: Mapped[str] = mapped_column(server_default="")
+    town: Mapped[str] = mapped_column(server_default="")
+    #: its code in ISO 3166
+    country: Mapped[str] = mapped_column(server_default="")
+    phone: Mapped[str] = mapped_column(server_default="")
     #: seconds since 1970, UTC
     placed: Mapped[int] = mapped_column(BigInteger)
-    #: in minor units of `currency`
+    #: in minor units of `currency`: the lines, shipping, and a tax that is added to them
     total: Mapped[int] = mapped_column(BigInteger)
+    shipping: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    #: all of it, that of the shipping too
+    tax: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    shipping_tax: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    #: in thousandths of a percent
+    tax_rate: Mapped[int] = mapped_column(server_default="0")
+    #: `included` in prices, or `added`; "": nothing was said of a tax
+    tax_kind: Mapped[str] = mapped_column(server_default="")
     currency: Mapped[str]
     #: see `shop.models.order_state`
     state: Mapped[str] = mapped_column(server_default="placed")
@@ -111,10 +137,18 @@ class OrderLine(Base):
     #: paid, in minor units of the order's currency
     price: Mapped[int] = mapped_column(BigInteger)
     main_image: Mapped[str]
+    #: in the price or on it, by the order's `tax_kind`
+    tax: Mapped[int] = mapped_column(BigInteger, server_default="0")
     #: "", `cancelled` or `returned`
     ended: Mapped[str] = mapped_column(server_default="")
 
     order: Mapped[Order] = relationship(back_populates="lines")
+
+
+#: What was paid for a line.
+LINE_COST: ColumnElement[int] = OrderLine.price + case(
+    (Order.tax_kind == ADDED, OrderLine.tax), else_=0
+)
 
 
 class MadeOrder(NamedTuple):

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, select, update
 from shop.changes import order_name
 from shop.db import Transaction
 from shop.models.ledger import CANCELLATION, CORRECTION, RETURN, Cause, Shift
-from shop.models.order import Order, OrderLine
+from shop.models.order import LINE_COST, Order, OrderLine
 from shop.models.order_state import (
     CANCELLED,
     FULFILLED,
@@ -191,7 +191,9 @@ def _put_back(
 
 # Made once: making a statement takes longer than running it.
 _LINES = (
-    select(OrderLine.id, OrderLine.item_id, OrderLine.sku, OrderLine.price, OrderLine.ended)
+    select(OrderLine.id, OrderLine.item_id, OrderLine.sku, OrderLine.ended)
+    .add_columns(LINE_COST.label("cost"))
+    .join(Order, Order.id == OrderLine.order_id)
     .where(OrderLine.order_id == bindparam("of_order"))
     .order_by(OrderLine.item_id)
 )

@@ -69,6 +69,8 @@ def _narrowed(wanted: Wanted) -> Any:
 
 _LISTED = select(
     *(Order.id, Order.number, Order.placed, Order.email, Order.name, Order.address),
+    *(Order.street, Order.street2, Order.postcode, Order.town, Order.country, Order.phone),
+    *(Order.shipping, Order.tax, Order.tax_rate, Order.tax_kind),
     *(Order.total, Order.currency, Order.state, Order.tracking),
 )
 _LINES = select(

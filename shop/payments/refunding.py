@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select
 
 from shop.db import Database, Transaction
-from shop.models.order import Order, OrderLine
+from shop.models.order import LINE_COST, Order, OrderLine
 from shop.models.order_edit import CANCELLING, Ending, GivingBack, Way, ending_lines, give_back
 from shop.models.payment import PAID, Payment
 from shop.models.refund import forget_refund, note_refund, want_refund
@@ -124,9 +124,9 @@ def _pay_back(database: Database, plan: _Plan, payback: Payback) -> None:
 def _paybacks(transaction: Transaction, ending: Ending, way: Way, paid: Any) -> list[Payback]:
     name = f"refund-{paid.number}"
     found = [
-        Payback(f"{name}-{line.id}", line.id, line.sku, line.price)
+        Payback(f"{name}-{line.id}", line.id, line.sku, line.cost)
         for line in ending.lines
-        if line.price
+        if line.cost
     ]
     ((lines,),) = transaction.execute(_LINES_COME_TO, {"of_order": ending.order_id})
     # Shipping that was never done is paid back with the last of an order.
@@ -156,6 +156,8 @@ _PAYMENT = (
     .join(Order, Order.id == Payment.order_id)
     .where(Payment.order_id == bindparam("of_order"))
 )
-_LINES_COME_TO = select(func.coalesce(func.sum(OrderLine.price), 0)).where(
-    OrderLine.order_id == bindparam("of_order")
+_LINES_COME_TO = (
+    select(func.coalesce(func.sum(LINE_COST), 0))
+    .join(Order, Order.id == OrderLine.order_id)
+    .where(OrderLine.order_id == bindparam("of_order"))
 )

@@ -104,7 +104,7 @@ _BOUGHT = """
         (7, 'K7QX-4MNP', 'f0', 0, 'k@example.com', 'Løv 👟', '', 1900000000, 5000000000, 'USD');
     INSERT INTO order_lines (id, order_id, item_id, sku, brand, product, color, size, price,
         main_image) VALUES
-        (9, 7, 4, 'S-1', 'Ostervane', 'Kiln', 'Clay', '7.5', 2000000000, 'a.svg'),
+        (9, 7, 4, 'S-1', 'Ostervane', 'Kiln', 'Clay', '7.5', 5000000000, 'a.svg'),
         (12, 7, 5, 'S-2', 'Ostervane', 'Kiln', 'Clay', '8', 0, 'a.svg');
     INSERT INTO order_changes (order_id, at, who, after, why) VALUES (7, 0, 'shop', 'placed', '');
     INSERT INTO mails (kind, priority, order_id, queued, due, held_until, attempts, state, error)
