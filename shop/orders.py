@@ -80,9 +80,8 @@ class Orders:
 
         self._database.transact(work, durable=False)
 
-    def read(self, order_ids: Iterable[int]) -> set[int]:
-        """Read orders that tabs have open; return the ids of those that are not as they were."""
-        changed = set()
+    def read(self, order_ids: Iterable[int]) -> None:
+        """Read orders that tabs have open."""
         for order_id in order_ids:
             with self._database.reading() as session:
                 order = session.get(Order, order_id)
@@ -90,8 +89,6 @@ class Orders:
             before = self._open.get(order_id)
             if view is not None and (before is None or before.version < view.version):
                 self._open[order_id] = view
-                changed.add(order_id)
-        return changed
 
     def view(self, order_id: int) -> OrderView | None:
         """Return an open order as it was last read."""

@@ -135,9 +135,14 @@ class TabContents:
         return self._fragments.stock_message(shown)
 
     def read_orders(self, names: Iterable[str]) -> set[str]:
-        """Read the orders that changed, of those whose page tabs have open; return their names."""
+        """Read the orders that changed, of those whose page tabs have open; return their names.
+
+        Also of those that are known as they are: one tab may have opened just now, and the others
+        have not seen it.
+        """
         changed = {i for i in map(order_id_of, names) if i and self._hub.is_watched(order_name(i))}
-        return set(map(order_name, self.orders.read(changed)))
+        self.orders.read(changed)
+        return set(map(order_name, changed))
 
     def carts_showing(self, names: Iterable[str]) -> set[str]:
         """Return the ids of the open carts that show what has one of these names."""

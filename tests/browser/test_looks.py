@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.shopper import add, expect_cart, fill_in, line, visit
+from tests.support.payer import time_passes
 from tests.support.running import ROOT, RunningShop
 
 AXE = (ROOT / "tests" / "vendor" / "axe.min.js").read_text()
@@ -77,15 +78,72 @@ def test_every_page_is_accessible_and_fits_every_screen(
     picture_folder: Path,
     scheme: str,
 ) -> None:
-    window = open_window(
+    tab = _window(open_window, scheme).new_page()
+    assert _ugly(tab, _stations(shop, tab), picture_folder, scheme) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_of_a_payment_are_accessible_and_fit_every_screen(
+    open_shop: Callable[..., RunningShop],
+    open_window: Callable[..., BrowserContext],
+    picture_folder: Path,
+    scheme: str,
+) -> None:
+    shop = open_shop(stage="released", SHOP_DEMO="off", SHOP_PAYMENTS="demo")
+    tab = _window(open_window, scheme).new_page()
+    assert _ugly(tab, _payment_stations(shop, tab), picture_folder, scheme) == []
+
+
+def _payment_stations(shop: RunningShop, tab: Page) -> list[tuple[str, Callable[[], object]]]:
+    """Return the pages from a hold to its end, in the order in which they are come by."""
+
+    def hold() -> None:
+        visit(tab, shop.url)
+        add(tab, 1)
+        visit(tab, f"{shop.url}/checkout")
+        fill_in(tab)
+        tab.locator("#purchase").click()
+        expect(tab.locator("#hold-pay")).to_be_visible()
+
+    def expired() -> None:
+        time_passes(shop, 601)
+        expect(tab.locator("#hold")).to_have_attribute("data-state", "expired")
+
+    def paid() -> None:
+        hold()
+        tab.locator("#hold-pay").click()
+        tab.locator("button[value=pay]").click()
+        expect(tab.locator("#hold")).to_have_attribute("data-state", "paid")
+
+    return [
+        ("hold", hold),
+        ("hold-elsewhere", lambda: visit(tab, shop.url)),
+        ("hold-again", lambda: tab.goto(f"{shop.url}/checkout/complete")),
+        ("demo-payment", lambda: tab.locator("#hold-pay").click()),
+        ("hold-left", lambda: tab.go_back()),
+        ("hold-expired", expired),
+        ("hold-paid", paid),
+    ]
+
+
+def _window(open_window: Callable[..., BrowserContext], scheme: str) -> BrowserContext:
+    return open_window(
         viewport={"width": 1280, "height": 900},
         color_scheme=scheme,
         reduced_motion="reduce",
         bypass_csp=True,  # axe is put in from outside; what the pages do themselves stays checked
     )
-    tab = window.new_page()
+
+
+def _ugly(
+    tab: Page,
+    stations: Iterable[tuple[str, Callable[[], object]]],
+    picture_folder: Path,
+    scheme: str,
+) -> list[str]:
+    """Go from page to page, take a picture of each, and return what is wrong with them."""
     found: list[str] = []
-    for name, go in _stations(shop, tab):
+    for name, go in stations:
         go()
         for width in WIDTHS:
             tab.set_viewport_size({"width": width, "height": 740 if width < 768 else 900})
@@ -94,7 +152,7 @@ def test_every_page_is_accessible_and_fits_every_screen(
             if width in (360, 1280):
                 found += [f"{name} at {width} px, {scheme}: {v}" for v in _violations(tab)]
                 tab.screenshot(path=picture_folder / f"{name}-{width}-{scheme}.png")
-    assert found == []
+    return found
 
 
 def _scrolls_sideways(tab: Page) -> bool:

@@ -295,6 +295,7 @@ def test_money_is_taken_exactly_for_orders_that_have_their_pairs() -> None:
 
 
 @pytest.mark.drill
+@pytest.mark.timeout(3600)
 def test_money_is_taken_exactly_for_orders_in_ten_thousand_schedules() -> None:
     run(Payments, examples=10_000)
 
