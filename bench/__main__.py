@@ -8,6 +8,7 @@ import sys
 import click
 
 from bench.capacity import capacity
+from bench.checkout import checkout
 from bench.cluster import cluster
 from bench.herd import herd
 from bench.pages import pages
@@ -32,6 +33,7 @@ def main() -> None:
       bin/bench release                              a product opens in 5,000 tabs
       bin/bench herd                                 5,000 tabs come back to a new server
       bin/bench pages                                pages, adds, purchases
+      bin/bench checkout                             orders, paid outside and by the demo's page
       bin/bench cluster                              2 servers, 4,000 tabs, 100 purchases/s
       bin/bench capacity                             estimates for a million shoppers
     """
@@ -39,7 +41,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
-for command in (streams, sellout, release, herd, pages, cluster, capacity):
+for command in (streams, sellout, release, herd, pages, checkout, cluster, capacity):
     main.add_command(command)
 
 if __name__ == "__main__":

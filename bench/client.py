@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from bench.buyers import purchase
 from bench.loop import Loop
 from bench.shoppers import Shoppers, one_cart
 from bench.tabs import Cart, Tabs, any_message, own_cart, product_fragment
@@ -61,6 +62,9 @@ class LoadClient:
 
     def visit(self, **how: Any) -> dict[str, Any]:
         return visit(self._loop, **how)
+
+    def purchase(self, **how: Any) -> dict[str, Any]:
+        return purchase(self._loop, **how)
 
     def arrive(self, port: int, count: int, item: int) -> None:
         """Have background visitors open the front page; `item` is what they add and remove."""

@@ -100,7 +100,10 @@ def open_shop(streams: int = 0, **settings: str) -> Iterator[Shop]:
     with TemporaryDirectory(prefix="shop-bench-") as folder:
         environ = _settings(folder, streams) | settings
         with serve_shop(environ) as serving:
-            yield _stocked(Shop([serving], create_app(environ), environ))
+            shop = Shop([serving], create_app(environ), environ)
+            if "SHOP_DATABASE_URL" in settings:  # none but the embedded one starts with the demo
+                shop.command("seed")
+            yield _stocked(shop)
 
 
 @contextmanager
