@@ -8,43 +8,29 @@ can be asked twice, so nothing is lost or done twice by that.
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from threading import Event, Thread
 
 from sqlalchemy.exc import DBAPIError
 
 from shop.changes import order_id_of
 from shop.db import Database, DatabaseBusy, Transaction
-from shop.models.ledger import SHOP
-from shop.models.payment import NO_PAGE
 from shop.models.payment_queue import (
     DuePayment,
-    look_later,
     read_outlook,
     reserve_calls,
     take_due,
     take_one,
-    try_again,
 )
-from shop.payments.asking import Asking, call_of, is_ending, was_never_asked
-from shop.payments.holds import EXTENSION, end_hold
-from shop.payments.provider import (
-    PaymentSession,
-    Provider,
-    ProviderAway,
-    ProviderFailed,
-    ProviderRefused,
-)
-from shop.payments.settling import Mismatch, Terms, doubt, end, settle
+from shop.payments.asking import OPENING, Asking, call_of, is_ending
+from shop.payments.calls import Calls
+from shop.payments.holds import EXTENSION
+from shop.payments.provider import Provider
+from shop.payments.settling import Terms
 
 log = logging.getLogger(__name__)
-
-#: What is written once the provider was asked.
-Work = Callable[[Transaction], None]
 
 #: How often it is looked for what other processes have left, in seconds.
 EVERY = 0.25
@@ -57,15 +43,6 @@ LEASE, LEASE_HERE = 20_000, 1000
 
 #: How often an open payment is looked at, at the most, and how many of all are, in milliseconds.
 LOOK, LOOKS_APART = 5000, 100
-
-#: How many pages are asked for in vain until an order is given up.
-MOST_ATTEMPTS = 3
-
-#: After how long a call that had no answer is made again, in milliseconds: at first, and at most.
-AGAIN = (250, 10_000)
-
-#: More characters than are kept of what a call failed by.
-_LONGEST_ERROR = 300
 
 #: Seconds between two calls that only find out whether a provider is there again.
 PROBE = 1.0
@@ -84,15 +61,14 @@ class PaymentQueue:
         """Take the address by which shoppers reach the shop, without a slash at its end."""
         self._database = database
         self._provider = provider
-        self._asking = Asking(database, provider, address)
-        self._hold = hold_seconds * 1000
         self._lasts = hold_seconds + EXTENSION // 1000 + TO_SPARE
+        terms = Terms(hold_seconds * 1000, LOOK)
+        #: makes them, one by one
+        self.calls = Calls(provider, Asking(database, provider, address), terms, self._lasts)
         self._lease = LEASE if provider.rate else LEASE_HERE
-        self._look = LOOK
         self._wake = Event()
         self._stopping = False
         self._in_hand = 0
-        self._away = False
         self._probe_at = 0.0
 
     def start(self) -> None:
@@ -112,7 +88,7 @@ class PaymentQueue:
     def see_to(self, order_id: int) -> None:
         """Take the payment of one order, whoever has it in hand, and make its call now."""
         for due in self._database.transact(lambda tx: take_one(tx, order_id, self._lasts)):
-            self._database.transact(self.ask(due))
+            self._database.transact(self.calls.make(due))
 
     def turn(self) -> float:
         """Take what is due, and see to it; return for how many seconds there is nothing to do."""
@@ -124,9 +100,13 @@ class PaymentQueue:
         most = self._room()
         if not most:
             return EVERY
-        self._look = max(LOOK, outlook.active * LOOKS_APART)
+        self.calls.look_every(max(LOOK, outlook.active * LOOKS_APART))
         taken = self.take(most)
+        here = [] if self._provider.rate else [due for due, _ in taken if call_of(due) == OPENING]
+        self._open_here(here)
         for due, wait in taken:
+            if due in here:
+                continue
             self._in_hand += 1
             Thread(target=self._see_to, args=(due, wait), name="payment", daemon=True).start()
         return 0.0 if taken else EVERY
@@ -138,21 +118,6 @@ class PaymentQueue:
             most: how many at the most.
         """
         return self._database.transact(lambda tx: self._take(tx, most))
-
-    def ask(self, due: DuePayment) -> Work:
-        """Ask the provider, outside every transaction; return what is to be written then."""
-        if is_ending(due) and was_never_asked(due):
-            return lambda tx: end(tx, due.order_id)
-        try:
-            session = self._asking.ask(due)
-        except ProviderAway as error:
-            return self._no_answer(due, error)
-        except ProviderRefused as error:
-            return self._refused(due, error)
-        if self._away:
-            log.info("payments go on: %s answers again", self._provider.name)
-        self._away = False
-        return partial(self._settle, due=due, session=session)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -171,7 +136,7 @@ class PaymentQueue:
 
     def _room(self) -> int:
         """Return how many payments may be taken now: of a provider that is away, one at times."""
-        if not self._away:
+        if not self.calls.provider_is_away:
             return CALLS - self._in_hand
         if self._in_hand or time.monotonic() < self._probe_at:
             return 0
@@ -189,11 +154,22 @@ class PaymentQueue:
             waits[call] = iter(range(first, first + count * 1000, 1000 // rate))
         return [(due, next(waits[call_of(due)]) / 1000) for due in taken]
 
+    def _open_here(self, dues: list[DuePayment]) -> None:
+        """Open the pages of a provider that waits for nobody, and write them down together.
+
+        They lock carts and no items, so nobody waits for them in a circle.
+        """
+        works = [self.calls.make(due) for due in dues if not is_ending(due)]
+        if works:
+            self._database.transact(lambda tx: [work(tx) for work in works])
+        for due in filter(is_ending, dues):
+            self._database.transact(self.calls.make(due))
+
     def _see_to(self, due: DuePayment, wait: float) -> None:
         """Make the call of one payment when it is its turn, and note what came of it."""
         try:
             time.sleep(wait)
-            self._database.transact(self.ask(due))
+            self._database.transact(self.calls.make(due))
         except (DBAPIError, DatabaseBusy) as error:
             log.debug("order %s is looked at again, the database is away: %s", due.number, error)
         except Exception:
@@ -201,51 +177,3 @@ class PaymentQueue:
         finally:
             self._in_hand -= 1
             self._wake.set()
-
-    def _settle(self, transaction: Transaction, due: DuePayment, session: PaymentSession) -> None:
-        try:
-            settle(transaction, due.order_id, session, Terms(self._hold, self._look))
-        except Mismatch as error:
-            log.error("a payment is not what was asked for: %s", str(error))
-            look_later(transaction, due.order_id, AGAIN[1], str(error)[:_LONGEST_ERROR])
-
-    def _no_answer(self, due: DuePayment, error: ProviderAway) -> Work:
-        said = str(error)[:_LONGEST_ERROR] or "no answer"
-        if not self._away and not isinstance(error, ProviderFailed):
-            log.warning("payments wait, %s does not answer: %s", self._provider.name, said)
-            self._away = True
-        delay = min(AGAIN[0] * 2 ** min(due.failures, 10), AGAIN[1])
-        delay = int(delay * random.uniform(0.5, 1.0))
-
-        def work(transaction: Transaction) -> None:
-            if is_ending(due):
-                doubt(transaction, due.order_id, "the payment provider does not answer")
-            if isinstance(error, ProviderFailed) and due.session_id is None:
-                try_again(transaction, due.order_id, self._lasts, said)
-            else:
-                look_later(transaction, due.order_id, delay, said)
-
-        return work
-
-    def _refused(self, due: DuePayment, error: ProviderRefused) -> Work:
-        """Ask for a page under another name some times; then the order can't be paid for."""
-        said = str(error)[:_LONGEST_ERROR]
-        log.error("%s refuses order %s: %s", self._provider.name, due.number, said)
-        order_id = due.order_id
-        if due.session_id is not None:
-            return partial(look_later, order_id=order_id, delay=AGAIN[1], error=said)
-        if due.attempt < MOST_ATTEMPTS and not is_ending(due):
-            return partial(try_again, order_id=order_id, lasts=self._lasts, error=said)
-        try:
-            self._asking.end_pages(due)
-        except (ProviderAway, ProviderRefused) as error_then:
-            return partial(look_later, order_id=order_id, delay=AGAIN[1], error=str(error_then))
-        return partial(_end_without_page, order_id=order_id)
-
-
-def _end_without_page(transaction: Transaction, order_id: int) -> None:
-    end_hold(transaction, order_id, NO_PAGE, who=SHOP, why=_NO_PAGE)
-    end(transaction, order_id)
-
-
-_NO_PAGE = "no payment page could be opened"

@@ -39,10 +39,11 @@ from shop.models.order_state import WrongState
 from shop.models.payment import CANCELLED, RELEASED
 from shop.models.payment_queue import DuePayment
 from shop.payments import asking
+from shop.payments.calls import Work
 from shop.payments.comparing import compare
 from shop.payments.holds import end_hold, extend
 from shop.payments.provider import ProviderAway
-from shop.payments.queue import PaymentQueue, Work
+from shop.payments.queue import PaymentQueue
 from shop.payments.refunding import refund_and_end
 from tests.support.fake_provider import FAULTS, OK, FakeProvider
 
@@ -166,7 +167,7 @@ class Payments(RuleBasedStateMachine):
     def process_goes_on(self, which: int) -> None:
         queue, what = self.in_hand.pop(which % len(self.in_hand))
         if isinstance(what, DuePayment):
-            self.in_hand.append((queue, queue.ask(what)))
+            self.in_hand.append((queue, queue.calls.make(what)))
         else:
             self.database.transact(what)
 
@@ -224,7 +225,7 @@ class Payments(RuleBasedStateMachine):
             queue = self.queues[0]
             taken = queue.take(20)
             for due, _ in taken:
-                self.database.transact(queue.ask(due))
+                self.database.transact(queue.calls.make(due))
             if not self.rows("SELECT 1 FROM orders WHERE state IN ('held', 'in_doubt')"):
                 return
         raise AssertionError(f"there is no end to {self.states()}")
