@@ -74,6 +74,7 @@ _COMMANDS = {
     "db": "database:db",
     "mail": "mail:mail",
     "orders": "orders:orders",
+    "privacy": "privacy:privacy",
     "release": "opening:release",
     "reset": "catalog:reset",
     "seed": "catalog:seed",

@@ -38,17 +38,24 @@ class CustomerKey(Base):
 
 def customer_keys(email: str, address: str) -> list[str]:
     """Return by what a customer is known, however they write it, in a fixed order."""
-    known = (f"email:{_same_mailbox(email)}", f"address:{_folded(address)}")
+    known = (f"email:{same_mailbox(email)}", f"address:{_folded(address)}")
     return sorted(blake2b(each.encode(), digest_size=16).hexdigest() for each in known)
 
 
-def _same_mailbox(email: str) -> str:
+def same_mailbox(email: str) -> str:
+    """Return an address as its provider understands it, however it is written."""
     local, _, domain = unicodedata.normalize("NFKC", email).casefold().rpartition("@")
     if domain in _PLUS:
         local = local.partition("+")[0]
     if domain in _DOTLESS:
         local = local.replace(".", "")
     return f"{local}@{_DOTLESS.get(domain, domain)}"
+
+
+def spellings(domain: str) -> list[str]:
+    """Return all domains that are the same as this one."""
+    others = [other for other, same in _DOTLESS.items() if same == domain]
+    return others or [domain]
 
 
 def _folded(address: str) -> str:

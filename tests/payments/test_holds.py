@@ -195,6 +195,8 @@ def test_operators_see_holds_and_end_them_through_the_provider_alone(demo: Runni
     page = kim.until_open()
     listed = demo.flask("orders", "list", "--state", "held").stdout
     assert kim.number in listed
+    erased = demo.flask("privacy", "erase", "kim@example.com", "--yes", check=False)
+    assert (erased.returncode, "is being paid for" in erased.stderr) == (1, True)
     for args in (["paid"], ["fulfil"], ["cancel", "--reason", "x", "--sku", "OST-TIDELINE-060"]):
         done = demo.flask("orders", args[0], kim.number, *args[1:], check=False)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)

@@ -1,0 +1,105 @@
+"""What the shop holds of somebody, and having it forgotten."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from shop.command_services import command_services as services
+from shop.commands import CannotBeDone, Group, WrongCall, on_database
+from shop.commands.screen import count
+from shop.mail.outbox import FOLDER
+from shop.models.personal import StillPaying, forget_buyer, held_of, orders_of
+from shop.moments import moment_in_utc
+
+
+class Email(click.ParamType[str]):
+    """An e-mail address, as somebody writes it."""
+
+    name = "email"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        email = value.strip()
+        local, at, domain = email.rpartition("@")
+        if len(email) > 320 or not (local and at and domain) or not email.isprintable():
+            self.fail(f"{value!r} is no e-mail address", param, ctx)
+        return email
+
+
+EMAIL = Email()
+
+
+@click.group(cls=Group)
+def privacy() -> None:
+    """Show what the shop holds of somebody, or have it forgotten."""
+
+
+@privacy.command("export")
+@click.argument("email", type=EMAIL)
+@on_database
+def export_data(email: str) -> None:
+    """Write all that the shop holds of somebody as JSON.
+
+    \b
+    Example:
+      bin/flask privacy export kim@example.com > kim.json
+    """
+    orders = [held_of(services.database, order) for order in orders_of(services.database, email)]
+    click.echo(json.dumps({"email": email, "orders": [*map(_shown, orders)]}, indent=1))
+
+
+@privacy.command("erase")
+@click.argument("email", type=EMAIL)
+@click.option("--yes", is_flag=True, help="Do it; there is no way back.")
+@on_database
+def erase(email: str, yes: bool) -> None:
+    """Have the shop forget somebody: name, addresses and phone go, amounts and lines stay.
+
+    What is still to be sent can't be sent any more then. Backups are not changed: they go when
+    they are old.
+
+    \b
+    Example:
+      bin/flask privacy erase kim@example.com --yes
+    """
+    orders = orders_of(services.database, email)
+    if not yes:
+        raise WrongCall(
+            f"this erases the buyer of {count(len(orders), 'order')}; say so with --yes"
+        )
+    for order in orders:
+        _erase(order)
+    if not orders:
+        click.echo(f"The shop holds nothing of {email}.")
+
+
+def _erase(order: Any) -> None:
+    try:
+        services.database.transact(lambda tx: forget_buyer(tx, order.id))
+    except StillPaying as error:
+        raise CannotBeDone(
+            f"{error.number} is being paid for: cancel it first, or wait until that is over"
+        ) from None
+    for file in (services.settings.instance / FOLDER).glob(f"{order.number}-*.eml"):
+        file.unlink(missing_ok=True)
+    unsent = " It was not shipped yet." if order.state in ("placed", "paid") else ""
+    click.echo(f"{order.number}: its buyer is forgotten.{unsent}")
+
+
+def _shown(held: dict[str, Any]) -> dict[str, Any]:
+    """Return an order with its moments as programs read them."""
+    shown = {name: value for name, value in held.items() if name != "id"}
+    shown["placed_at"] = moment_in_utc(shown.pop("placed") * 1000)
+    shown["changes"] = [{**each, "at": moment_in_utc(each["at"])} for each in held["changes"]]
+    shown["mails"] = [
+        {
+            "kind": each["kind"],
+            "state": each["state"],
+            "queued_at": moment_in_utc(each["queued"] * 1000),
+            "ended_at": each["ended"] and moment_in_utc(each["ended"] * 1000),
+        }
+        for each in held["mails"]
+    ]
+    return shown

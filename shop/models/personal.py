@@ -1,0 +1,115 @@
+"""What the shop holds of somebody, by their e-mail address, and having it forgotten."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
+
+from shop.changes import order_name
+from shop.db import Database, Transaction
+from shop.models.customer import CustomerKey, same_mailbox, spellings
+from shop.models.ledger import SHOP
+from shop.models.mail import GIVEN_UP, WAITING, Mail
+from shop.models.order import Order, OrderLine
+from shop.models.order_state import HOLDING, OrderChange, record_state
+
+#: What is written about an order of which the buyer was forgotten.
+FORGOTTEN = "personal data erased"
+
+
+class StillPaying(Exception):
+    """An order is being paid for: its provider knows the buyer, too."""
+
+    def __init__(self, number: str) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def orders_of(database: Database, email: str) -> list[Any]:
+    """Return the orders of whoever has this address, however they wrote it, the oldest first."""
+    mailbox = same_mailbox(email)
+    found = []
+    for domain in spellings(mailbox.rpartition("@")[2]):
+        there = func.lower(Order.email).endswith(f"@{domain}", autoescape=True)
+        for rows in database.pages(_ORDERS.where(there), Order.id):
+            found += [row for row in rows if same_mailbox(row.email) == mailbox]
+    return sorted(found, key=lambda row: row.id)
+
+
+def held_of(database: Database, order: Any) -> dict[str, Any]:
+    """Return all that is kept about an order and its buyer, for the buyer to read."""
+    of_order = {"of_order": order.id}
+    return {
+        **order._asdict(),
+        "lines": [row._asdict() for row in database.rows(_LINES, of_order)],
+        "changes": [row._asdict() for row in database.rows(_CHANGES, of_order)],
+        "mails": [row._asdict() for row in database.rows(_MAILS, of_order)],
+        "fingerprints": [row.key for row in database.rows(_KEYS, of_order)],
+    }
+
+
+def forget_buyer(transaction: Transaction, order_id: int) -> list[int]:
+    """Take out of an order who bought it and where it went; amounts, lines and states stay.
+
+    Mails that wait are not sent any more.
+
+    Returns:
+        The ids of the order's mails.
+
+    Raises:
+        StillPaying: it is being paid for.
+    """
+    of_order = {"of_order": order_id}
+    ((number, state),) = transaction.execute(_LOCK, of_order)
+    if state in HOLDING:
+        raise StillPaying(number)
+    transaction.execute(_FORGET_KEYS, of_order)
+    transaction.execute(_FORGET, of_order)
+    transaction.execute(_END_MAILS, {**of_order, "now": int(time.time())})
+    transaction.execute(_FORGET_ERRORS, of_order)
+    record_state(transaction, order_id, state, state, who=SHOP, why=FORGOTTEN)
+    transaction.note(order_name(order_id))
+    return [row.id for row in transaction.execute(_MAILS, of_order)]
+
+
+def _same(column: Any) -> ColumnElement[bool]:
+    same: ColumnElement[bool] = column == bindparam("of_order")
+    return same
+
+
+#: What of an order is somebody's own.
+_OWN = ("email", "name", "address", "street", "street2", "postcode", "town", "country", "phone")
+
+# Made once: making a statement takes longer than running it.
+_ORDERS = select(
+    *(Order.id, Order.number, Order.state, Order.placed, Order.total, Order.currency),
+    *(getattr(Order, name) for name in _OWN),
+    Order.tracking,
+)
+_LOCK = select(Order.number, Order.state).where(_same(Order.id)).with_for_update()
+_LINES = (
+    select(OrderLine.sku, OrderLine.product, OrderLine.size, OrderLine.price, OrderLine.ended)
+    .where(_same(OrderLine.order_id))
+    .order_by(OrderLine.id)
+)
+_CHANGES = (
+    select(OrderChange.at, OrderChange.after, OrderChange.why)
+    .where(_same(OrderChange.order_id))
+    .order_by(OrderChange.id)
+)
+_MAILS = (
+    select(Mail.id, Mail.kind, Mail.state, Mail.queued, Mail.ended)
+    .where(_same(Mail.order_id))
+    .order_by(Mail.id)
+)
+_KEYS = select(CustomerKey.key).where(_same(CustomerKey.order_id))
+_FORGET_KEYS = delete(CustomerKey).where(_same(CustomerKey.order_id))
+_FORGET = update(Order).where(_same(Order.id)).values(**dict.fromkeys(_OWN, ""), tracking="")
+_END_MAILS = (
+    update(Mail)
+    .where(_same(Mail.order_id), Mail.state == WAITING)
+    .values(state=GIVEN_UP, ended=bindparam("now"), error="")
+)
+_FORGET_ERRORS = update(Mail).where(_same(Mail.order_id)).values(error="")
