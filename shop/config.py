@@ -38,9 +38,9 @@ def _setting(read: Callable[[Source], T]) -> T:
     return cast(T, field(metadata={"read": read}))
 
 
-def _secret(name: str) -> str | None:
-    """Declare a setting that is never shown."""
-    read = {"read": lambda source: source.text(name, "") or None}
+def _secret(name: str, others: tuple[str, ...], allowed: str) -> str | None:
+    """Declare a setting that is never shown; see `Source.secret`."""
+    read = {"read": lambda source: source.secret(name, others, allowed)}
     return cast(str | None, field(repr=False, metadata=read))
 
 
@@ -112,8 +112,14 @@ class Settings:
     payments: str = _setting(lambda s: s.one_of("SHOP_PAYMENTS", PAYMENTS))
     #: for how many seconds pairs are held while they are paid for
     hold_seconds: int = _integer("SHOP_HOLD_SECONDS", 600, 30, 7200)
-    stripe_key: str | None = _secret("SHOP_STRIPE_KEY")
-    stripe_webhook_secret: str | None = _secret("SHOP_STRIPE_WEBHOOK_SECRET")
+    stripe_key: str | None = _secret(
+        *("SHOP_STRIPE_KEY", ("pk_", "whsec_")),
+        "an account's secret or restricted key is allowed, sk_… or rk_…",
+    )
+    stripe_webhook_secret: str | None = _secret(
+        *("SHOP_STRIPE_WEBHOOK_SECRET", ("sk_", "rk_", "pk_", "we_")),
+        "the signing secret of the webhook's endpoint is allowed, whsec_…",
+    )
     #: the base address of another server that speaks as Stripe does; None: Stripe's own
     stripe_api: str | None = _setting(lambda s: s.web_address("SHOP_STRIPE_API"))
     #: over how many seconds a closing server lets its streams go

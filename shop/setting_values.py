@@ -67,6 +67,19 @@ class Source:
             return int(text)
         raise SettingError(name, text, f"a whole number from {least} to {most} is allowed")
 
+    def secret(self, name: str, others: tuple[str, ...], allowed: str) -> str | None:
+        """Read what is never shown.
+
+        Args:
+            others: how what is easily mistaken for it begins.
+            allowed: what it is, for the error.
+        """
+        text = self.text(name, "")
+        # It is sent in a header: a "…" that was copied with it would break every call.
+        if not re.fullmatch("[!-~]*", text) or text.startswith(others):
+            raise SettingError(name, "…", allowed)
+        return text or None
+
     def networks(self, name: str, default: str) -> tuple[IPv4Network | IPv6Network, ...]:
         text = self.text(name, default)
         try:

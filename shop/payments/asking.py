@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, select
 from shop.db import Database
 from shop.models.order import OrderLine
 from shop.models.payment_queue import DuePayment
+from shop.payments.open_sessions import OpenSessions
 from shop.payments.provider import PaymentLine, PaymentRequest, PaymentSession, Provider
 
 #: What is paid besides the lines of an order.
@@ -43,6 +44,7 @@ class Asking:
         self._database = database
         self._provider = provider
         self._address = address
+        self._open = OpenSessions(provider)
 
     def ask(self, due: DuePayment) -> PaymentSession:
         """Ask for what is to be done with a payment next; return what the provider says."""
@@ -66,9 +68,11 @@ class Asking:
         """
         if due.attempt == 1:
             return
-        for session in self._provider.sessions(due.now // 1000 - _LONGEST_PAYMENT):
-            if (session.number, session.state) == (due.number, "open") and session.id != but:
-                self._provider.expire(session.id)
+        since = due.now // 1000 - _LONGEST_PAYMENT
+        # A hold that is to end is seen to at once, and else a second after a request that failed.
+        for session_id in self._open.of(due.number, since, now=is_ending(due)):
+            if session_id != but:
+                self._provider.expire(session_id)
 
     def _lines(self, due: DuePayment) -> list[PaymentLine]:
         """Return what is paid for."""

@@ -138,5 +138,8 @@ class Provider(Protocol):
     def sessions(self, since: int) -> Iterator[PaymentSession]:
         """List all sessions opened since a moment, in seconds since 1970, the newest first."""
 
+    def open_sessions(self, since: int) -> Iterator[PaymentSession]:
+        """List those of them that can still be paid."""
+
     def refunds(self, since: int) -> Iterator[Refund]:
         """List all refunds made since a moment, in seconds since 1970, the newest first."""

@@ -7,14 +7,16 @@ expired; a request with the same idempotency key is answered as the first time f
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import requests
 import stripe
-from stripe.checkout import Session as CheckoutSession
+from requests.adapters import HTTPAdapter
 
 from shop.config import Settings
+from shop.payments import stripe_objects as objects
 from shop.payments.provider import (
     Forged,
     Message,
@@ -25,7 +27,7 @@ from shop.payments.provider import (
     ProviderRefused,
     Refund,
 )
-from shop.payments.stripe_amounts import check_currency, from_stripe, to_stripe
+from shop.payments.stripe_amounts import check_currency, to_stripe
 
 T = TypeVar("T")
 
@@ -35,16 +37,14 @@ PATIENCE = (3.0, 7.0)
 #: Stripe takes 100 requests a second, and a sandbox 25 (https://docs.stripe.com/rate-limits).
 RATE = 20
 
-#: A page shows no more lines than this.
-_MOST_LINES = 100
-
 #: How many rows Stripe gives at a time.
 _PAGE = 100
 
-#: How a payment stands that has failed, though its page was completed.
-_FAILED = ("requires_payment_method", "canceled")
+#: How many connections are kept for the next calls.
+_CONNECTIONS = 20
 
-_REFUND_STATES = {"succeeded": "done", "failed": "failed", "canceled": "failed"}
+#: Stands in what Stripe says of an address that it doesn't take.
+_EMAIL = re.compile(r"\S+@\S+")
 
 
 class StripeProvider:
@@ -65,7 +65,7 @@ class StripeProvider:
             key,
             base_addresses={"api": api} if api else {},
             max_network_retries=0,  # the shop's queue makes calls again
-            http_client=stripe.RequestsClient(timeout=PATIENCE, session=requests.Session()),
+            http_client=stripe.RequestsClient(timeout=PATIENCE, session=_connections()),
         )
 
     @classmethod
@@ -82,37 +82,34 @@ class StripeProvider:
 
     def open(self, request: PaymentRequest) -> PaymentSession:
         """Open a payment page."""
-        params: Any = {
-            "mode": "payment",
-            "client_reference_id": request.number,
-            "customer_email": request.email,
-            "line_items": _line_items(request),
-            "payment_intent_data": {"metadata": {"order": request.number}},
-            "expires_at": request.ends_at,
-            "success_url": request.success_url,
-            "cancel_url": request.cancel_url,
-            "expand": ["payment_intent"],
-        }
-        options: Any = {"idempotency_key": f"order-{request.number}-{request.attempt}"}
+        key, params = f"order-{request.number}-{request.attempt}", objects.params(request)
+        try:
+            return self._create(params, key)
+        except _EmailRefused:  # the shopper types one on the page, then
+            del params["customer_email"]
+            return self._create(params, f"{key}-no-email")
+
+    def _create(self, params: Any, key: str) -> PaymentSession:
+        options: Any = {"idempotency_key": key}
         sessions = self._client.v1.checkout.sessions
-        return _session(self._call(lambda: sessions.create(params, options)))
+        return objects.session(self._call(lambda: sessions.create(params, options)))
 
     def fetch(self, session_id: str) -> PaymentSession:
         """Return a session as it is now."""
         params: Any = {"expand": ["payment_intent"]}
         sessions = self._client.v1.checkout.sessions
-        return _session(self._call(lambda: sessions.retrieve(session_id, params)))
+        return objects.session(self._call(lambda: sessions.retrieve(session_id, params)))
 
     def expire(self, session_id: str) -> PaymentSession:
         """End a session, unless it was paid before."""
+        sessions = self._client.v1.checkout.sessions
         try:
-            self._call(lambda: self._client.v1.checkout.sessions.expire(session_id))
+            return objects.session(self._call(lambda: sessions.expire(session_id)))
         except ProviderRefused:
             found = self.fetch(session_id)
             if found.state == "open":
                 raise
             return found
-        return self.fetch(session_id)
 
     def refund(self, payment: str, amount: int, currency: str, key: str) -> Refund:
         """Give money back, once for each key: also when Stripe has forgotten it after a day."""
@@ -120,8 +117,8 @@ class StripeProvider:
         tries = 0
         for made in self._refunds({"payment_intent": payment, "limit": _PAGE}):
             if getattr(made.metadata, "key", None) == key:
-                if _refund(made).state != "failed":
-                    return _refund(made)
+                if objects.refund(made).state != "failed":
+                    return objects.refund(made)
                 tries += 1
         params: Any = {
             "payment_intent": payment,
@@ -129,7 +126,7 @@ class StripeProvider:
             "metadata": {"key": key},
         }
         options: Any = {"idempotency_key": f"{key}-{tries}" if tries else key}
-        return _refund(self._call(lambda: self._client.v1.refunds.create(params, options)))
+        return objects.refund(self._call(lambda: self._client.v1.refunds.create(params, options)))
 
     def verify(self, body: bytes, signature: str) -> Message:
         """Read a message that came by the web; see https://docs.stripe.com/webhooks/signature."""
@@ -144,17 +141,25 @@ class StripeProvider:
             raise Forged from None
 
     def sessions(self, since: int) -> Iterator[PaymentSession]:
-        """List the sessions opened since a moment, in seconds since 1970."""
-        params: Any = {
-            "created": {"gte": since},
-            "limit": _PAGE,
-            "expand": ["data.payment_intent"],
-        }
-        yield from map(_session, self._listed(self._client.v1.checkout.sessions.list, params))
+        """List the sessions opened since a moment, in seconds since 1970.
+
+        What else is sold through the account, by a payment link or another program, is left out.
+        """
+        return self._sessions(since, {"expand": ["data.payment_intent"]})
+
+    def open_sessions(self, since: int) -> Iterator[PaymentSession]:
+        """List those of them that can still be paid."""
+        return self._sessions(since, {"status": "open"})
+
+    def _sessions(self, since: int, which: dict[str, Any]) -> Iterator[PaymentSession]:
+        params = {"created": {"gte": since}, "limit": _PAGE, **which}
+        for found in self._listed(self._client.v1.checkout.sessions.list, params):
+            if getattr(found.metadata, "order", None):
+                yield objects.session(found)
 
     def refunds(self, since: int) -> Iterator[Refund]:
         """List the refunds made since a moment, in seconds since 1970."""
-        yield from map(_refund, self._refunds({"created": {"gte": since}, "limit": _PAGE}))
+        yield from map(objects.refund, self._refunds({"created": {"gte": since}, "limit": _PAGE}))
 
     def _refunds(self, params: Any) -> Iterator[Any]:
         return self._listed(self._client.v1.refunds.list, params)
@@ -172,63 +177,42 @@ class StripeProvider:
         except stripe.IdempotencyError as error:
             raise ProviderFailed(self._said(error)) from None
         except (stripe.InvalidRequestError, stripe.CardError) as error:
-            raise ProviderRefused(self._said(error)) from None
-        except stripe.APIError as error:
-            # 409: the same request is still being answered.
-            kind = ProviderAway if error.http_status == 409 else ProviderFailed
+            about_email = error.param == "customer_email" or error.code == "email_invalid"
+            kind = _EmailRefused if about_email else ProviderRefused
             raise kind(self._said(error)) from None
+        except stripe.APIError as error:
+            failed = ProviderFailed if _is_repeated(error) else ProviderAway
+            raise failed(self._said(error)) from None
         except stripe.StripeError as error:  # no connection, too many calls, a key that is refused
             raise ProviderAway(self._said(error)) from None
 
     def _said(self, error: stripe.StripeError) -> str:
         """Return what an operator may read of an error: its kind, and Stripe's own words."""
         words = (error.user_message or type(error).__name__).replace(self._key, "…")
+        words = _EMAIL.sub("…", words)
         return f"{words} (status {error.http_status})" if error.http_status else words
 
 
-def _line_items(request: PaymentRequest) -> list[dict[str, Any]]:
-    lines = [(line.name, line.amount, line.quantity) for line in request.lines]
-    if len(lines) > _MOST_LINES:
-        lines = [(f"Order {request.number}", request.amount, 1)]
-    return [
-        {
-            "quantity": quantity,
-            "price_data": {
-                "currency": request.currency.lower(),
-                "unit_amount": to_stripe(amount, request.currency),
-                "product_data": {"name": name},
-            },
-        }
-        for name, amount, quantity in lines
-    ]
+class _EmailRefused(ProviderRefused):
+    """Stripe doesn't take the shopper's e-mail address."""
 
 
-def _session(found: CheckoutSession) -> PaymentSession:
-    currency = (found.currency or "").upper()
-    intent: Any = found.payment_intent
-    return PaymentSession(
-        id=found.id,
-        url=found.url,
-        state=_state(found, intent),
-        number=found.client_reference_id or "",
-        amount=from_stripe(found.amount_total or 0, currency),
-        currency=currency,
-        live=bool(found.livemode),
-        payment=intent if intent is None or isinstance(intent, str) else intent.id,
-    )
+def _is_repeated(error: stripe.APIError) -> bool:
+    """Tell whether Stripe answers the same to the same request from now on.
+
+    So it does once it has begun to work on it, and says so in most cases: see
+    https://docs.stripe.com/error-low-level. A gateway of it (502 to 504) has begun nothing; 409 is
+    that the same request is still being answered.
+    """
+    headers = error.headers or {}
+    if "stripe-should-retry" in headers:
+        return bool(headers["stripe-should-retry"] == "false")
+    return "idempotent-replayed" in headers or error.http_status == 500
 
 
-def _state(found: CheckoutSession, intent: Any) -> Any:
-    if found.status != "complete":
-        return "open" if found.status == "open" else "expired"
-    if found.payment_status != "unpaid":
-        return "paid"
-    return "expired" if getattr(intent, "status", None) in _FAILED else "pending"
-
-
-def _refund(made: stripe.Refund) -> Refund:
-    state: Any = _REFUND_STATES.get(made.status or "", "pending")
-    amount = from_stripe(made.amount, made.currency.upper())
-    intent = made.payment_intent
-    payment = intent if isinstance(intent, str) else getattr(intent, "id", "")
-    return Refund(made.id, payment or "", amount, state)
+def _connections() -> requests.Session:
+    """Return connections that all threads share, each kept for the next call."""
+    session = requests.Session()
+    session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    session.mount("http://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    return session

@@ -429,6 +429,14 @@ BAD = [
     ("SHOP_SECRET_KEY", "a" * 20),
     ("SHOP_SECRET_KEY", "changemechangemechange"),
     ("SHOP_SECRET_KEY_FALLBACKS", f"{GOOD_KEY},secret"),
+    ("SHOP_PAYMENTS", "paypal"),
+    ("SHOP_HOLD_SECONDS", "29"),
+    ("SHOP_HOLD_SECONDS", "7201"),
+    ("SHOP_STRIPE_KEY", "pk_live_secret"),
+    ("SHOP_STRIPE_KEY", "sk_live_secret…"),
+    ("SHOP_STRIPE_KEY", "sk_live_secret sk_live_secret"),
+    ("SHOP_STRIPE_WEBHOOK_SECRET", "sk_live_secret"),
+    ("SHOP_STRIPE_API", "localhost"),
     ("SHOP_INSTANCE", "/proc/nowhere"),
     ("SHOP_INSTANCE", "/dev/null"),
 ]
@@ -449,6 +457,22 @@ def test_a_bad_setting_is_named_with_its_value_and_what_is_allowed(
     else:
         assert value in unquote(message)
     assert len(message.split(": ", 1)[1]) > 10, "what is allowed"
+
+
+@pytest.mark.parametrize(
+    "name", ["SHOP_STRIPE_KEY", "SHOP_STRIPE_WEBHOOK_SECRET", "SHOP_PUBLIC_URL"]
+)
+def test_payments_by_stripe_need_their_settings(tmp_path: Path, name: str) -> None:
+    settings = {
+        "SHOP_INSTANCE": str(tmp_path),
+        "SHOP_PAYMENTS": "stripe",
+        "SHOP_STRIPE_KEY": "sk_test_secret",
+        "SHOP_STRIPE_WEBHOOK_SECRET": "whsec_secret",
+        "SHOP_PUBLIC_URL": "https://shop.example.com",
+    }
+    assert "secret" not in repr(load_settings(settings)).replace("secret_key", "")
+    with pytest.raises(SettingError, match=f"{name}='' can't be used: with SHOP_PAYMENTS=stripe"):
+        load_settings({**settings, name: " "})
 
 
 def start(shop: RunningShop, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import time
+import urllib.request
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -20,8 +25,10 @@ from shop.payments.provider import (
 )
 from shop.payments.stripe import StripeProvider
 from shop.payments.stripe_amounts import check_currency, from_stripe, to_stripe
+from shop.payments.stripe_objects import params as right
 from shop.setting_values import SettingError
-from tests.support.stripe_double import KEY, SECRET, StripeDouble, signature
+from tests.support.stripe_books import Answer, refused
+from tests.support.stripe_double import KEY, SECRET, Faults, StripeDouble, signature
 
 
 @pytest.fixture
@@ -81,6 +88,67 @@ def test_a_page_is_opened_paid_and_paid_back(
     assert [session.state for session in provider.sessions(0)] == ["paid"]
 
 
+def test_it_is_paid_in_the_orders_currency_whatever_the_account_would_rather(
+    double: StripeDouble, provider: StripeProvider
+) -> None:
+    asked: list[dict[str, Any]] = []
+    answer = double.answer
+    double.answer = lambda *call: (asked.append(call[2]), answer(*call))[1]  # type: ignore[method-assign, func-returns-value]
+    provider.open(request())
+    assert asked[0]["adaptive_pricing"] == {"enabled": "false"}
+
+
+def test_an_address_that_stripe_does_not_take_is_typed_there(
+    double: StripeDouble, provider: StripeProvider
+) -> None:
+    asked = request(email="käthe@example.com")
+    opened = provider.open(asked)
+    assert provider.open(asked) == opened
+    assert double.sessions[opened.id]["customer_email"] is None
+    assert len(double.sessions) == 1
+
+
+def test_what_stripe_says_of_an_address_is_not_said_on(
+    double: StripeDouble, provider: StripeProvider
+) -> None:
+    def answer(*_: object) -> Answer:
+        return refused(400, "kim@example.com is blocked")
+
+    double.answer = answer  # type: ignore[assignment, method-assign]
+    with pytest.raises(ProviderRefused) as error:
+        provider.open(request())
+    assert str(error.value) == "… is blocked (status 400)"
+
+
+def test_what_else_is_sold_through_the_account_is_left_out(
+    double: StripeDouble, provider: StripeProvider
+) -> None:
+    opened = provider.open(request())
+    double.sessions["cs_link"] = {**double.sessions[opened.id], "id": "cs_link", "metadata": {}}
+    assert [session.id for session in provider.sessions(0)] == [opened.id]
+
+
+def test_the_double_takes_only_what_the_library_has_types_for(
+    double: StripeDouble, provider: StripeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for wrong in ({"mode": "pay"}, {"expire_at": 1}, {"adaptive_pricing": {"on": True}}):
+        params = lambda asked, wrong=wrong: {**right(asked), **wrong}  # noqa: E731
+        monkeypatch.setattr("shop.payments.stripe_objects.params", params)
+        with pytest.raises(ProviderRefused, match=r"unknown parameter|must be one of"):
+            provider.open(request())
+    assert not double.sessions
+
+
+def test_many_calls_at_once_share_their_connections(
+    double: StripeDouble, provider: StripeProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        with ThreadPoolExecutor(20) as pool:
+            pages = pool.map(lambda n: provider.open(request(f"AAAA-AA{n}")), range(20))
+        assert {page.state for page in pages} == {"open"}
+    assert not caplog.text
+
+
 def test_the_same_request_opens_one_page_also_when_its_answer_was_lost(
     double: StripeDouble, provider: StripeProvider
 ) -> None:
@@ -126,7 +194,9 @@ def test_a_page_is_ended_unless_it_was_paid_before(
     double: StripeDouble, provider: StripeProvider
 ) -> None:
     first, second = provider.open(request("AAAA-AAAA")), provider.open(request("BBBB-BBBB"))
+    before = len(double.calls)
     assert provider.expire(first.id).state == "expired"
+    assert len(double.calls) == before + 1
     assert provider.expire(first.id).state == "expired"
     assert not double.pay(first.id)
     double.pay(second.id)
@@ -155,7 +225,7 @@ def test_a_page_ends_by_itself_at_its_time(double: StripeDouble, provider: Strip
         provider.open(request(attempt=2))
 
 
-@pytest.mark.parametrize("fault", ["away", "busy"])
+@pytest.mark.parametrize("fault", ["away", "busy", "gateway"])
 def test_no_answer_says_nothing(double: StripeDouble, provider: StripeProvider, fault: str) -> None:
     opened = provider.open(request())
     for ask in (provider.fetch, provider.expire):
@@ -200,6 +270,30 @@ def test_a_wrong_key_is_said_and_never_shown(
     assert "nobody-may-read" not in seen
     assert "another-secret" not in seen
     assert "kim@example.com" not in caplog.text
+
+
+def test_a_developer_switches_what_goes_wrong_by_its_page(
+    double: StripeDouble, provider: StripeProvider
+) -> None:
+    def switch(**faults: object) -> None:
+        body = urlencode(faults).encode()
+        with urllib.request.urlopen(f"{double.url}/faults", body) as answer:
+            assert answer.status == 200
+
+    switch(next_calls="busy, lost", webhooks="twice", most_calls=25, silence=0.5, broken="on")
+    assert double.faults == Faults("twice", deque(["busy", "lost"]), 25, False, True, 0.5)
+    switch(next_calls="", webhooks="", most_calls=0, silence=0, broken="off", ahead=4000)
+    assert double.faults == Faults()
+    assert double.ahead == 4000
+    switch(ahead=0)
+    opened = provider.open(request())
+    with urllib.request.urlopen(opened.url or "", b"do=decline") as page:
+        assert b"declined" in page.read()
+    double.pay(opened.id, delayed=True)
+    with urllib.request.urlopen(double.url) as page:
+        assert b"The money arrives" in page.read()
+    switch(arrived=opened.id)
+    assert provider.fetch(opened.id).state == "paid"
 
 
 # --- Messages -----------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def test_a_shopper_who_comes_back_need_not_wait(shop: RunningShop, double: Strip
     kim.until_state("paid", 2)
 
 
-@pytest.mark.parametrize("fault", ["lost", "away", "busy", "error", "error after"])
+@pytest.mark.parametrize("fault", ["lost", "away", "busy", "gateway", "error", "error after"])
 def test_a_page_is_there_though_the_first_call_fails(
     shop: RunningShop, double: StripeDouble, fault: str
 ) -> None:
@@ -251,8 +251,9 @@ def test_neither_logs_nor_metrics_nor_processes_show_a_secret(
 
 
 @pytest.mark.drill
+@pytest.mark.parametrize("fault", ["away", "broken"])
 def test_buying_goes_on_while_stripe_is_away_and_everybody_can_pay_a_minute_after(
-    make_shop: Callable[..., RunningShop],
+    make_shop: Callable[..., RunningShop], fault: str
 ) -> None:
     with StripeDouble().serving() as double:
         shop = make_shop("released", **settings_for(double), SHOP_PAIRS_PER_ADDRESS="0")
@@ -260,13 +261,13 @@ def test_buying_goes_on_while_stripe_is_away_and_everybody_can_pay_a_minute_afte
         double.webhook = f"{shop.url}/payments/stripe"
         shop.flask("stock", "set", "OST-TIDELINE-060", "600")
         shop.start()
-        double.faults.away = True
+        setattr(double.faults, fault, True)
         took, payers = [], []
         for number in range(500):
             payers.append(Payer(shop, ITEM, email=f"kim{number}@example.com"))
             assert payers[-1].bought.status == 303
             took.append(payers[-1].took)
-        double.faults.away = False
+        setattr(double.faults, fault, False)
         double.faults.most_calls = 25
         deadline = time.monotonic() + 60
         while True:

@@ -99,6 +99,10 @@ class FakeProvider:
         """List all."""
         return iter(list(self.pages.values()))
 
+    def open_sessions(self, since: int) -> Iterator[PaymentSession]:
+        """List those that can be paid."""
+        return (page for page in self.sessions(since) if page.state == "open")
+
     def refunds(self, since: int) -> Iterator[Refund]:
         """List all."""
         return iter(list(self.paid_back.values()))
