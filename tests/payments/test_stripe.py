@@ -142,9 +142,10 @@ def test_the_double_takes_only_what_the_library_has_types_for(
 def test_many_calls_at_once_share_their_connections(
     double: StripeDouble, provider: StripeProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for _ in range(2):
+    for turn in range(2):
+        asked = [request(f"AAAA-AA{turn}{number}") for number in range(20)]
         with ThreadPoolExecutor(20) as pool:
-            pages = pool.map(lambda n: provider.open(request(f"AAAA-AA{n}")), range(20))
+            pages = pool.map(provider.open, asked)
         assert {page.state for page in pages} == {"open"}
     assert not caplog.text
 
