@@ -46,6 +46,9 @@ _CONNECTIONS = 20
 #: Stands in what Stripe says of an address that it doesn't take.
 _EMAIL = re.compile(r"\S+@\S+")
 
+#: What the library names as the cause of a call without an answer, such as "SSLError".
+_CAUSE = re.compile(r"Network error: (\w+)")
+
 
 class StripeProvider:
     """Takes the money through Stripe."""
@@ -188,8 +191,11 @@ class StripeProvider:
 
     def _said(self, error: stripe.StripeError) -> str:
         """Return what an operator may read of an error: its kind, and Stripe's own words."""
-        words = (error.user_message or type(error).__name__).replace(self._key, "…")
-        words = _EMAIL.sub("…", words)
+        words = error.user_message or type(error).__name__
+        if isinstance(error, stripe.APIConnectionError):  # the library's own, over five lines
+            cause = _CAUSE.search(words)
+            return f"no answer ({cause[1]})" if cause else "no answer"
+        words = _EMAIL.sub("…", " ".join(words.split()).replace(self._key, "…"))
         return f"{words} (status {error.http_status})" if error.http_status else words
 
 

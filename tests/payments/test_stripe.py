@@ -237,6 +237,13 @@ def test_no_answer_says_nothing(double: StripeDouble, provider: StripeProvider, 
     assert provider.fetch(opened.id).state == "open"
 
 
+def test_what_keeps_an_answer_away_is_said_in_a_line(double: StripeDouble) -> None:
+    with pytest.raises(ProviderAway, match=r"^no answer \(ConnectionError\)$"):
+        StripeProvider(KEY, SECRET, "http://127.0.0.1:9").fetch("cs_1")
+    with pytest.raises(ProviderAway, match=r"^no answer \(SSLError\)$"):
+        StripeProvider(KEY, SECRET, double.url.replace("http:", "https:")).fetch("cs_1")
+
+
 def test_more_calls_than_it_takes_are_an_answer_that_is_still_to_come(
     double: StripeDouble, provider: StripeProvider
 ) -> None:

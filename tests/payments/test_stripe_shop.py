@@ -15,7 +15,7 @@ from tests.support.databases import Databases, shop_in
 from tests.support.payer import Payer, time_passes
 from tests.support.running import RunningShop
 from tests.support.shopper import Shopper
-from tests.support.stripe_double import KEY, SECRET, StripeDouble
+from tests.support.stripe_double import KEY, SECRET, Faults, StripeDouble
 
 ITEM = 1
 
@@ -32,7 +32,6 @@ def pair(
         shop.environ["SHOP_PUBLIC_URL"] = shop.url
         double.webhook = f"{shop.url}/payments/stripe"
         yield shop.start(), double
-        double.faults.__init__()  # type: ignore[misc]
         shop.flask("check", "--provider")
 
 
@@ -59,10 +58,7 @@ def shop(pair: tuple[RunningShop, StripeDouble]) -> RunningShop:
 @pytest.fixture
 def double(pair: tuple[RunningShop, StripeDouble]) -> Iterator[StripeDouble]:
     yield pair[1]
-    pair[1].faults.webhooks = ""
-    pair[1].faults.away = False
-    pair[1].faults.most_calls = 0
-    pair[1].faults.next_calls.clear()
+    pair[1].faults = Faults()
 
 
 @pytest.mark.parametrize("webhooks", ["", "lost", "twice", "late", "early"])
@@ -247,6 +243,20 @@ def test_neither_logs_nor_metrics_nor_processes_show_a_secret(
     assert SECRET not in seen
 
 
+def test_a_shop_for_real_shoppers_says_that_its_key_is_for_tests(
+    make_shop: Callable[..., RunningShop],
+) -> None:
+    settings = {**settings_for(StripeDouble()), "SHOP_STRIPE_API": "http://127.0.0.1:9"}
+    shop = make_shop("released", **settings, SHOP_HTTPS="on")
+    shop.environ["SHOP_PUBLIC_URL"] = "https://shop.example.com"
+    shop.start()
+    shop.stop()
+    said = [line for line in shop.output if "no money moves" in line]
+    assert len(said) == 1
+    assert "SHOP_STRIPE_KEY is a test key" in said[0]
+    assert KEY not in said[0]
+
+
 # --- Drills -------------------------------------------------------------------------------------
 
 
@@ -278,3 +288,25 @@ def test_buying_goes_on_while_stripe_is_away_and_everybody_can_pay_a_minute_afte
             time.sleep(0.5)
         assert quantiles(took, n=100)[98] < 0.25
         shop.flask("check", "--provider")
+
+
+@pytest.mark.drill
+def test_a_silent_stripe_holds_up_nobody_else(shop: RunningShop, double: StripeDouble) -> None:
+    double.faults.silence = 10.0
+    payers: list[Payer] = []
+    took: list[float] = []
+    began = time.monotonic()
+    while time.monotonic() < began + 12:
+        if len(payers) < 25:
+            payers.append(Payer(shop, ITEM, email=f"kim{len(payers)}@example.com"))
+            took.append(payers[-1].took)
+        asked = time.monotonic()
+        assert Shopper(shop).get("/").status == 200
+        took.append(time.monotonic() - asked)
+    assert quantiles(took, n=100)[98] < 0.25
+    double.faults.silence = 0.0
+    for payer in payers:
+        payer.until_open(40)
+        payer.act("release")
+    for payer in payers:
+        payer.until_state("expired", 40)
