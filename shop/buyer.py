@@ -8,24 +8,59 @@ from dataclasses import asdict, dataclass
 from email_validator import EmailNotValidError, validate_email
 
 from shop.addresses import seems_to_lack_a_town
-from shop.postal import NO_PARTS, Address
+from shop.postal import (
+    NO_PARTS,
+    PARTS,
+    POSTCODE_WORDS,
+    TOWN_WORDS,
+    Address,
+    countries,
+    country_of,
+    in_a_sentence,
+    is_one_text,
+)
 from shop.text import clean, find_no_text, is_blank, on_one_line
 
 #: The most characters that are taken, by field.
-LIMITS = {"email": 254, "name": 200, "address": 1000}
+LIMITS = {
+    "email": 254,
+    "name": 200,
+    "address": 1000,
+    "street": 200,
+    "street2": 200,
+    "postcode": 20,
+    "town": 100,
+    "country": 2,
+    "phone": 40,
+}
 
-_LABELS = {"email": "e-mail address", "name": "name", "address": "address"}
+_LABELS = {
+    "email": "e-mail address",
+    "name": "name",
+    "address": "address",
+    "street": "street",
+    "street2": "second line",
+    "postcode": "postcode",
+    "town": "town",
+    "country": "country",
+    "phone": "phone number",
+}
 
-#: What is said when a field is empty.
+#: What is said when a field is empty that can't be.
 _MISSING = {
     "email": "Please give an e-mail address, such as kim@example.com.",
     "name": "Please give your name.",
     "address": "Please give the whole address: street, town, country.",
+    "street": "Please give the street and the number of the house.",
+    "country": "Please choose a country.",
 }
 
 _SEVERAL_LINES = frozenset({"address"})
 
 _LEAST_ADDRESS = 8
+
+#: The fewest digits of a phone number.
+_LEAST_DIGITS = 5
 
 #: What is asked once about an address that seems to end with the street.
 IS_IT_WHOLE = (
@@ -72,7 +107,9 @@ class Buyer:
     def check(
         cls, typed: Mapping[str, str], *, test_emails: bool = False, asked: str | None = None
     ) -> Buyer:
-        """Return the buyer from what was typed in `email`, `name` and `address`.
+        """Return the buyer from what was typed, by the names of `LIMITS`.
+
+        The address is in parts, or it is one text, `address`; see `shop.postal.is_one_text`.
 
         Args:
             test_emails: whether addresses below .test are taken, which nobody can have.
@@ -82,38 +119,89 @@ class Buyer:
         Raises:
             WrongDetails: something is missing or can't be right.
         """
-        details: dict[str, str] = {}
-        messages: dict[str, str] = {}
-        for field in LIMITS:
-            try:
-                details[field] = _checked(field, typed.get(field, ""), test_emails)
-            except _Wrong as wrong:
-                messages[field] = str(wrong)
-        address = details.get("address", "")
+        is_text = is_one_text(typed)
+        fields = ("address",) if is_text else PARTS
+        reading = _Reading(typed, test_emails)
+        found = {field: reading.read(field) for field in ("email", "name", *fields, "phone")}
+        if is_text:
+            reading.check_whole(found["address"], asked)
+            country = reading.read_country(typed.get("country", ""))
+        else:
+            country = reading.read_country(found["country"])
+        if reading.wrong:
+            raise WrongDetails(reading.wrong)
+        parts = Address(**{part: found.get(part, "") for part in PARTS} | {"country": country})
+        address = found["address"] if is_text else parts.in_lines()
+        return cls(found["email"], found["name"], address, parts, found["phone"])
+
+
+class _Reading:
+    """What was typed, as it is read field by field."""
+
+    def __init__(self, typed: Mapping[str, str], test_emails: bool) -> None:
+        self._typed = typed
+        self._test_emails = test_emails
+        #: why fields can't be used
+        self.wrong: dict[str, str] = {}
+
+    def read(self, field: str) -> str:
+        """Return what was typed into a field as it is to be stored."""
+        try:
+            return _checked(
+                field, self._typed.get(field, ""), self._test_emails, self._missing(field)
+            )
+        except _Wrong as wrong:
+            self.wrong[field] = str(wrong)
+            return ""
+
+    def read_country(self, code: str) -> str:
+        """Return a country's code, if there is one."""
+        code = code.strip().upper()
+        if code and code not in countries():
+            self.wrong.setdefault("country", _MISSING["country"])
+        return code
+
+    def check_whole(self, address: str, asked: str | None) -> None:
+        """See whether an address that was typed as one text seems to lack its town."""
         if asked is not None and address != clean(asked) and seems_to_lack_a_town(address):
-            messages.setdefault("address", IS_IT_WHOLE)
-        if messages:
-            raise WrongDetails(messages)
-        return cls(details["email"], details["name"], address)
+            self.wrong.setdefault("address", IS_IT_WHOLE)
+
+    def _missing(self, field: str) -> str | None:
+        """Return what is said of an empty field, by the country; None: it may be empty."""
+        country = country_of(self._typed.get("country", "").strip().upper())
+        if field == "postcode" and country.needs_postcode:
+            return f"Please give the {in_a_sentence(POSTCODE_WORDS[country.postcode])}."
+        if field == "town":
+            return f"Please give the {in_a_sentence(TOWN_WORDS[country.town])}."
+        return _MISSING.get(field)
 
 
-def _checked(field: str, typed: str, test_emails: bool) -> str:
+def _checked(field: str, typed: str, test_emails: bool, missing: str | None) -> str:
     """Return what was typed into a field as it is to be stored."""
     label = _LABELS[field]
     if no_text := find_no_text(typed):
         raise _Wrong(f"There is a character in this {label} that can’t be printed ({no_text}).")
     text = clean(typed if field in _SEVERAL_LINES else on_one_line(typed))
-    if len(text) > LIMITS[field]:
+    if len(text) > LIMITS[field] and field != "country":
         raise _Wrong(f"This {label} is too long: at most {LIMITS[field]} characters, please.")
     if is_blank(text):
+        if missing is None:
+            return ""
         unseen = f"This {label} is blank. " if typed.strip() else ""
-        raise _Wrong(unseen + _MISSING[field])
+        raise _Wrong(unseen + missing)
     if "\n" in text and field not in _SEVERAL_LINES:
         raise _Wrong(f"Please give your {label} on one line.")
+    return _well_formed(field, text, test_emails)
+
+
+def _well_formed(field: str, text: str, test_emails: bool) -> str:
+    """Return what stands in a field, if it can be that."""
     if field == "email":
         return _checked_email(text, test_emails)
     if field == "address" and len(text) < _LEAST_ADDRESS:
         raise _Wrong(_MISSING[field])
+    if field == "phone" and sum(map(str.isdecimal, text)) < _LEAST_DIGITS:
+        raise _Wrong("This is no phone number. Please give one, or leave the field empty.")
     return text
 
 

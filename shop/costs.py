@@ -16,6 +16,12 @@ INCLUDED, ADDED = "included", "added"
 _WHOLE = 100_000
 
 
+def percent(rate: int) -> str:
+    """Write a rate in thousandths of a percent as it is read: `19` or `8.875`."""
+    whole, rest = divmod(rate, 1000)
+    return f"{whole}.{rest:03}".rstrip("0") if rest else str(whole)
+
+
 class NotDelivered(Exception):
     """The shop doesn't deliver to a country."""
 
@@ -42,8 +48,8 @@ class Tax:
 
     @property
     def percent(self) -> str:
-        """The rate as it is read: `19` or `8.875`."""
-        return f"{self.rate / 1000:.3f}".rstrip("0").rstrip(".")
+        """The rate as it is read."""
+        return percent(self.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +110,16 @@ class CostTable:
     def group_of(self, country: str) -> Group | None:
         """Return the group of a country; None: shipping costs nothing.
 
+        Args:
+            country: in ISO 3166; "": nobody said.
+
         Raises:
             NotDelivered: it is in none.
         """
         if not self.groups:
             return None
+        if not country:
+            raise NotDelivered(country)
         for group in self.groups:
             if country in group.countries:
                 return group
@@ -128,6 +139,14 @@ class CostTable:
             NotDelivered: the shop doesn't deliver there.
         """
         return self.costs_in(self.group_of(country), prices)
+
+    def delivers_to(self, country: str) -> bool:
+        """Tell whether the shop delivers to a country."""
+        try:
+            self.group_of(country)
+        except NotDelivered:
+            return False
+        return True
 
     def costs_in(self, group: Group | None, prices: Sequence[int]) -> Costs:
         """Return what an order into a group of countries costs."""

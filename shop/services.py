@@ -17,6 +17,8 @@ from shop.checkout import Terms
 from shop.clock import ShopClock
 from shop.command_services import CommandServices, announce_commits, open_relay
 from shop.config import Settings
+from shop.cost_file import FILE, read_costs
+from shop.costs import CostTable
 from shop.db import Database, open_database
 from shop.descriptions import Descriptions
 from shop.face.face import Face
@@ -112,7 +114,8 @@ def _build(app: Flask, settings: Settings) -> Services:
     database, hub, metrics = open_database(settings.database_url), Hub(), Metrics()
     inventory, clock = _inventory(database, settings), ShopClock(database)
     carts, rendered, relay = Carts(database), RenderCache(), open_relay(settings)
-    fragments = Fragments(app.jinja_env, rendered)
+    costs = read_costs(settings.instance / FILE, settings.currency)
+    fragments = Fragments(app.jinja_env, rendered, costs)
     descriptions, orders = Descriptions(database, rendered), Orders(database)
     contents = TabContents(hub, inventory, carts, fragments, descriptions, clock, orders)
     here = OpenHere(hub, contents.open_carts, inventory)
@@ -138,19 +141,20 @@ def _build(app: Flask, settings: Settings) -> Services:
         openings=Openings(database, clock, inventory),
         orders=orders,
         mailing=Mailing(database, Outbox.of(database, settings)),
-        terms=_terms(settings, provider),
+        terms=_terms(settings, provider, costs),
         provider=provider,
         payments=_payments(settings, database, provider),
     )
 
 
-def _terms(settings: Settings, provider: Provider | None) -> Terms:
+def _terms(settings: Settings, provider: Provider | None, costs: CostTable) -> Terms:
     return Terms(
         settings.currency,
         most=settings.max_per_order,
         most_each=settings.max_per_customer,
         provider=provider.name if provider else None,
         live=provider is not None and provider.live,
+        costs=costs,
     )
 
 

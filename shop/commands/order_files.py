@@ -18,6 +18,7 @@ from shop.commands import on_database
 from shop.commands.order_filters import filters
 from shop.commands.screen import count
 from shop.commands.tables import table
+from shop.costs import percent
 from shop.models import Item, Order, OrderLine, Product, Wanted, orders_wanted
 from shop.models.order_state import PAID
 from shop.moments import moment_in_utc
@@ -25,6 +26,8 @@ from shop.moments import moment_in_utc
 _HEADINGS = (
     *("number", "state", "placed_at", "name", "address", "email"),
     *("items", "total", "currency", "tracking"),
+    *("street", "street2", "postcode", "town", "country", "phone"),
+    *("shipping", "tax", "tax_rate", "tax_kind"),
 )
 
 #: What a spreadsheet may take for a formula, or hides: see OWASP, "CSV Injection".
@@ -69,7 +72,11 @@ def _cells(order: Any, lines: list[Any]) -> Iterator[str]:
     items = " ".join(line.sku for line in lines if not line.ended)
     yield from (order.number, order.state, moment_in_utc(order.placed * 1000))
     yield from (order.name, order.address, order.email, items)
-    yield from (Money(order.currency).written(order.total), order.currency, order.tracking)
+    written = Money(order.currency).written
+    yield from (written(order.total), order.currency, order.tracking)
+    yield from (order.street, order.street2, order.postcode, order.town, order.country, order.phone)
+    yield from (written(order.shipping), written(order.tax))
+    yield from (percent(order.tax_rate), order.tax_kind)
 
 
 def _harmless(cell: str) -> str:

@@ -15,6 +15,7 @@ from shop.command_services import command_services as services
 from shop.commands import Group, WrongCall, on_database, order_edits, order_files
 from shop.commands.order_filters import filters
 from shop.commands.tables import table
+from shop.costs import percent
 from shop.db import Transaction
 from shop.models import Order, OrderChange, OrderLine, UnknownOrder, Wanted, orders_wanted
 from shop.models.mail import COPY, queue_mail
@@ -94,6 +95,12 @@ def _row(order: Any, lines: Sequence[Any]) -> dict[str, object]:
         "total": order.total,
         "currency": order.currency,
         "tracking": order.tracking,
+        **{part: getattr(order, part) for part in ("street", "street2", "postcode")},
+        **{part: getattr(order, part) for part in ("town", "country", "phone")},
+        "shipping": order.shipping,
+        "tax": order.tax,
+        "tax_rate": percent(order.tax_rate),
+        "tax_kind": order.tax_kind,
         "lines": [_line_row(line) for line in lines],
     }
 
@@ -181,13 +188,23 @@ def _shown(order: Order) -> Iterator[str]:
     ]
     shown = [
         (f"  {sku}", what, format_money(price, order.currency))
-        for sku, what, price in [*rows, ("Total", "", order.total)]
+        for sku, what, price in [*rows, *_costs(order), ("Total", "", order.total)]
     ]
     yield from table(shown, right=(2,))
     yield f"To: {order.name}, {', '.join(order.address.splitlines())}"
     yield f"E-mail: {order.email}"
+    if order.phone:
+        yield f"Phone: {order.phone}"
     if order.tracking:
         yield f"Tracking: {order.tracking}"
+
+
+def _costs(order: Order) -> Iterator[tuple[str, str, int]]:
+    """Give what an order costs besides its lines, and the tax that is in their prices."""
+    if order.shipping:
+        yield ("Shipping", f"to {order.country}", order.shipping)
+    if order.tax_kind:
+        yield ("Tax", f"{order.tax_percent} %, {order.tax_kind}", order.tax)
 
 
 def _end(line: Any) -> str:

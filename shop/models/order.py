@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from shop.costs import ADDED
+from shop.costs import ADDED, percent
 from shop.db import Base, Transaction
 from shop.models.cart import cart_ref
 
@@ -92,6 +92,11 @@ class Order(Base):
     lines: Mapped[list[OrderLine]] = relationship(
         back_populates="order", order_by="OrderLine.id", lazy="selectin"
     )
+
+    @property
+    def tax_percent(self) -> str:
+        """The tax's rate as it is read: `19`."""
+        return percent(self.tax_rate)
 
     @property
     def placed_at(self) -> datetime:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from shop.cart_views import CartContents, CartView, Line
 from shop.catalog_views import ProductList
+from shop.costs import NO_COSTS, CostTable
 from shop.framing import Message, Template
 from shop.orders import OrderView
 from shop.product_views import HIGH, LOW, MEDIUM, OUT, ProductView
@@ -54,8 +55,10 @@ class CartTemplates(NamedTuple):
 class Fragments:
     """The partials of one app, rendered and cached."""
 
-    def __init__(self, jinja: Environment, cache: RenderCache) -> None:
+    def __init__(self, jinja: Environment, cache: RenderCache, costs: CostTable = NO_COSTS) -> None:
+        """Take what renders, what keeps it, and what is asked for shipping and as tax."""
         self._jinja = jinja
+        self._costs = costs
         self._cache = cache
 
     def stock(self, product: ProductView) -> Markup:
@@ -188,12 +191,19 @@ class Fragments:
             root=self._render("_cart.html", lines_html=map(self.line, contents.lines), **known),
             notices=self._render("_notices_cart.html", **known),
             bar=self._render("_cart_bar.html", **known),
-            purchase=self._render("_purchase.html", **known),
+            purchase=self._render("_purchase.html", **self._cost_of(contents), **known),
         )
         message = "".join(map(_partial, _CART_TARGETS, parts))
         return CartTemplates(
             tuple(Template(part, _GAPS) for part in parts), Template(message, _GAPS)
         )
+
+    def _cost_of(self, contents: CartContents) -> dict[str, object]:
+        """Return what a cart comes to, in each group of countries: the page shows that of one."""
+        prices = [line.product.price for line in contents.lines if not line.closed]
+        groups = self._costs.groups or (None,)
+        costs = [(group, self._costs.costs_in(group, prices)) for group in groups]
+        return {"costs": costs, "cost_table": self._costs}
 
     def clock(self, now: int | str) -> Markup:
         """Render what time it is, in milliseconds since 1970: pages count down by it."""

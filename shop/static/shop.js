@@ -93,5 +93,5 @@
   const hiddenInput = (name, value) =>
     Object.assign(document.createElement("input"), { type: "hidden", name, value });
 
-  document.getElementById("checkout-errors")?.focus();
+  document.querySelector('#checkout [aria-invalid="true"]')?.focus();
 })();

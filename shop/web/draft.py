@@ -1,7 +1,9 @@
-"""What was typed at the checkout, for the next try and the next order, in the visitor's session.
+"""What was typed at the checkout, for the next try, in the visitor's session.
 
 It is the visitor's own: who shares a cart doesn't share what was typed over it. And it is good for
 their cart only: whoever plants a session in another's browser doesn't choose where the pairs go.
+After the purchase it goes, unless that can still come to nothing; for the next one there is
+`remembered`.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from shop.web.visitor import visitor
 #: The session's key for it.
 DRAFT = "checkout_draft"
 
-#: Beside the fields: the fingerprint of the cart that they were typed for.
-_CART = "cart"
+#: Beside the fields: the fingerprint of the cart that they were typed for, and the number of the
+#: order that was made with them.
+_CART, _ORDER = "cart", "order"
 
 #: The most that is kept, in bytes of UTF-8: a session is a cookie, and shares it with notices.
 _MOST_BYTES = 2400
@@ -35,7 +38,24 @@ def keep(fields: Mapping[str, str]) -> None:
     session[DRAFT] = {_CART: visitor.ref, **fitting}
 
 
+def mark(number: str) -> None:
+    """Note that an order was made with it."""
+    if DRAFT in session:
+        session[DRAFT] = {**session[DRAFT], _ORDER: number}
+
+
+def was_bought_as(number: str) -> bool:
+    """Tell whether this order was made with what was typed last."""
+    return bool(session.get(DRAFT, {}).get(_ORDER) == number)
+
+
+def forget() -> None:
+    """Forget what was typed."""
+    session.pop(DRAFT, None)
+
+
 def typed() -> Mapping[str, str]:
     """Return what was typed last, by field; nothing if nothing was."""
     found = dict[str, str](session.get(DRAFT, {}))
+    found.pop(_ORDER, None)
     return found if found.pop(_CART, "") in visitor.merged_refs else {}

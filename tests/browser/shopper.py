@@ -43,7 +43,9 @@ WATCH = """
 DETAILS = {
     "email": "kim@example.com",
     "name": "Kim Example",
-    "address": "1 Harbour Street\n12345 Port Town\nNorway",
+    "street": "1 Harbour Street",
+    "postcode": "1234",
+    "town": "Port Town",
 }
 
 
@@ -93,6 +95,7 @@ def fill_in(tab: Page, email: str = "kim@example.com") -> None:
     """Type who buys, and where to."""
     for field, text in {**DETAILS, "email": email}.items():
         tab.locator(f"#{field}").fill(text)
+    tab.locator("#country").select_option("NO")
 
 
 def cart_ref(tab: Page) -> str:

@@ -261,7 +261,7 @@ def test_a_notice_never_lies_over_a_field(drop: RunningShop, three_sold_out: Pag
     tab = three_sold_out
     visit(tab, f"{drop.url}/checkout")
     notice = tab.locator("#notices .notice")
-    for field in ("#email", "#name", "#address"):
+    for field in ("#email", "#name", "#street"):
         tab.locator(field).focus()
         here, over = tab.locator(field).bounding_box(), notice.bounding_box()
         assert here and over

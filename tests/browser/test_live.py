@@ -195,14 +195,14 @@ def test_focus_and_half_typed_words_survive_what_happens_elsewhere(
     other = visit(window.new_page(), drop.url)
     add(other, 1)
     checkout = visit(window.new_page(), f"{drop.url}/checkout")
-    checkout.locator("#address").press_sequentially("12 Har")
+    checkout.locator("#street").press_sequentially("12 Har")
     add(other, 14)
     expect_cart(checkout, [1, 14])
     drop.flask("stock", "set", drop.sku(1), "0")
     expect(checkout.locator("#purchase")).to_be_disabled()
-    expect(checkout.locator("#address")).to_be_focused()
+    expect(checkout.locator("#street")).to_be_focused()
     checkout.keyboard.type("bour")
-    expect(checkout.locator("#address")).to_have_value("12 Harbour")
+    expect(checkout.locator("#street")).to_have_value("12 Harbour")
 
 
 def test_focus_goes_to_the_next_line_when_the_focused_one_is_removed(

@@ -69,7 +69,10 @@ def test_everything_can_be_done_by_keyboard(drop: RunningShop, tab: Page) -> Non
     for field, text in (
         ("#email", "kim@example.com"),
         ("#name", "Kim Example"),
-        ("#address", "1 Harbour Street, Port Town, Norway"),
+        ("#country", "Norway"),
+        ("#street", "1 Harbour Street"),
+        ("#postcode", "1234"),
+        ("#town", "Port Town"),
     ):
         _tab_to(tab, field)
         tab.keyboard.type(text)
