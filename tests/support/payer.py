@@ -14,13 +14,15 @@ from tests.support.shopper import Answer, Shopper, element, text_of
 class Payer:
     """Buys, and goes to the payment page."""
 
-    def __init__(self, shop: RunningShop, *items: int, email: str = "kim@example.com") -> None:
+    def __init__(
+        self, shop: RunningShop, *items: int, email: str = "kim@example.com", country: str = "AT"
+    ) -> None:
         self.shop = shop
         self.shopper = Shopper(shop)
         for item in items:
             self.shopper.add(item)
         form, began = self.shopper.checkout_form(), time.monotonic()
-        self.bought = self.shopper.buy(form, typed={"email": email})
+        self.bought = self.shopper.buy(form, typed={"email": email, "country": country})
         #: how long "Buy" took to be answered, in seconds
         self.took = time.monotonic() - began
         #: the page of the hold

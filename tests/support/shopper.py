@@ -175,7 +175,7 @@ class Shopper:
 def hidden_in(checkout: Answer) -> list[tuple[str, str]]:
     """Return the hidden fields of a checkout page's form, the token aside."""
     fields = inputs_of(element(checkout.text, "checkout"))
-    return [(k, v) for k, v in fields if k in ("purchase", "seen")]
+    return [(k, v) for k, v in fields if k in ("purchase", "seen", "seen_costs")]
 
 
 def pairs(fields: Iterable[tuple[str, str]] | dict[str, str]) -> Iterable[tuple[str, str]]:
