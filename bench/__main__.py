@@ -15,6 +15,7 @@ from bench.pages import pages
 from bench.release import release
 from bench.sellout import sellout
 from bench.streams import streams
+from tests.support.machines.service import NotThere
 
 
 @click.group()
@@ -45,4 +46,7 @@ for command in (streams, sellout, release, herd, pages, checkout, cluster, capac
     main.add_command(command)
 
 if __name__ == "__main__":
-    main(prog_name="bin/bench")
+    try:
+        main(prog_name="bin/bench")
+    except NotThere as error:
+        sys.exit(f"Error: {error}")

@@ -17,7 +17,9 @@ from typing import Any
 import click
 
 from bench.machine import OtherWork
-from bench.report import PUBLISHED, Report, into_option, number, read_figures
+from bench.report import PUBLISHED, Column, Report, Row, into_option, read_figures, spread
+from bench.sellout import CARTS
+from bench.streams import of_shop_with_carts
 
 #: For how long changes are gathered before a broadcast begins, in seconds; see shop/live.py.
 _TICK = 0.020
@@ -28,6 +30,9 @@ _AGREES = (0.7, 1.3)
 #: A server of a large set-up: processes, and open tabs in each. Half of its processors are nginx's.
 PROCESSES, TABS = 8, 10_000
 
+#: Requests a second that each process answers meanwhile.
+_RATE = 50
+
 #: How tabs come back, as pages do: the first and the longest delay, in seconds, and their jitter.
 _DELAY, _LONGEST, _JITTER = 0.3, 2.5, 0.3
 
@@ -37,19 +42,16 @@ _LOST = {"drained": (-5.8, -0.8), "killed": (-0.8, -0.8), "all at once": (-0.8, 
 #: How soon nginx sends tabs of a lost server elsewhere, in seconds.
 _NOTICED = 1.0
 
-
-@dataclass(frozen=True)
-class Costs:
-    """What things cost a server process: CPU seconds, bytes."""
-
-    tab_memory: float
-    delivery: float
-    own_cart: float
-    opening: float
-    action: float
-    #: of a purchase, all three requests of it: of the servers, and of PostgreSQL
-    purchase: float
-    purchase_database: float
+_COLUMNS = (
+    Column("measured", "measured", "s"),
+    Column("model", "model", "s"),
+    Column("model, of measured", "ratio", "×"),
+    Column("servers, one to spare", "servers"),
+    Column("a release is with the last tab after", "release", "s"),
+    Column("tabs of a lost server are current after", "lost", "s"),
+    Column("memory of a server for open tabs", "memory", "GB"),
+    Column("purchases a second, at most", "purchases"),
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class Case:
     @property
     def agrees(self) -> bool:
         return _AGREES[0] <= self.model / self.measured <= _AGREES[1]
+
+    @property
+    def cells(self) -> Row:
+        ratio = self.model / self.measured
+        return {"measured": [self.measured], "model": [self.model], "ratio": [ratio]}
 
 
 @click.command()
@@ -97,30 +104,14 @@ def capacity(folder: Path, counts: tuple[int, ...], into: Path) -> None:
     others = OtherWork()
     names = ("streams", "sellout", "herd", "pages", "cluster")
     figures = {name: read_figures(folder, name) for name in names}
-    costs = _costs(figures)
-    cases = [*_small_cases(figures, costs)]
-    _report(costs, cases, counts).publish(into, others)
-
-
-def _costs(figures: dict[str, Any]) -> Costs:
-    _, tab = _streams(figures)[-1]
-    cluster = figures["cluster"]["cpu_per_purchase"]
-    return Costs(
-        tab_memory=tab["memory"],
-        delivery=tab["cpu_per_delivery"],
-        own_cart=figures["sellout"]["each tab's own cart"]["cpu_per_tab"],
-        opening=tab["cpu_per_opening"],
-        action=figures["pages"]["add, no stream open"]["cpu"],
-        purchase=cluster["servers"],
-        purchase_database=cluster["PostgreSQL"],
-    )
-
-
-def _streams(figures: dict[str, Any]) -> list[tuple[int, dict[str, float]]]:
-    """Return what `streams` measured of tabs with a cart each, by their number."""
-    prefix = "carts, product fragment, "
-    of_carts = ((name, one) for name, one in figures["streams"].items() if name.startswith(prefix))
-    return sorted((int(name.removeprefix(prefix)), one) for name, one in of_carts)
+    changes, returns = [*_changes(figures["streams"])], [*_returns(figures["herd"])]
+    cases = [*changes, _sellout(figures["sellout"]), *returns]
+    rows: dict[str, Row] = {f"measured: {case.name}": case.cells for case in cases}
+    for count in sorted(counts):
+        confirmed = {"release": _agree(changes), "lost": _agree(returns)}
+        cells = _estimate(figures, count).items()
+        rows[f"{count:,} shoppers"] = {k: [v] for k, v in cells if confirmed.get(k, True)}
+    _report(rows, figures["cluster"]["cpu_per_purchase"]).publish(into, others)
 
 
 # --- The model ---------------------------------------------------------------------------------
@@ -161,7 +152,7 @@ def _share_left(rate: float, action: float) -> float:
     return left
 
 
-def _arrivals(lost: Sequence[float], at_once: bool) -> list[float]:
+def _arrivals(lost: Sequence[float]) -> list[float]:
     """Return when tabs find the server again that serves from 0 on, by when they lost theirs."""
     chance = random.Random(1)
 
@@ -173,76 +164,66 @@ def _arrivals(lost: Sequence[float], at_once: bool) -> list[float]:
                 return at
             delay = min(2 * delay, _LONGEST)
 
-    return [0.0 if at_once else arrive(at) for at in lost]
+    return [arrive(at) for at in lost]
 
 
 # --- Small cases, and large ones -----------------------------------------------------------------
 
 
-def _small_cases(figures: dict[str, Any], costs: Costs) -> Iterator[Case]:
-    for tabs, measured in _streams(figures):
-        model = time_to_tell(tabs, measured["cpu_per_delivery"], 0, 0)
-        yield Case(f"a change to {tabs:,} tabs", measured["to_last"], model)
-    sellout, herd = figures["sellout"], figures["herd"]
-    model = time_to_tell(sellout["tabs"], costs.own_cart, 0, 0)
-    name = f"an item sells out in {sellout['tabs']:,} carts"
-    yield Case(name, sellout["each tab's own cart"]["last"], model)
+def _changes(streams: dict[str, Any]) -> Iterator[Case]:
+    for row in of_shop_with_carts(streams):
+        tabs = round(row["streams"])
+        model = time_to_tell(tabs, row["cpu_per_delivery"], 0, 0)
+        yield Case(f"a change to {tabs:,} tabs", row["to_last"], model)
+
+
+def _sellout(figures: dict[str, Any]) -> Case:
+    tabs, row = figures["tabs"], figures[CARTS]
+    model = time_to_tell(tabs, row["cpu_per_tab"], 0, 0)
+    return Case(f"an item sells out in {tabs:,} carts", row["last"], model)
+
+
+def _returns(herd: dict[str, Any]) -> Iterator[Case]:
     tabs = herd["tabs"]
     for way, (began, ended) in _LOST.items():
         if way in herd:
             lost = [began + (ended - began) * number / tabs for number in range(tabs)]
-            arrivals = _arrivals(lost, at_once=way == "all at once")
+            arrivals = [0.0] * tabs if way == "all at once" else _arrivals(lost)
             model = time_to_return(arrivals, herd[way]["cpu_per_tab"], 0, 0)
             yield Case(f"{tabs:,} tabs come back, {way}", herd[way]["last"], model)
 
 
-def _report(costs: Costs, cases: list[Case], counts: Sequence[int]) -> Report:
-    rows = [
-        [
-            f"measured: {case.name}",
-            number(case.measured, "s"),
-            number(case.model, "s"),
-            f"{number(case.model / case.measured, '×')}{'' if case.agrees else ', no agreement'}",
-        ]
-        for case in cases
-    ]
-    figures: dict[str, Any] = {case.name: vars(case) for case in cases}
-    told = all(case.agrees for case in cases if "change" in case.name)
-    back = all(case.agrees for case in cases if "come back" in case.name)
-    for count in sorted(counts):
-        estimate = figures[f"{count} shoppers"] = _estimate(costs, count)
-        lines = {f"**{count:,} shoppers**: servers, one to spare": f"{estimate['servers']}"}
-        if told:
-            lines["… a release is with the last tab after"] = number(estimate["release"], "s")
-        if back:
-            lines["… tabs of a lost server are current after"] = number(estimate["lost"], "s")
-        lines["… memory of a server for open tabs"] = number(estimate["memory"] / 2**30, "GB")
-        lines["… purchases a second, at most"] = number(estimate["purchases"])
-        rows += [[name, "", value, ""] for name, value in lines.items()]
-    processors = ceil(costs.purchase_database / costs.purchase * PROCESSES)
+def _agree(cases: Sequence[Case]) -> bool:
+    return all(case.agrees for case in cases)
+
+
+def _estimate(figures: dict[str, Any], shoppers: int) -> dict[str, float]:
+    tab = of_shop_with_carts(figures["streams"])[-1]
+    action = figures["pages"]["add, no stream open"]["cpu"]
+    purchase = figures["cluster"]["cpu_per_purchase"]["servers"]
+    servers = ceil(shoppers / (PROCESSES * TABS)) + 1
+    tabs = ceil(shoppers / (servers * PROCESSES))
+    arrivals = _arrivals([-_NOTICED] * ceil(shoppers / servers / ((servers - 1) * PROCESSES)))
+    return {
+        "servers": servers,
+        "release": time_to_tell(tabs, tab["cpu_per_delivery"], _RATE, action),
+        "lost": _NOTICED + time_to_return(arrivals, tab["cpu_per_opening"], _RATE, action),
+        "memory": tab["memory"] * shoppers / (servers - 1),
+        "purchases": (servers - 1) * PROCESSES / purchase,
+    }
+
+
+def _report(rows: dict[str, Row], purchase: dict[str, float]) -> Report:
+    processors = ceil(purchase["PostgreSQL"] / purchase["servers"] * PROCESSES)
     return Report(
         name="capacity",
         document="capacity",
-        head=["", "measured", "model", "model, of measured"],
+        title="load",
+        columns=_COLUMNS,
         rows=rows,
-        figures=figures,
         note=f"A server has {PROCESSES} processes with {TABS:,} tabs each, on as many processors, "
         f"and as many again for nginx. Purchases are bounded by the servers' CPU time for one "
-        f"({number(1e3 * costs.purchase, 'ms')}); PostgreSQL then uses {processors} processors "
-        f"for each server, at {number(1e3 * costs.purchase_database, 'ms')} a purchase. What it "
+        f"({spread([purchase['servers']], 'ms')}); PostgreSQL then uses {processors} processors "
+        f"for each server, at {spread([purchase['PostgreSQL']], 'ms')} a purchase. What it "
         "costs to wait for one row that everybody wants is not in it.",
     )
-
-
-def _estimate(costs: Costs, shoppers: int) -> dict[str, float]:
-    servers = ceil(shoppers / (PROCESSES * TABS)) + 1
-    each = shoppers / (servers * PROCESSES)
-    lost = ceil(shoppers / servers / ((servers - 1) * PROCESSES))
-    arrivals = _arrivals([-_NOTICED] * lost, at_once=False)
-    return {
-        "servers": servers,
-        "release": time_to_tell(ceil(each), costs.delivery, 50, costs.action),
-        "lost": _NOTICED + time_to_return(arrivals, costs.opening, 50, costs.action),
-        "memory": costs.tab_memory * shoppers / (servers - 1),
-        "purchases": (servers - 1) * PROCESSES / costs.purchase,
-    }

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import click
 
 from bench.machine import OtherWork, allow_files
-from bench.processes import Client, client
-from bench.report import Goal, Report, into_option, quantile, spread
+from bench.processes import Client
+from bench.report import Column, Goal, Report, Row, into_option, quantile
 from bench.shops import Shop, open_shop
+from tests.support.databases import SECRET_KEY
 from tests.support.machines.network import HERE
 from tests.support.machines.postgresql import PostgreSQL
 
@@ -22,6 +23,13 @@ SIZES = (1, 26)
 
 #: The least that orders by `demo` may be of those by `manual`.
 _LEAST = 0.7
+
+_COLUMNS = (
+    Column("a second", "rate"),
+    Column("server's CPU", "cpu", "ms"),
+    Column("p50", "p50", "ms"),
+    Column("p99", "p99", "ms"),
+)
 
 Rates = dict[str, list[dict[str, float]]]
 
@@ -48,7 +56,7 @@ def checkout(orders: int, rounds: int, shoppers: int, before: int, into: Path) -
     found: Rates = {}
     with ExitStack() as stack:
         shops = dict(_shops(stack, before))
-        load = stack.enter_context(client())
+        load = stack.enter_context(Client())
         for number in range(rounds):
             click.echo(f"round {number + 1} of {rounds} …", err=True)
             for name, shop in reversed(shops.items()) if number % 2 else shops.items():
@@ -72,18 +80,20 @@ def _shops(stack: ExitStack, before: int) -> Iterator[tuple[str, Shop]]:
 
 @contextmanager
 def _on_postgresql(payments: str) -> Iterator[Shop]:
-    with PostgreSQL(HERE, fsync=True) as server:
-        key = "7f9c2ba4e88f827d616045507605853ed73b8093f6efbc88"
-        url = server.create_database("shop")
-        with open_shop(SHOP_DATABASE_URL=url, SHOP_SECRET_KEY=key, SHOP_PAYMENTS=payments) as shop:
-            yield shop
+    with (
+        PostgreSQL(HERE, fsync=True) as server,
+        open_shop(
+            SHOP_DATABASE_URL=server.create_database("shop"),
+            SHOP_SECRET_KEY=SECRET_KEY,
+            SHOP_PAYMENTS=payments,
+        ) as shop,
+    ):
+        yield shop
 
 
 def _put_in(shop: Shop, count: int) -> None:
     """Put orders in as if they had been made, by the database alone."""
-    import sqlite3
-
-    with sqlite3.connect(Path(shop.environ["SHOP_INSTANCE"]) / "shop.sqlite3") as database:
+    with sqlite3.connect(shop.server.database) as database:
         database.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
             " INSERT INTO orders (number, token, cart_ref, purchase, email, name, address, placed,"
@@ -100,10 +110,8 @@ def _put_in(shop: Shop, count: int) -> None:
 
 def _buy(load: Client, shop: Shop, size: int, orders: int, shoppers: int) -> dict[str, float]:
     items = [item["id"] for item in shop.items()][:size]
-    how: dict[str, Any] = {"port": shop.server.port, "pid": shop.server.pid}
-    told = load.do(
-        "purchase", 600, items=items, orders=max(orders, shoppers), shoppers=shoppers, **how
-    )
+    how = {"port": shop.server.port, "pid": shop.server.pid, "shoppers": shoppers}
+    told = load.do("visitors.buy", 600, items=items, orders=max(orders, shoppers), **how)
     count = len(told["times"])
     return {
         "rate": count / told["seconds"],
@@ -117,49 +125,31 @@ def _pieces(size: int) -> str:
     return "1 item" if size == 1 else f"{size} items"
 
 
-def _report(found: Rates, shoppers: int, before: int) -> Report:
-    def values(what: str, key: str) -> list[float]:
-        return [one[key] for one in found[what]]
-
-    rows = [
-        [
-            what,
-            spread(values(what, "rate")),
-            spread(values(what, "cpu"), "ms", 1e3),
-            spread(values(what, "p50"), "ms", 1e3),
-            spread(values(what, "p99"), "ms", 1e3),
-        ]
-        for what in found
-    ]
-    goals = []
+def _goals(rows: dict[str, Row], before: int) -> Iterator[Goal]:
     for size in map(_pieces, SIZES):
         for kind in ("SQLite", "PostgreSQL"):
-            of = [
-                by / outside
-                for by, outside in zip(
-                    values(f"{kind}, demo, {size}", "rate"),
-                    values(f"{kind}, manual, {size}", "rate"),
-                    strict=True,
-                )
-            ]
+            demo, manual = (rows[f"{kind}, {by}, {size}"]["rate"] for by in ("demo", "manual"))
+            ratio = median(by / outside for by, outside in zip(demo, manual, strict=True))
             title = f"{kind}, {size}: paid by the demo's page, of paid outside"
-            goals.append(Goal(title, median(of), _LEAST, "×", at_least=True))
+            yield Goal(title, ratio, _LEAST, "×", at_least=True)
         if before:
-            name = f"SQLite, manual, after {before:,} orders, {size}"
-            empty = values(f"SQLite, manual, {size}", "cpu")
-            times = [full / none for full, none in zip(values(name, "cpu"), empty, strict=True)]
-            goals.append(Goal(f"{size}: CPU after {before:,} orders", median(times), 1.3, "×"))
+            full = rows[f"SQLite, manual, after {before:,} orders, {size}"]["cpu"]
+            empty = rows[f"SQLite, manual, {size}"]["cpu"]
+            ratio = median(after / none for after, none in zip(full, empty, strict=True))
+            yield Goal(f"{size}: CPU after {before:,} orders", ratio, 1.3, "×")
+
+
+def _report(found: Rates, shoppers: int, before: int) -> Report:
+    rows: dict[str, Row] = {
+        what: {key: [one[key] for one in ones] for key in ones[0]} for what, ones in found.items()
+    }
     return Report(
         name="checkout",
-        head=["orders", "a second", "server's CPU", "p50", "p99"],
+        title="orders",
+        columns=_COLUMNS,
         rows=rows,
-        goals=goals,
-        figures={
-            what: {key: median(values(what, key)) for key in ("rate", "cpu", "p50", "p99")}
-            for what in found
-        },
-        bars={what: median(values(what, "rate")) for what in found},
-        bars_title="Orders a second",
+        goals=[*_goals(rows, before)],
+        bars="rate",
         note=f"{shoppers} shoppers, each waiting for its answer before the next order; medians and "
         f"extremes of {len(next(iter(found.values())))} rounds, in turn.",
     )

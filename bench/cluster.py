@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -13,13 +13,24 @@ import click
 import psycopg
 
 from bench.machine import OtherWork, allow_files
-from bench.processes import Client, client, cpu_of
-from bench.report import Goal, Report, into_option, number, quantile
-from bench.shoppers import BOUGHT
+from bench.processes import Client, cpu_of
+from bench.report import Column, Goal, Report, into_option, quantile, quantiles, spread
+from bench.shoppers import BOUGHT, Purchase
 from bench.shops import OPENING, Cluster, Shop, open_cluster, open_shop
 
 #: p95, in seconds, until a change of a cart is in all of its tabs: of several servers, of one.
 SEVERAL, ALONE = 0.150, 0.100
+
+_SEVERAL = "a change of a cart to all its tabs, several servers"
+_ALONE = "… one server, SQLite"
+
+_COLUMNS = (
+    Column("times", "times"),
+    Column("p50", "p50", "ms"),
+    Column("p95", "p95", "ms"),
+    Column("p99", "p99", "ms"),
+    Column("longest", "longest", "ms"),
+)
 
 #: p99, in seconds, from a commit in a drop until a tab shows it.
 IN_A_DROP = 0.500
@@ -63,19 +74,20 @@ def cluster(
         several = _change_a_cart(opened.shop, tabs, changes)
     with open_shop() as shop:
         alone = _change_a_cart(shop, min(4, tabs), changes)
-    with open_cluster(servers, streams) as opened, client() as shoppers:
+    with open_cluster(servers, streams) as opened, Client() as shoppers:
         drop = Drop(opened, shoppers, streams, rate, seconds)
         drop.run()
     _report(drop, several, alone).publish(into, others)
 
 
 def _change_a_cart(shop: Shop, tabs: int, changes: int) -> list[float]:
-    ports = [server.port for server in shop.servers]
-    click.echo(f"{changes} changes of a cart in {tabs} tabs, {len(ports)} server(s) …", err=True)
-    items = [item["id"] for item in shop.items()]
-    with client() as visitor:
-        how = {"ports": ports, "tabs": tabs, "changes": changes, "items": items}
-        delays: list[float] = visitor.do("one_cart", 60 + changes, **how)
+    click.echo(f"{changes} changes of a cart, {len(shop.servers)} server(s) …", err=True)
+    how = {"tabs": tabs, "changes": changes, "items": [item["id"] for item in shop.items()]}
+    with Client() as visitor:
+        within = 60 + 10 * changes
+        delays: list[float] = visitor.do(
+            "shoppers.change_one_cart", within, ports=shop.ports, **how
+        )
     return delays
 
 
@@ -95,24 +107,21 @@ class Drop:
     def run(self) -> None:
         """Let the shoppers in, have them buy, and read the books."""
         self._stock()
-        before = self._shelf()
         items = [str(item["id"]) for item in self._shop.items()]
         click.echo(f"{self.streams:,} shoppers come in …", err=True)
         chance = random.Random(1)
         contents = [
             sorted(chance.sample([*map(int, items)], 1 + n % 2)) for n in range(self.streams)
         ]
-        ports = [server.port for server in self._shop.servers]
-        how = {"ports": ports, "contents": contents}
-        self._client.do("come_in", 2 * OPENING, timeout=OPENING, **how)
+        how = {"ports": self._shop.ports, "contents": contents, "timeout": OPENING}
+        self._client.do("shoppers.enter", 2 * OPENING, **how)
         click.echo(f"they buy for {self.seconds:g} s …", err=True)
         cpu = self._cpu_times()
-        bought = self._client.do(
-            "buy", self.seconds + 60, rate=self.rate, seconds=self.seconds, items=items
-        )
+        pace = {"rate": self.rate, "seconds": self.seconds, "items": items}
+        bought = self._client.do("shoppers.buy", self.seconds + 60, **pace)
         self.cpu = {part: after - cpu[part] for part, after in self._cpu_times().items()}
         self.cpu["load client"] = bought["cpu"]
-        self._read_books(before, bought)
+        self._read_books(bought)
 
     @property
     def made(self) -> float:
@@ -131,9 +140,6 @@ class Drop:
             share = least + (most - least) * number_ / (len(scarce) - 1)
             self._shop.set_stock(sku, round(asked_for * share) + 1)
 
-    def _shelf(self) -> dict[str, int]:
-        return {item["sku"]: item["available"] for item in self._shop.items()}
-
     def _cpu_times(self) -> dict[str, float]:
         return {
             "servers": sum(cpu_of(server.pid) for server in self._shop.servers),
@@ -141,129 +147,98 @@ class Drop:
             "Redis": cpu_of(self._cluster.redis.pid),
         }
 
-    def _read_books(self, before: Mapping[str, int], bought: dict[str, Any]) -> None:
+    def _read_books(self, bought: dict[str, Any]) -> None:
         """Compare the database with what was answered and shown, once nothing happens any more."""
-        purchases = bought["purchases"]
-        made = [one for one in purchases if one["outcome"] == BOUGHT]
-        self.outcomes = Counter(one["outcome"] or "no answer in time" for one in purchases)
+        purchases: list[Purchase] = bought["purchases"]
+        made = [one for one in purchases if one.outcome == BOUGHT]
+        self.outcomes = Counter(one.outcome or "no answer in time" for one in purchases)
         self.outcomes["all shoppers still busy"] = bought["nobody"]
         deadline = time.monotonic() + _SETTLE
         while True:
-            shown = self._client.do("look", after=1.0)
-            orders, sold_out_at, self.books = self._balance(before, made, shown)
+            shown = self._client.do("shoppers.look", after=1.0)
+            orders, sold_out_at, self.books = self._balance(made, shown)
             if not any(self.books.values()) or time.monotonic() > deadline:
                 break
-        seen = [one for one in made if one["emptied"] is not None and one["email"] in orders]
-        for place, elsewhere in (("same server", False), ("another server", True)):
-            self.delays[f"commit to the shopper's tab, {place}"] = [
-                one["emptied"] - orders[one["email"]]
-                for one in seen
-                if one["elsewhere"] == elsewhere
-            ]
-        self.delays["last piece's commit to every tab"] = [
-            at - since
-            for item, since in sold_out_at.items()
-            for at in shown["sold_out_at"].get(item, ())
-        ]
-        self.delays["purchase, from when it was due"] = [
-            one["answered"] - one["due"] for one in made
-        ]
-        self.delays |= {f"answer: {kind}": took for kind, took in bought["times"].items()}
+        self._shop.command("check")
+        seen = [one for one in made if one.emptied is not None and one.email in orders]
         self.books["purchases that the shopper's tab never showed"] = len(made) - len(seen)
+        self.delays = _delays(seen, orders) | {
+            "last piece's commit to every tab": [
+                at - since
+                for item, since in sold_out_at.items()
+                for at in shown["sold_out_at"].get(item, ())
+            ],
+            "purchase, from when it was due": [one.took for one in made],
+            **{f"answer: {kind}": took for kind, took in bought["times"].items()},
+        }
 
     def _balance(
-        self, before: Mapping[str, int], made: list[dict[str, Any]], shown: dict[str, Any]
+        self, made: list[Purchase], shown: dict[str, Any]
     ) -> tuple[dict[str, float], dict[str, float], dict[str, int]]:
         """Read the database as of one moment: servers may still be at work.
 
         Returns:
             When each order was committed by its e-mail address, and the last piece of each item
-            that sold out, on the wall clock; and what doesn't agree, by name: nothing ever should.
+            that sold out, on the wall clock; and what tabs or answers have otherwise than it, by
+            name: nothing ever should be. What it has itself, `check` goes through.
         """
         with psycopg.connect(self._cluster.url) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-
-            def rows(question: LiteralString) -> list[Any]:
-                return connection.execute(question).fetchall()
-
-            stock = dict(rows("SELECT sku, available FROM items"))
-            ordered = dict(rows("SELECT sku, count(*) FROM order_lines GROUP BY sku"))
-            orders = dict(rows(f"SELECT email, {_COMMITTED} FROM orders"))
-            gone = rows(f"SELECT id, {_COMMITTED} FROM items WHERE available = 0")
-            held = rows("SELECT count(*) FROM cart_items")[0][0]
-        sold_out = sorted(str(item) for item, _ in gone)
+            orders = dict(_rows(connection, f"SELECT email, {_COMMITTED} FROM orders"))
+            gone = _rows(connection, f"SELECT id, {_COMMITTED} FROM items WHERE available = 0")
+            held = _rows(connection, "SELECT count(*) FROM cart_items")[0][0]
+        sold_out_at = {str(item): at for item, at in gone}
+        sold_out = sorted(sold_out_at)
+        missing = {one.email for one in made} - orders.keys()
         wrong = {
-            "items oversold, or sold and not ordered": sum(
-                stock[sku] < 0 or was - stock[sku] != ordered.get(sku, 0)
-                for sku, was in before.items()
-            ),
-            "purchases answered as made, not in the orders": len(
-                {one["email"] for one in made} - orders.keys()
-            ),
-            "lines in carts that tabs don't show, or show too many": abs(
-                held - sum(map(len, shown["carts"].values()))
-            ),
+            "purchases answered as made, not in the orders": len(missing),
+            "lines in carts that tabs don't show, or show too many": abs(held - shown["lines"]),
             "tabs with wrong sizes": sum(sizes != sold_out for sizes in shown["sold_out"]),
         }
-        return orders, {str(item): at for item, at in gone}, wrong
+        return orders, sold_out_at, wrong
+
+
+def _rows(connection: psycopg.Connection[Any], question: LiteralString) -> list[Any]:
+    return connection.execute(question).fetchall()
+
+
+def _delays(seen: list[Purchase], orders: dict[str, float]) -> dict[str, list[float]]:
+    """Return the seconds from purchases' commits until the shoppers' tabs showed them."""
+    delays: dict[str, list[float]] = {}
+    for place, elsewhere in (("same server", False), ("another server", True)):
+        delays[f"commit to the shopper's tab, {place}"] = [
+            one.emptied - orders[one.email]
+            for one in seen
+            if one.elsewhere == elsewhere and one.emptied is not None
+        ]
+    return delays
+
+
+def _goals(drop: Drop, delays: dict[str, list[float]]) -> Iterator[Goal]:
+    for name, limit in ((_SEVERAL, SEVERAL), (_ALONE, ALONE)):
+        yield Goal(f"{name}, p95", quantile(delays[name], 0.95), limit, "ms")
+    yield Goal("purchases made, a second", drop.made, drop.rate, at_least=True)
+    yield Goal("whatever doesn't agree in the books", sum(drop.books.values()), 0)
+    for name, times in delays.items():
+        if times and name.startswith(("commit", "last piece")):
+            yield Goal(f"{name}, p99", quantile(times, 0.99), IN_A_DROP, "ms")
 
 
 def _report(drop: Drop, several: list[float], alone: list[float]) -> Report:
-    delays = {
-        "a change of a cart to all its tabs, several servers": several,
-        "… one server, SQLite": alone,
-        **drop.delays,
-    }
-    wrong = sum(drop.books.values())
-    goals = [
-        Goal("a change of a cart, several servers, p95", *_ms(several, 0.95, SEVERAL)),
-        Goal("a change of a cart, one server, p95", *_ms(alone, 0.95, ALONE)),
-        Goal("purchases made, a second", drop.made, drop.rate, "", at_least=True),
-        Goal("whatever doesn't agree in the books", wrong, 0, ""),
-    ]
-    goals += [
-        Goal(f"{name}, p99", *_ms(drop.delays[name], 0.99, IN_A_DROP))
-        for name in drop.delays
-        if name.startswith(("commit", "last piece")) and drop.delays[name]
-    ]
+    delays = {_SEVERAL: several, _ALONE: alone, **drop.delays}
     outcomes = ", ".join(f"{n:,} {outcome}" for outcome, n in drop.outcomes.most_common() if n)
     books = "; ".join(f"{name}: {count}" for name, count in drop.books.items())
-    made = max(1, drop.outcomes[BOUGHT])
-    cpu = ", ".join(
-        f"{part} {seconds:.1f} s ({1e3 * seconds / made:.2f} ms a purchase)"
-        for part, seconds in drop.cpu.items()
-    )
-    figures = {
-        "offered": drop.rate,
-        "made": drop.made,
-        "streams": drop.streams,
-        "servers": len(drop._shop.servers),
-        "cpu_per_purchase": {part: seconds / made for part, seconds in drop.cpu.items()},
-        "wrong": wrong,
-        **{
-            name: {"p50": quantile(d, 0.5), "p99": quantile(d, 0.99)}
-            for name, d in delays.items()
-            if d
-        },
-    }
+    each = {part: spent / max(1, drop.outcomes[BOUGHT]) for part, spent in drop.cpu.items()}
+    cpu = ", ".join(f"{part} {spread([spent], 'ms')}" for part, spent in each.items())
     return Report(
         name="cluster",
-        head=["time", "times", "p50", "p95", "p99", "longest"],
-        rows=[[name, *_cells(times)] for name, times in delays.items() if times],
-        goals=goals,
-        figures=figures,
-        bars={name: 1e3 * quantile(times, 0.99) for name, times in delays.items() if times},
-        bars_title="p99, ms",
+        title="time",
+        columns=_COLUMNS,
+        rows={name: quantiles(times) for name, times in delays.items() if times},
+        goals=[*_goals(drop, delays)],
+        figures={"made": drop.made, "streams": drop.streams, "cpu_per_purchase": each},
+        bars="p99",
         note=f"{drop.streams:,} streams; {drop.rate:g} purchases a second offered for "
-        f"{drop.seconds:g} s: {outcomes}. The books: {books}. CPU time: {cpu}.",
+        f"{drop.seconds:g} s: {outcomes}. `check` found the books right; besides, {books}. "
+        f"CPU time for a purchase: {cpu}.",
     )
-
-
-def _ms(times: list[float], share: float, limit: float) -> tuple[float, float, str]:
-    return 1e3 * quantile(times, share), 1e3 * limit, "ms"
-
-
-def _cells(times: list[float]) -> Iterator[str]:
-    yield f"{len(times):,}"
-    for share in (0.5, 0.95, 0.99, 1.0):
-        yield number(1e3 * quantile(times, share), "ms")

@@ -7,9 +7,9 @@ posted last. One that is not installed is named, and the others are measured wit
 from __future__ import annotations
 
 import shutil
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
@@ -18,9 +18,8 @@ from pathlib import Path
 import click
 import psutil
 
-from bench.processes import START, Server, server
+from bench.processes import Measured, Server
 from tests.support.machines.nginx import Nginx
-from tests.support.machines.service import NotThere
 
 #: For how long a server's answer is waited for, in seconds.
 TIMEOUT = 30.0
@@ -36,32 +35,44 @@ class Contender:
     Args:
         label: as people read it.
         is_there: whether it is installed.
-        run: runs it for so many streams.
+        make: makes one for so many streams; it is started as a context manager.
     """
 
     label: str
     is_there: bool
-    run: Callable[[int], AbstractContextManager[Server]]
+    make: Callable[[int], Measured]
+
+
+class Nchan(Measured, Nginx):
+    """nginx with nchan, whose only worker holds the streams."""
+
+    def __init__(self, streams: int) -> None:
+        configuration = (_SERVERS / "nchan.conf").read_text()
+        super().__init__(configuration, module=_NCHAN, files=streams + streams // 10 + 200)
+
+    @property
+    def worker(self) -> int:
+        return int(psutil.Process(self.pid).children()[0].pid)
+
+    def _answers(self) -> bool:
+        return super()._answers() and bool(psutil.Process(self.pid).children())
 
 
 def contenders() -> dict[str, Contender]:
     """Return all of them by name, the shop's hub first."""
     asgi = all(map(find_spec, ("starlette", "sse_starlette", "uvicorn", "uvloop", "httptools")))
-    node = shutil.which("node")
+    node = shutil.which("node") or ""
+    script = str(_SERVERS / "node.mjs")
     return {
         "hub": Contender("the shop's hub", True, _python("hub")),
-        "nchan": Contender("nginx with nchan", _NCHAN.exists(), _nchan),
-        "node": Contender(
-            "Node's http",
-            node is not None,
-            lambda _: server(str(_SERVERS / "node.mjs"), program=node or "node"),
-        ),
+        "nchan": Contender("nginx with nchan", _NCHAN.exists(), Nchan),
+        "node": Contender("Node's http", bool(node), lambda _: Server(node, script)),
         "plain": Contender("gevent, a generator each", True, _python("plain")),
         "starlette": Contender("Starlette, sse-starlette", asgi, _python("asgi")),
     }
 
 
-def publish(running: Server, text: str) -> float:
+def publish(running: Measured, text: str) -> float:
     """Have a server send a text to all; return when it was asked to, on the monotonic clock."""
     began = time.monotonic()
     connection = HTTPConnection("127.0.0.1", running.port, timeout=TIMEOUT)
@@ -75,26 +86,5 @@ def publish(running: Server, text: str) -> float:
     return began
 
 
-def _python(name: str) -> Callable[[int], AbstractContextManager[Server]]:
-    return lambda _: server("-m", f"bench.servers.{name}")
-
-
-@contextmanager
-def _nchan(streams: int) -> Iterator[Server]:
-    """Run nginx with nchan, and give its worker: the process that holds the streams."""
-    files = streams + streams // 10 + 200
-    configuration = (_SERVERS / "nchan.conf").read_text()
-    try:
-        with Nginx(configuration, module=_NCHAN, files=files) as nginx:
-            yield Server(nginx.port, _worker_of(nginx.pid))
-    except NotThere as error:
-        raise click.ClickException(str(error)) from None
-
-
-def _worker_of(master: int) -> psutil.Process:
-    deadline = time.monotonic() + START
-    while time.monotonic() < deadline:
-        if workers := psutil.Process(master).children():
-            return workers[0]
-        time.sleep(0.01)
-    raise click.ClickException("nginx has no worker")
+def _python(name: str) -> Callable[[int], Measured]:
+    return lambda _: Server(sys.executable, "-m", f"bench.servers.{name}")

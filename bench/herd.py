@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,57 +10,65 @@ from statistics import median
 from typing import Any
 
 import click
-import psutil
 
-from bench.background import (
-    VISITORS,
-    Action,
-    arrive,
-    begin_acting,
-    end_acting,
-    times_figures,
-    times_row,
+from bench.background import HAD_BEEN_DONE, Action
+from bench.crowd import (
+    ACTION_COLUMNS,
+    Crowd,
+    action_cells,
+    action_p99,
+    open_crowd,
+    outcomes_of,
 )
-from bench.machine import OtherWork, allow_files
-from bench.processes import client
-from bench.report import Goal, Report, into_option, quantile, spread
-from bench.shops import DELIVERY, FRONT_PAGE, open_shop, open_tabs, pairs, serve_shop
-from tests.support.machines.service import free_port
+from bench.machine import OtherWork
+from bench.report import Column, Goal, Report, Row, into_option
+from bench.shops import DELIVERY, FRONT_PAGE
+from bench.visitors import CUT_OFF, REFUSED, UNANSWERED
 
 #: The default of `SHOP_DRAIN_SECONDS`.
 _DRAIN = 5.0
 
-#: Seconds that an ending server may take besides, and that tabs may take to come back.
-_END, _BACK = 20.0, 120.0
+#: Seconds that tabs may take to come back.
+_BACK = 120.0
 
 #: Seconds for which visitors act before the end, and after everything is well again.
 _BEFORE, _AFTER = 1.0, 1.0
 
-#: How a page comes back, as shop/static/live.js has it; and all in the very same moment. Seconds.
-_AS_PAGES = {"delay": 0.3, "longest": 2.5, "jitter": 0.3, "at_once": False}
-_AT_ONCE = {"delay": 0.0, "longest": 0.0, "jitter": 0.0, "at_once": True}
+#: How a page comes back, as shop/static/live.js has it, in seconds; and all in the same moment.
+_AS_PAGES = {"delay": 0.3, "longest": 2.5, "jitter": 0.3}
+_AT_ONCE = {"at_once": True}
 
-#: How a server ends, and how its tabs come back.
-WAYS: dict[str, tuple[int, dict[str, Any]]] = {
-    "drained": (signal.SIGTERM, _AS_PAGES),
-    "killed": (signal.SIGKILL, _AS_PAGES),
-    "all at once": (signal.SIGKILL, _AT_ONCE),
+#: Whether a server drains its tabs or is killed, and how they come back.
+WAYS: dict[str, tuple[bool, dict[str, Any]]] = {
+    "drained": (True, _AS_PAGES),
+    "killed": (False, _AS_PAGES),
+    "all at once": (False, _AT_ONCE),
 }
 
 #: Outcomes that an add or a remove may have while there is no server.
-_FINE = {"200", "had been done", "refused", "cut off", "no answer"}
+_FINE = {"200", HAD_BEEN_DONE, REFUSED, CUT_OFF, UNANSWERED}
+
+_COLUMNS = (
+    Column("half of the tabs", "half", "s"),
+    Column("all of them are current after", "last", "s"),
+    Column("server's CPU a tab", "cpu_per_tab", "ms"),
+    Column("failed tries", "failures"),
+    *ACTION_COLUMNS,
+    Column("sent, no answer", "unanswered"),
+)
 
 
 @dataclass(frozen=True)
 class Restart:
-    """What came of it. Moments in seconds since the new server printed that it serves."""
+    """What came of it. Moments in seconds since the new server was ready."""
 
     #: when the last tab was current again, and half of them
     last: float
     half: float
     #: the new server's CPU time until then, without its start, in seconds
     cpu: float
-    failures: dict[str, int]
+    #: attempts of tabs that failed
+    failures: int
     #: what visitors did while tabs came back, and requests on which no answer came
     meanwhile: list[Action]
     unanswered: int
@@ -86,43 +93,36 @@ def herd(tabs: int, names: tuple[str, ...], runs: int, rate: float, into: Path) 
     Example:
       bin/bench herd --tabs 1000 --way drained
     """
-    allow_files(tabs + VISITORS)
     others = OtherWork()
     found: dict[str, list[Restart]] = {}
     for name in names:
         for run in range(runs):
-            click.echo(f"{name}, {tabs:,} tabs, run {run + 1} of {runs} …", err=True)
-            found.setdefault(name, []).append(_restart(*WAYS[name], tabs, rate))
+            click.echo(f"{name}, run {run + 1} of {runs} …", err=True)
+            drains, pace = WAYS[name]
+            with open_crowd(tabs, rate, FRONT_PAGE, SHOP_DRAIN_SECONDS=f"{_DRAIN:g}") as crowd:
+                found.setdefault(name, []).append(_restart(crowd, drains, pace))
     _report(found, tabs, rate).publish(into, others)
 
 
-def _restart(number: int, pace: dict[str, Any], tabs: int, rate: float) -> Restart:
-    """End a server with open tabs, start another, and wait until all tabs are current."""
-    settings = {"SHOP_PORT": str(free_port()), "SHOP_DRAIN_SECONDS": f"{_DRAIN:g}"}
-    with open_shop(tabs, **settings) as shop, client() as crowd, client() as visitors:
-        crowd.do("give_way")
-        scarce, old = shop.items()[0], shop.server
-        open_tabs(crowd, shop, FRONT_PAGE, pairs(shop, tabs, holding=scarce["id"]))
-        arrive(visitors, shop)
-        crowd.do("prepare")
-        crowd.send("come_back", struck=scarce["id"], timeout=_BACK + _DRAIN, **pace)
-        begin_acting(visitors, rate, _BACK + DELIVERY)
-        time.sleep(_BEFORE)
-        os.kill(old.pid, number)
-        try:
-            old.process.wait(_DRAIN + _END)
-        except psutil.TimeoutExpired:
-            raise click.ClickException("the server did not end when it was asked to") from None
-        shop.set_stock(scarce["sku"], 0)
-        with serve_shop(shop.environ) as new:
-            back, cpu = time.monotonic(), new.cpu()
-            came = crowd.answer(_BACK + DELIVERY)
-            cpu = new.cpu() - cpu
-            time.sleep(_AFTER)
-            actions = end_acting(visitors)
-        crowd.do("leave")
-    wrong = {action.outcome for action in actions} - _FINE
-    if wrong:
+def _restart(crowd: Crowd, drains: bool, pace: dict[str, Any]) -> Restart:
+    """End the server, start another, and wait until all tabs are current."""
+    server, scarce = crowd.shop.server, crowd.scarce
+    crowd.tabs.do("tabs.prepare")
+    crowd.tabs.send("tabs.come_back", struck=scarce["id"], timeout=_BACK + _DRAIN, **pace)
+    crowd.begin_acting(_BACK + DELIVERY)
+    time.sleep(_BEFORE)
+    try:
+        (server.stop if drains else server.kill)()
+    except subprocess.TimeoutExpired:
+        raise click.ClickException("the server did not end when it was asked to") from None
+    crowd.shop.set_stock(scarce["sku"], 0)
+    server.start()
+    back, cpu = time.monotonic(), server.cpu()
+    came = crowd.tabs.answer(_BACK + DELIVERY)
+    cpu = server.cpu() - cpu
+    time.sleep(_AFTER)
+    actions = crowd.end_acting()
+    if wrong := {action.outcome for action in actions} - _FINE:
         raise click.ClickException(f"adds and removes were answered {', '.join(sorted(wrong))}")
     current = sorted(at - back for at in came["current"])
     return Restart(
@@ -131,42 +131,37 @@ def _restart(number: int, pace: dict[str, Any], tabs: int, rate: float) -> Resta
         cpu=cpu,
         failures=came["failures"],
         meanwhile=[a for a in actions if 0 <= a.due - back <= current[-1]],
-        unanswered=sum(a.outcome in ("cut off", "no answer") for a in actions),
+        unanswered=sum(a.outcome in (CUT_OFF, UNANSWERED) for a in actions),
     )
 
 
 def _report(found: dict[str, list[Restart]], tabs: int, rate: float) -> Report:
-    rows, goals, figures = [], [], {}
+    rows: dict[str, Row] = {}
+    goals, all_actions = [], []
     for way, runs in found.items():
         actions = [action for run in runs for action in run.meanwhile]
-        failed = max(sum(run.failures.values()) for run in runs)
-        rows.append(
-            [
-                way,
-                spread([run.half for run in runs], "s"),
-                spread([run.last for run in runs], "s"),
-                spread([run.cpu / tabs for run in runs], "ms", 1e3),
-                f"{failed:,}",
-                *times_row("", actions)[1:],
-                str(max(run.unanswered for run in runs)),
-            ]
-        )
-        last = median(run.last for run in runs)
-        post = quantile([a.took for a in actions if a.outcome == "200"] or [0.0], 0.99)
+        all_actions += actions
+        rows[way] = {
+            "half": [run.half for run in runs],
+            "last": [run.last for run in runs],
+            "cpu_per_tab": [run.cpu / tabs for run in runs],
+            "failures": [run.failures for run in runs],
+            "unanswered": [run.unanswered for run in runs],
+            **action_cells(actions),
+        }
+        last = median(rows[way]["last"])
         goals.append(Goal(f"{way}: all {tabs:,} tabs are current after", last, 6, "s"))
-        goals.append(Goal(f"{way}: an add or remove meanwhile, p99", 1e3 * post, 500, "ms"))
-        cpu = median(run.cpu for run in runs) / tabs
-        figures[way] = {"last": last, "cpu_per_tab": cpu, **times_figures(actions)}
-    head = ["the server", "half of the tabs", "all of them", "server's CPU a tab", "failed tries"]
-    head += ["actions", "p50", "p99", "longest", "not answered 200", "sent, no answer"]
+        p99 = action_p99(action_cells([a for a in actions if a.outcome == "200"]))
+        goals.append(Goal(f"{way}: an add or remove meanwhile, p99", p99, 0.5, "ms"))
     return Report(
         name="herd",
-        head=head,
+        title="the server",
+        columns=_COLUMNS,
         rows=rows,
         goals=goals,
-        figures={"tabs": tabs, **figures},
-        bars={way: float(one["last"]) for way, one in figures.items()},
-        bars_title=f"Seconds until all {tabs:,} tabs are current again",
-        note="Seconds count from when the new server said that it serves. Actions are adds and "
-        f"removes of other visitors, {rate:g} a second, due while tabs came back.",
+        figures={"tabs": tabs},
+        bars="last",
+        note=f"{tabs:,} tabs. Seconds count from when the new server was ready. Adds and removes "
+        f"are those of other visitors, {rate:g} a second, due while tabs came back. Not answered "
+        f"200: {outcomes_of(all_actions)}.",
     )

@@ -1,8 +1,12 @@
-"""One loop that hears thousands of non-blocking connections to servers on this machine."""
+"""One loop that hears thousands of non-blocking connections to servers on this machine.
+
+Tabs are functions that it calls. Visitors are greenlets: what they do reads downward.
+"""
 
 from __future__ import annotations
 
 import errno
+import heapq
 import os
 import random
 import select
@@ -12,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import count
 
+from greenlet import getcurrent, greenlet
+
 _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; the constant came with Python 3.12
 _RESET = struct.pack("ii", 1, 0)  # closing leaves no TIME_WAIT behind
 
@@ -20,15 +26,17 @@ _AT_ONCE = 1024
 
 
 class Loop:
-    """Calls a function for each descriptor that is ready."""
+    """Calls a function for each descriptor that is ready, and at each moment that has come."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._calls: dict[int, Callable[[], None]] = {}
+        self._calls: dict[int, Callable[[], object]] = {}
+        self._due: list[tuple[float, int, Callable[[], object]]] = []
+        self._numbers = count()
+        self._main = getcurrent()
 
-    def watch(self, descriptor: int, call: Callable[[], None], *, writing: bool = False) -> None:
-        """Call a function when there is something to read, or when it can be written."""
-        events = select.EPOLLOUT if writing else select.EPOLLIN
+    def watch(self, descriptor: int, call: Callable[[], object], events: int) -> None:
+        """Call a function at these events of a descriptor (`select.EPOLLIN` and such)."""
         if descriptor in self._calls:
             self._epoll.modify(descriptor, events)
         else:
@@ -39,6 +47,19 @@ class Loop:
         """Watch a descriptor no more; it must still be open."""
         if self._calls.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
+
+    def call_at(self, moment: float, call: Callable[[], object]) -> None:
+        """Call a function at a moment, on the monotonic clock in seconds."""
+        heapq.heappush(self._due, (moment, next(self._numbers), call))
+
+    def spawn(self, run: Callable[..., object], *args: object) -> None:
+        """Begin something that waits in between, see `wait`. Its errors end the loop's run."""
+        greenlet(run, self._main).switch(*args)
+
+    def wait(self, descriptor: int, events: int) -> None:
+        """Go on when a descriptor is ready; only in what was spawned."""
+        self.watch(descriptor, getcurrent().switch, events | select.EPOLLONESHOT)
+        self._main.switch()
 
     def run(
         self, until: float, done: Callable[[], bool] = lambda: False, pause: float = 0.0
@@ -51,22 +72,29 @@ class Loop:
                 woken by nearly every message, and waking it is on the server's account.
         """
         while not done():
-            left = until - time.monotonic()
-            if left <= 0:
+            now = time.monotonic()
+            if now >= until:
                 return done()
-            for descriptor, _ in self._epoll.poll(min(left, 0.05), _AT_ONCE):
-                call = self._calls.get(descriptor)
-                if call is not None:  # else another call in this round forgot it
-                    call()
+            while self._due and self._due[0][0] <= now:
+                heapq.heappop(self._due)[2]()
+            next_due = self._due[0][0] if self._due else until
+            self._hear(max(0.0, min(until - now, next_due - now, 0.05)))
             if pause:
                 time.sleep(pause)
         return True
 
     def drain(self) -> None:
         """Hear all that has come by now."""
-        while events := self._epoll.poll(0, _AT_ONCE):
-            for descriptor, _ in events:
-                self._calls[descriptor]()
+        while self._hear(0.0):
+            pass
+
+    def _hear(self, seconds: float) -> bool:
+        ready = self._epoll.poll(seconds, _AT_ONCE)
+        for descriptor, _ in ready:
+            call = self._calls.get(descriptor)
+            if call is not None:  # else another call in this round forgot it
+                call()
+        return bool(ready)
 
 
 def addresses() -> Iterator[str]:

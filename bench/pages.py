@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,17 +14,26 @@ from typing import Any
 import click
 
 from bench.machine import OtherWork, allow_files
-from bench.processes import Client, Server, client, server
-from bench.report import Goal, Report, into_option, quantile, spread
+from bench.processes import Client, Measured, Server
+from bench.report import Column, Goal, Report, Row, into_option, quantile
 from bench.shops import FRONT_PAGE, open_shop, open_tabs, pairs
 
 BARE, NONE, OPEN = "bare route", "no stream open", "streams open"
 
-#: What is measured, and the least of the bare route's rate that must hold; see `visitors.SCRIPTS`.
+#: What is measured, and the least of the bare route's rate that must hold.
 GOALS = {"page": 0.5, "add": 0.2, "checkout": 0.1}
 
 #: By how much rates may be less, and CPU times more, with streams open.
 _WITHIN = 0.1
+
+
+_COLUMNS = (
+    Column("a second", "rate"),
+    Column("of the bare route's", "of_bare", "×"),
+    Column("server's CPU", "cpu", "ms"),
+    Column("p50", "p50", "ms"),
+    Column("p99", "p99", "ms"),
+)
 
 
 @dataclass(frozen=True)
@@ -60,15 +70,19 @@ def pages(seconds: float, rounds: int, connections: int, streams: int, into: Pat
     others, done = OtherWork(), []
     with ExitStack() as stack:
         shops = [stack.enter_context(open_shop(streams)) for _ in range(2)]
-        bare = stack.enter_context(server("-m", "bench.servers.bare"))
-        visit = partial(_visit, stack.enter_context(client()), connections, seconds)
+        bare = stack.enter_context(Server(sys.executable, "-m", "bench.servers.bare"))
+        visit = partial(_visit, stack.enter_context(Client()), connections, seconds)
         half = (rounds + 1) // 2
         # The streams are at one of two shops, halfway at the other.
         for turn, numbers in enumerate((range(half), range(half, rounds))):
-            with client() as crowd:
+            with Client() as crowd:
                 if numbers:
                     open_tabs(crowd, shops[turn], FRONT_PAGE, pairs(shops[turn], streams))
-                where = {BARE: bare, NONE: shops[1 - turn].server, OPEN: shops[turn].server}
+                where: dict[str, Measured] = {
+                    BARE: bare,
+                    NONE: shops[1 - turn].server,
+                    OPEN: shops[turn].server,
+                }
                 for number in numbers:
                     click.echo(f"round {number + 1} of {rounds} …", err=True)
                     done.append(dict(_round(visit, where, turned=number % 2 == 1)))
@@ -76,7 +90,7 @@ def pages(seconds: float, rounds: int, connections: int, streams: int, into: Pat
 
 
 def _round(
-    visit: Any, servers: dict[str, Server], turned: bool
+    visit: Any, servers: dict[str, Measured], turned: bool
 ) -> Iterator[tuple[tuple[str, str], Slice]]:
     for what in GOALS:
         slices: dict[str, Slice] = {}
@@ -85,9 +99,9 @@ def _round(
         yield from (((what, where), one) for where, one in slices.items())
 
 
-def _visit(visitors: Client, connections: int, seconds: float, to: Server, script: str) -> Slice:
-    how = {"port": to.port, "pid": to.pid, "script": script, "connections": connections}
-    told = visitors.do("visit", seconds + 60, seconds=seconds, **how)
+def _visit(visitors: Client, connections: int, seconds: float, to: Measured, script: str) -> Slice:
+    how = {"port": to.port, "pid": to.worker, "script": script, "connections": connections}
+    told = visitors.do("visitors.visit", seconds + 60, seconds=seconds, **how)
     answers = sum(map(len, told["times"].values()))
     if answers < 10:
         raise click.ClickException("too few answers to measure; give more --seconds")
@@ -120,43 +134,41 @@ def _cpu(one: Round, what: str, where: str) -> float:
     return 2 * cpu - one["add", where].cpu
 
 
-def _report(rounds: list[Round], streams: int, connections: int, seconds: float) -> Report:
-    rows, figures, goals = [], {}, []
+def _cells(rounds: list[Round], what: str, where: str) -> Row:
+    slices = [one[what, where] for one in rounds]
+    return {
+        "rate": [_rate(one, what, where) for one in rounds],
+        "of_bare": [_rate(one, what, where) / _rate(one, what, BARE) for one in rounds],
+        "cpu": [_cpu(one, what, where) for one in rounds],
+        "p50": [one.p50 for one in slices],
+        "p99": [one.p99 for one in slices],
+    }
+
+
+def _goals(rounds: list[Round], streams: int) -> Iterator[Goal]:
     for what, least in GOALS.items():
-        for where in (BARE, NONE, OPEN):
-            rates = [_rate(one, what, where) for one in rounds]
-            of_bare = [_rate(one, what, where) / _rate(one, what, BARE) for one in rounds]
-            cpu = [_cpu(one, what, where) for one in rounds]
-            slices = [one[what, where] for one in rounds]
-            figures[f"{what}, {where}"] = {
-                "rate": median(rates),
-                "of_bare": median(of_bare),
-                "cpu": median(cpu),
-                "p50": median(one.p50 for one in slices),
-                "p99": median(one.p99 for one in slices),
-            }
-            if where != BARE or what == "page":
-                name = BARE if where == BARE else f"{what}, {where}"
-                times = [[one.p50 for one in slices], [one.p99 for one in slices]]
-                cells = [spread(rates), spread(of_bare, "×"), spread(cpu, "ms", 1e3)]
-                rows.append([name, *cells, *(spread(one, "ms", 1e3) for one in times)])
-        ratio = figures[f"{what}, {NONE}"]["of_bare"]
-        goals.append(Goal(f"{what}: of the bare route's rate", ratio, least, "×", at_least=True))
+        ratio = median(_cells(rounds, what, NONE)["of_bare"])
+        yield Goal(f"{what}: of the bare route's rate", ratio, least, "×", at_least=True)
         for name, figure, limit, at_least in (
             ("rate", _rate, 1 - _WITHIN, True),
             ("server's CPU", _cpu, 1 + _WITHIN, False),
         ):
             value = median(figure(one, what, OPEN) / figure(one, what, NONE) for one in rounds)
             title = f"{what}: {name} with {streams:,} streams, of that with none"
-            goals.append(Goal(title, value, limit, "×", at_least))
+            yield Goal(title, value, limit, "×", at_least)
+
+
+def _report(rounds: list[Round], streams: int, connections: int, seconds: float) -> Report:
+    rows = {BARE: _cells(rounds, "page", BARE)}
+    for what in GOALS:
+        rows |= {f"{what}, {where}": _cells(rounds, what, where) for where in (NONE, OPEN)}
     return Report(
         name="pages",
-        head=["requests", "a second", "of the bare route's", "server's CPU", "p50", "p99"],
+        title="requests",
+        columns=_COLUMNS,
         rows=rows,
-        goals=goals,
-        figures=figures,
-        bars={what: figures[f"{what}, {NONE}"]["of_bare"] for what in GOALS},
-        bars_title="Requests a second, of a bare Flask route's",
+        goals=[*_goals(rounds, streams)],
+        bars="of_bare",
         note=f"{connections} visitors, each waiting for its answer before it asks again; medians "
         f"and extremes of {len(rounds)} rounds of slices of {seconds:g} s in turn; {streams:,} "
         "streams, each with a cart of its own. A checkout alternates with an add: what an add "

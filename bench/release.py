@@ -2,101 +2,124 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import click
 
-from bench.background import VISITORS, arrive
-from bench.machine import OtherWork, allow_files
-from bench.processes import client
-from bench.report import Goal, Report, into_option, spread
-from bench.sellout import SHARED, Broadcast, Sale
-from bench.shops import DELIVERY, LIST_PAGE, open_shop, open_tabs, pairs
+from bench.crowd import ACTION_COLUMNS, Broadcast, Crowd, action_p99, open_crowd
+from bench.machine import OtherWork
+from bench.report import Goal, Report, into_option
+from bench.sellout import REACH_COLUMNS, SHARED, broadcast_cells
+from bench.shops import LIST_PAGE
 
-OPENING = "a product that opens"
+FROM_MOMENT, FROM_COMMIT = "what opens, from its moment", "… from its commit"
+
+#: The product that opens, and what tabs show when it has, without and with marks.
+OPENS = "2"
+_SHOWS: dict[str, dict[str, Any]] = {
+    "product": {"what": "product", "product": int(OPENS)},
+    "marked": {"what": "marked"},
+}
 
 #: Seconds from the announcement of a moment until it comes: all tabs have heard of it by then.
 _AHEAD = 8.0
-
-
-class Openings(Sale):
-    """A shop with open tabs, in which a product closes and opens again and again."""
-
-    def open(self, sku: str) -> Broadcast:
-        """Announce a moment, wait for it, and until all tabs show the sizes."""
-        self._crowd.send("expect_product", timeout=DELIVERY, product=2)
-        self._shop.command("close", sku)
-        self._crowd.answer(2 * DELIVERY)
-        self._crowd.send("expect_product", timeout=DELIVERY, product=2)
-        moment = datetime.now(UTC) + timedelta(seconds=_AHEAD)
-        opens = time.monotonic() + _AHEAD
-        self._shop.command("release", sku, "--at", moment.isoformat())
-        self._crowd.answer(2 * DELIVERY)
-        left = opens - time.monotonic()
-        if left < 2.0:
-            raise click.ClickException("announcing the moment took too long: try fewer tabs")
-        return self._tell(lambda: opens, "expect_product", product=2)
-
-    def share(self) -> Broadcast:
-        """Tell all tabs of a level of the product."""
-        return self._share()
 
 
 @click.command()
 @click.option("--tabs", default=5000, type=click.IntRange(10, 15_000), show_default=True)
 @click.option("--rounds", default=5, type=click.IntRange(1, 100), show_default=True)
 @click.option("--rate", default=20.0, type=click.FloatRange(1, 1000), show_default=True)
+@click.option("--marked", is_flag=True, help="Each visitor has marked a size of it before.")
 @into_option
-def release(tabs: int, rounds: int, rate: float, into: Path) -> None:
+def release(tabs: int, rounds: int, rate: float, marked: bool, into: Path) -> None:
     """Measure how soon all tabs show the sizes of a product after its announced moment.
 
-    Times count from the announced moment. In turn with it, a level of the same product changes for
-    the same tabs, and that counts from its commit. Other visitors act RATE times a second.
+    Times count from the announced moment, and from when the database was told of it. In turn with
+    it, a level of the same product changes for the same tabs, and that counts from its commit.
+    Other visitors act RATE times a second. With --marked, each tab's visitor has marked a size: a
+    tab counts when it shows that in its cart.
 
     \b
     Example:
       bin/bench release --tabs 1000 --rounds 3
+      bin/bench release --tabs 10000 --marked
     """
-    allow_files(tabs + VISITORS)
     others = OtherWork()
-    found: dict[str, list[Broadcast]] = {OPENING: [], SHARED: []}
-    with open_shop(tabs) as shop, client() as crowd, client() as visitors:
-        crowd.do("give_way")
-        click.echo(f"{tabs:,} tabs open …", err=True)
-        open_tabs(crowd, shop, LIST_PAGE, pairs(shop, tabs, holding=shop.items()[0]["id"]))
-        arrive(visitors, shop)
-        sale = Openings(shop, crowd, visitors, rate)
+    found: dict[str, list[Broadcast]] = {FROM_MOMENT: [], FROM_COMMIT: [], SHARED: []}
+    with open_crowd(tabs, rate, LIST_PAGE, marked=marked) as crowd:
+        if not marked:
+            _close(crowd)
         for number in range(rounds):
             click.echo(f"round {number + 1} of {rounds} …", err=True)
-            found[SHARED].append(sale.share())
-            found[OPENING].append(sale.open("OST-KILN"))
-        crowd.do("leave")
-    _report(found, tabs).publish(into, others)
+            opening, late = _open(crowd, "marked" if marked else "product")
+            found[FROM_MOMENT].append(opening)
+            found[FROM_COMMIT].append(_later(opening, late))
+            found[SHARED].append(crowd.share())
+            _close(crowd)
+    _report(found, tabs, marked).publish(into, others)
 
 
-def _report(found: dict[str, list[Broadcast]], tabs: int) -> Report:
-    ways = {"the first tab": "first", "half of them": "half", "the last": "last"}
-    rows = [
-        [what, *(spread([getattr(one, way) for one in ones], "ms", 1e3) for ones in found.values())]
-        for what, way in ways.items()
-    ]
-    lasts = {what: median(one.last for one in ones) for what, ones in found.items()}
-    first = median(one.first for one in found[OPENING])
-    multiple = lasts[OPENING] / lasts[SHARED]
+def _close(crowd: Crowd) -> None:
+    crowd.wait_for(lambda: crowd.shop.command("close", OPENS), **_SHOWS["product"])
+
+
+def _open(crowd: Crowd, what: str) -> tuple[Broadcast, float]:
+    """Announce a moment, wait for it, and until all tabs show what opened.
+
+    Returns:
+        How it reached the tabs, and how many seconds after its moment it was committed.
+    """
+    moment = datetime.now(UTC) + timedelta(seconds=_AHEAD)
+    opens = time.monotonic() + _AHEAD
+    announce = ("release", OPENS, "--at", moment.isoformat())
+    crowd.wait_for(lambda: crowd.shop.command(*announce), **_SHOWS["product"])
+    if opens - time.monotonic() < 2.0:
+        raise click.ClickException("announcing the moment took too long: try fewer tabs")
+    broadcast = crowd.tell(lambda: opens, **_SHOWS[what])
+    return broadcast, _opened_at(crowd) - moment.timestamp()
+
+
+def _opened_at(crowd: Crowd) -> float:
+    """Return when the product opened by the database's clock, in seconds since 1970."""
+    with closing(sqlite3.connect(crowd.shop.server.database)) as database:
+        question = "SELECT opened_at FROM products WHERE id = ?"
+        return float(database.execute(question, (OPENS,)).fetchone()[0]) / 1e3
+
+
+def _later(one: Broadcast, late: float) -> Broadcast:
+    """Return the same, counted from some seconds later."""
+    return replace(one, first=one.first - late, half=one.half - late, last=one.last - late)
+
+
+def _report(found: dict[str, list[Broadcast]], tabs: int, marked: bool) -> Report:
+    rows = {what: broadcast_cells(ones, tabs) for what, ones in found.items()}
+    lasts = {what: median(row["last"]) for what, row in rows.items()}
+    multiple = lasts[FROM_COMMIT] / lasts[SHARED]
+    goals = [Goal("the moment to the first tab", median(rows[FROM_MOMENT]["first"]), 0.25, "ms")]
+    if marked:
+        goals.append(Goal("its commit to the last cart and tab", lasts[FROM_COMMIT], 3, "s"))
+        p99 = action_p99(rows[FROM_MOMENT])
+        goals.append(Goal("an add or remove meanwhile, p99", p99, 0.25, "ms"))
+    else:
+        name = "its commit to the last, as a multiple of a shared fragment's time"
+        goals.append(Goal(name, multiple, 1.5, "×"))
+    shown = "a marked size in its own cart" if marked else "the sizes"
     return Report(
-        name="release",
-        head=[f"to {tabs:,} tabs", *found],
+        name="release-marked" if marked else "release",
+        title=f"to {tabs:,} tabs",
+        columns=(*REACH_COLUMNS, *ACTION_COLUMNS),
         rows=rows,
-        goals=[
-            Goal("the moment to the first tab", 1e3 * first, 250, "ms"),
-            Goal("to the last, as a multiple of a shared fragment's time", multiple, 1.5, "×"),
-        ],
-        figures={"tabs": tabs, "first": first, "multiple": multiple, "last": lasts},
-        bars={what: 1e3 * last for what, last in lasts.items()},
-        bars_title=f"To the last of {tabs:,} tabs, ms",
-        note=f"Medians and extremes of {len(found[OPENING])} rounds. What opens counts from "
-        "its announced moment, by the database's clock; a shared fragment from its commit.",
+        goals=goals,
+        figures={"tabs": tabs, "multiple": multiple},
+        bars="last",
+        note=f"Medians and extremes of {len(found[SHARED])} rounds; a tab counts when it shows "
+        f"{shown}. Moment and commit are by the database's clock, in milliseconds; a shared "
+        "fragment counts from its commit.",
     )

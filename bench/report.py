@@ -24,6 +24,9 @@ from bench.processes import ROOT
 #: Where figures are kept; the document beside it, `docs/benchmarks.md`, has the tables.
 PUBLISHED = ROOT / "docs" / "benchmarks"
 
+#: Units in which figures are shown, and how many of them a second or a byte is. Others are as is.
+_SCALES = {"ms": 1e3, "µs": 1e6, "KB": 1 / 1024, "GB": 1 / 2**30}
+
 
 def quantile(values: Sequence[float], share: float) -> float:
     """Return the value that this share of them doesn't exceed: one that was seen."""
@@ -32,22 +35,17 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def number(value: float, unit: str = "") -> str:
-    """Write a number with three digits that count."""
-    digits = (
-        0
-        if abs(value) >= 100 or not value
-        else 1
-        if abs(value) >= 10
-        else 2
-        if abs(value) >= 1
-        else 3
-    )
+    """Write a number with three digits that count, or a whole one as it is."""
+    if isinstance(value, int):
+        return f"{value:,} {unit}".strip()
+    size = abs(value)
+    digits = 0 if size >= 100 or not value else 1 if size >= 10 else 2 if size >= 1 else 3
     return f"{value:,.{digits}f} {unit}".strip()
 
 
-def spread(values: Sequence[float], unit: str = "", scale: float = 1) -> str:
-    """Write the median of values, with the least and the most of them."""
-    inner = sorted(value * scale for value in values)
+def spread(values: Sequence[float], unit: str = "") -> str:
+    """Write the median of figures in a unit, with the least and the most of them."""
+    inner = sorted(value * _SCALES.get(unit, 1) for value in values)
     if not inner:
         return "–"
     if len(inner) == 1:
@@ -55,14 +53,21 @@ def spread(values: Sequence[float], unit: str = "", scale: float = 1) -> str:
     return f"{number(median(inner), unit)} ({number(inner[0])}–{number(inner[-1])})"
 
 
+def quantiles(times: Sequence[float]) -> dict[str, list[float]]:
+    """Return how many times there are, p50, p95, p99 and the longest, as cells of a row."""
+    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "longest": 1.0}
+    some = {name: [quantile(times, share)] for name, share in shares.items()} if times else {}
+    return {"times": [len(times)], **some}
+
+
 @dataclass(frozen=True)
 class Goal:
-    """A figure that must hold, at most `limit` or at least."""
+    """A figure that must hold, at most `limit` or at least; in seconds, bytes, or a number."""
 
     name: str
     value: float
     limit: float
-    unit: str
+    unit: str = ""
     at_least: bool = False
 
     @property
@@ -72,8 +77,21 @@ class Goal:
     def __str__(self) -> str:
         word = "at least" if self.at_least else "at most"
         verdict = "holds" if self.holds else "**does not hold**"
-        limit = number(self.limit, self.unit)
-        return f"{self.name}: {number(self.value, self.unit)}, {word} {limit}: {verdict}"
+        value, limit = spread([self.value], self.unit), spread([self.limit], self.unit)
+        return f"{self.name}: {value}, {word} {limit}: {verdict}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: its title, under which name rows have its figures, and their unit."""
+
+    title: str
+    key: str
+    unit: str = ""
+
+
+#: A row's figures by the column's name, of every run: seconds, bytes, or numbers.
+Row = Mapping[str, Sequence[float]]
 
 
 @dataclass
@@ -82,19 +100,20 @@ class Report:
 
     Args:
         name: its command's.
-        figures: medians and quantiles by name; times in seconds, sizes in bytes.
-        head, rows: the table, as it is printed and stands in the document.
-        bars: what the chart shows, by label; `bars_title` says what it is, with its unit.
+        title: of the first column, which has the names of the rows.
+        rows: by name. The table shows their medians and extremes, JSON the medians.
+        figures: further ones, for JSON only.
+        bars: name of the column that the chart shows.
         note: how it was measured, in a sentence or more.
     """
 
     name: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    title: str
+    columns: Sequence[Column]
+    rows: Mapping[str, Row]
     goals: Sequence[Goal] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
-    bars: Mapping[str, float] = field(default_factory=dict)
-    bars_title: str = ""
+    bars: str = ""
     note: str = ""
     document: str = "benchmarks"
 
@@ -105,26 +124,21 @@ class Report:
         Raises:
             ClickException: a file can't be written.
         """
-        machine, others = describe_machine(), other_work.processors()
-        measured = (
-            f"Measured {datetime.now(UTC):%Y-%m-%d} at {commit() or 'no commit'} by `{_command()}` "
-            f"on {machine}; all else there had {others:.2f} processors meanwhile."
-        )
-        goals = "\n".join(f"- {goal}" for goal in self.goals)
-        text = "\n\n".join(filter(None, (self._table(), goals, self.note, measured)))
-        click.echo(text)
-        figures = {
+        about = {
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": _command(),
-            "commit": commit(),
-            "machine": machine,
-            "other_work": round(others, 3),
-            **_rounded(self.figures),
+            "command": shlex.join(["bin/bench", *sys.argv[1:]]),
+            "commit": commit() or "no commit",
+            "machine": describe_machine(),
+            "other_work": round(other_work.processors(), 3),
         }
-        files = {into / f"{self.name}.json": json.dumps(figures, indent=1) + "\n"}
+        text = self._text(about)
+        click.echo(text)
+        figures = json.dumps({**about, **_rounded({**self.figures, **self.medians()})}, indent=1)
+        files = {into / f"{self.name}.json": figures + "\n"}
         if self.bars:
-            files[into / f"{self.name}.svg"] = _bar_chart(self.bars_title, self.bars)
-            text = f"![{self.bars_title}]({into.name}/{self.name}.svg)\n\n{text}"
+            column = next(one for one in self.columns if one.key == self.bars)
+            files[into / f"{self.name}.svg"] = _bar_chart(column, self.rows)
+            text = f"![{_chart_title(column)}]({into.name}/{self.name}.svg)\n\n{text}"
         document = into.parent / f"{self.document}.md"
         if document.exists():
             files[document] = _put_into(document.read_text(), self.name, text)
@@ -132,9 +146,31 @@ class Report:
             _write(file, content)
         click.echo(f"\nWritten to {', '.join(map(str, files))}", err=True)
 
+    def medians(self) -> dict[str, dict[str, float]]:
+        """Return the median of each row's figures, by the names of row and column."""
+        return {
+            name: {key: median(values) for key, values in row.items() if values}
+            for name, row in self.rows.items()
+        }
+
+    def _text(self, about: Mapping[str, Any]) -> str:
+        measured = (
+            f"Measured {about['measured_at'][:10]} at {about['commit']} by `{about['command']}` "
+            f"on {about['machine']}; all else there had {about['other_work']:.2f} processors "
+            "meanwhile."
+        )
+        goals = "\n".join(f"- {goal}" for goal in self.goals)
+        return "\n\n".join(filter(None, (self._table(), goals, self.note, measured)))
+
     def _table(self) -> str:
-        line = ["---", *["---:"] * (len(self.head) - 1)]
-        return "\n".join(f"| {' | '.join(cells)} |" for cells in (self.head, line, *self.rows))
+        lines = [[self.title, *(one.title for one in self.columns)]]
+        lines += [["---", *["---:"] * len(self.columns)]]
+        for name, row in self.rows.items():
+            cells = [
+                spread(row[one.key], one.unit) if one.key in row else "" for one in self.columns
+            ]
+            lines.append([name, *cells])
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def read_figures(folder: Path, name: str) -> dict[str, Any]:
@@ -177,16 +213,24 @@ def _put_into(text: str, name: str, block: str) -> str:
     return between.sub(lambda _: f"\n{block}\n\n", text)
 
 
-def _bar_chart(title: str, bars: Mapping[str, float]) -> str:
+def _chart_title(column: Column) -> str:
+    return f"{column.title}, {column.unit}".removesuffix(", ")
+
+
+def _bar_chart(column: Column, rows: Mapping[str, Row]) -> str:
     # Known only here: it puts a finder of modules of its own into Python's import system.
     import pygal
     from pygal.style import CleanStyle
 
+    scale = _SCALES.get(column.unit, 1)
+    bars = {
+        name: scale * median(row[column.key]) for name, row in rows.items() if column.key in row
+    }
     style = CleanStyle(background="white", plot_background="white")
     chart = pygal.HorizontalBar(
         style=style, js=[], show_legend=False, print_values=True, height=90 + 45 * len(bars)
     )
-    chart.title = title
+    chart.title = _chart_title(column)
     chart.x_labels = [*bars]
     chart.value_formatter = number
     chart.add("", [*bars.values()])
@@ -199,7 +243,7 @@ def _rounded(figure: Any) -> Any:
         return float(f"{figure:.4g}")
     if isinstance(figure, Mapping):
         return {name: _rounded(value) for name, value in figure.items()}
-    return [_rounded(value) for value in figure] if isinstance(figure, list) else figure
+    return figure
 
 
 def _write(file: Path, text: str) -> None:
@@ -207,7 +251,3 @@ def _write(file: Path, text: str) -> None:
         file.write_text(text)
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror}") from None
-
-
-def _command() -> str:
-    return shlex.join(["bin/bench", *sys.argv[1:]])

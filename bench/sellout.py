@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import click
 
-from bench.background import (
-    VISITORS,
-    Action,
-    arrive,
-    begin_acting,
-    end_acting,
-    times_figures,
-    times_row,
+from bench.crowd import (
+    ACTION_COLUMNS,
+    Broadcast,
+    Crowd,
+    action_cells,
+    action_p99,
+    open_crowd,
+    outcomes_of,
 )
-from bench.machine import OtherWork, allow_files
-from bench.processes import Client, client
-from bench.report import Goal, Report, into_option, quantile, spread
-from bench.shops import DELIVERY, FRONT_PAGE, PLENTY, Shop, open_shop, open_tabs, pairs
-
-#: Seconds that server and clients have for what went before, and in which visitors act alone.
-_SETTLE, _BEFORE = 1.0, 0.5
+from bench.machine import OtherWork
+from bench.report import Column, Goal, Report, Row, into_option
+from bench.shops import FRONT_PAGE, PLENTY
 
 CARTS, SHARED = "each tab's own cart", "a shared fragment"
 
-
-@dataclass(frozen=True)
-class Broadcast:
-    """One message to all tabs. Times in seconds from the commit; CPU times in seconds."""
-
-    first: float
-    half: float
-    last: float
-    cpu: float
-    client_cpu: float
-    #: what visitors did meanwhile
-    actions: list[Action]
+#: When a message reached tabs.
+REACH_COLUMNS = (
+    Column("to the first tab", "first", "ms"),
+    Column("to half of them", "half", "ms"),
+    Column("to the last", "last", "ms"),
+)
+_COLUMNS = (
+    *REACH_COLUMNS,
+    Column("server's CPU for each tab", "cpu_per_tab", "µs"),
+    Column("load client's", "client_per_tab", "µs"),
+    *ACTION_COLUMNS,
+)
 
 
 @click.command()
@@ -61,119 +55,61 @@ def sellout(tabs: int, rounds: int, rate: float, into: Path) -> None:
     Example:
       bin/bench sellout --tabs 2000 --rounds 3
     """
-    allow_files(tabs + VISITORS)
     others = OtherWork()
-    with open_shop(tabs) as shop, client() as crowd, client() as visitors:
-        crowd.do("give_way")
-        click.echo(f"{tabs:,} tabs open …", err=True)
-        scarce = shop.items()[0]
-        open_tabs(crowd, shop, FRONT_PAGE, pairs(shop, tabs, holding=scarce["id"]))
-        arrive(visitors, shop)
-        sale = Sale(shop, crowd, visitors, rate)
-        found: dict[str, list[Broadcast]] = {CARTS: [], SHARED: []}
+    found: dict[str, list[Broadcast]] = {CARTS: [], SHARED: []}
+    with open_crowd(tabs, rate, FRONT_PAGE) as crowd:
+        ways: dict[str, Callable[[], Broadcast]] = {
+            SHARED: crowd.share,
+            CARTS: partial(_sell_out, crowd),
+        }
         for number in range(rounds):
             click.echo(f"round {number + 1} of {rounds} …", err=True)
-            for what, broadcast in sale.round(shared_first=number % 2 == 1):
-                found[what].append(broadcast)
-        crowd.do("leave")
+            for what in ways if number % 2 else reversed(ways):
+                found[what].append(ways[what]())
     _report(found, tabs, rate).publish(into, others)
 
 
-class Sale:
-    """A shop with open tabs, in whose carts there is one item that sells out again and again."""
+def _sell_out(crowd: Crowd) -> Broadcast:
+    """Have the item sell out that all carts hold, and be there again."""
+    sku = crowd.scarce["sku"]
+    sold_out = partial(crowd.shop.set_stock, sku, 0)
+    broadcast = crowd.tell(sold_out, "cart", struck=crowd.scarce["id"])
+    crowd.wait_for(partial(crowd.shop.set_stock, sku, PLENTY), "cart", struck=None)
+    return broadcast
 
-    def __init__(self, shop: Shop, crowd: Client, visitors: Client, rate: float) -> None:
-        self._shop, self._crowd, self._visitors, self._rate = shop, crowd, visitors, rate
-        items = shop.items()
-        self._scarce = items[0]
-        # Of the other product: no matter of any cart.
-        self._change_level = shop.level_changes(items[-1]["sku"])
 
-    def round(self, shared_first: bool) -> Iterator[tuple[str, Broadcast]]:
-        """Have the item sell out, and be there again; before it or after, tell all of a product."""
-        ways = ((SHARED, self._share), (CARTS, self._sell_out))
-        for what, way in ways if shared_first else reversed(ways):
-            yield what, way()
-
-    def _share(self) -> Broadcast:
-        return self._tell(self._change_level, "expect_product", product=2)
-
-    def _sell_out(self) -> Broadcast:
-        broadcast = self._tell(lambda: self._set(0), "expect_cart", struck=self._scarce["id"])
-        self._crowd.send("expect_cart", struck=None, timeout=DELIVERY)
-        self._set(PLENTY)
-        self._crowd.answer(2 * DELIVERY)
-        return broadcast
-
-    def _set(self, count: int) -> float:
-        return self._shop.set_stock(self._scarce["sku"], count)
-
-    def _tell(self, change: Callable[[], float], expect: str, **what: Any) -> Broadcast:
-        time.sleep(_SETTLE)
-        self._crowd.do("prepare")
-        begin_acting(self._visitors, self._rate, 2 * DELIVERY)
-        time.sleep(_BEFORE)
-        cpu = self._shop.server.cpu()
-        self._crowd.send(expect, timeout=DELIVERY, **what)
-        began = change()
-        heard = self._crowd.answer(2 * DELIVERY)
-        cpu = self._shop.server.cpu() - cpu
-        actions = end_acting(self._visitors)
-        return Broadcast(
-            first=heard["first"] - began,
-            half=heard["half"] - began,
-            last=heard["last"] - began,
-            cpu=cpu,
-            client_cpu=heard["cpu"],
-            actions=[a for a in actions if a.due <= heard["last"] and a.ended >= began],
-        )
+def broadcast_cells(broadcasts: Sequence[Broadcast], tabs: int) -> Row:
+    """Return how messages reached all tabs as cells of a row, by the keys of `_COLUMNS`."""
+    return {
+        "first": [one.first for one in broadcasts],
+        "half": [one.half for one in broadcasts],
+        "last": [one.last for one in broadcasts],
+        "cpu_per_tab": [one.cpu / tabs for one in broadcasts],
+        "client_per_tab": [one.client_cpu / tabs for one in broadcasts],
+        **action_cells([action for one in broadcasts for action in one.actions]),
+    }
 
 
 def _report(found: dict[str, list[Broadcast]], tabs: int, rate: float) -> Report:
-    def row(name: str, figure: Callable[[Broadcast], float], unit: str, scale: float) -> list[str]:
-        return [name, *(spread([*map(figure, ones)], unit, scale) for ones in found.values())]
-
-    multiples = [
-        own.last / shared.last for own, shared in zip(found[CARTS], found[SHARED], strict=True)
-    ]
-    actions = {what: [a for one in ones for a in one.actions] for what, ones in found.items()}
-    times = [times_row("", actions[what])[1:] for what in found]
-    titles = ("adds and removes meanwhile", "… p50", "… p99", "… longest", "… not answered 200")
-    figures = {
-        what: {
-            "first": median(one.first for one in ones),
-            "last": median(one.last for one in ones),
-            "cpu_per_tab": median(one.cpu for one in ones) / tabs,
-            **times_figures(actions[what]),
-        }
-        for what, ones in found.items()
-    }
-    last = figures[CARTS]["last"]
-    post = quantile([action.took for action in actions[CARTS]] or [0.0], 0.99)
+    rows = {what: broadcast_cells(ones, tabs) for what, ones in found.items()}
+    lasts = zip(rows[CARTS]["last"], rows[SHARED]["last"], strict=True)
+    multiple = median(own / shared for own, shared in lasts)
+    actions = [action for ones in found.values() for one in ones for action in one.actions]
     return Report(
         name="sellout",
-        head=[f"to {tabs:,} tabs", *found],
-        rows=[
-            row("commit to the first tab", lambda one: one.first, "ms", 1e3),
-            row("commit to half of them", lambda one: one.half, "ms", 1e3),
-            row("commit to the last", lambda one: one.last, "ms", 1e3),
-            row("server's CPU for each tab", lambda one: one.cpu / tabs, "µs", 1e6),
-            row("load client's", lambda one: one.client_cpu / tabs, "µs", 1e6),
-            *(
-                [title, *cells]
-                for title, cells in zip(titles, zip(*times, strict=True), strict=True)
-            ),
-        ],
+        title=f"to {tabs:,} tabs, from the commit",
+        columns=_COLUMNS,
+        rows=rows,
         goals=[
-            Goal("commit to the last tab, each with its own cart", last, 1, "s"),
-            Goal("… as a multiple of a shared fragment's time", median(multiples), 3, "×"),
-            Goal("an add or remove meanwhile, p99", 1e3 * post, 100, "ms"),
+            Goal("to the last tab, each with its own cart", median(rows[CARTS]["last"]), 1, "s"),
+            Goal("… as a multiple of a shared fragment's time", multiple, 3, "×"),
+            Goal("an add or remove meanwhile, p99", action_p99(rows[CARTS]), 0.1, "ms"),
         ],
-        figures={"tabs": tabs, "multiple": median(multiples), **figures},
-        bars={what: 1e3 * one["last"] for what, one in figures.items()},
-        bars_title=f"Commit to the last of {tabs:,} tabs, ms",
-        note=f"Medians and extremes of {len(multiples)} rounds. A tab counts when all of its own "
-        "cart has come, by its fingerprint, with the right line struck out; another's cart in it "
-        f"would end the run. Meanwhile {rate:g} adds and removes a second are due at given "
-        "moments, each timed from its moment; the server's CPU time is with them.",
+        figures={"tabs": tabs, "multiple": multiple},
+        bars="last",
+        note=f"Medians and extremes of {len(found[CARTS])} rounds. A tab counts when all of its "
+        "own cart has come, by its fingerprint, with the right line struck out; another's cart in "
+        f"it would end the run. Meanwhile {rate:g} adds and removes a second are due at given "
+        "moments, each timed from its moment; the server's CPU time is with them. Not answered "
+        f"200: {outcomes_of(actions)}.",
     )

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from itertools import combinations, cycle, islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 from flask import Flask
 
-from bench.processes import Client, Server, server
+from bench.processes import ROOT, Client, Server
 from shop import create_app
+from tests.support.databases import SECRET_KEY
 from tests.support.machines.network import HERE
 from tests.support.machines.postgresql import PostgreSQL
 from tests.support.machines.redis import Redis
-from tests.support.machines.service import NotThere
 
 #: More than any benchmark sells; and a count that a shopper sees as another level.
 PLENTY, FEW = 1_000_000, 100
@@ -34,25 +35,74 @@ LIST_PAGE = "/stream?list=1"
 #: Seconds that filling carts and opening streams may take, and one message to reach all of them.
 OPENING, DELIVERY = 300.0, 60.0
 
+#: Few visitors do what thousands do: it is counted, and never too much.
+_SETTINGS = {
+    "SHOP_DEMO": "on",
+    "SHOP_DRAIN_SECONDS": "0",
+    "SHOP_STREAMS_PER_ADDRESS": "0",
+    "SHOP_ACTIONS_PER_CART": "1000000",
+    "SHOP_ACTIONS_PER_ADDRESS": "1000000",
+    "SHOP_NEW_CARTS_PER_ADDRESS": "1000000",
+    "SHOP_PAIRS_PER_ADDRESS": "1000000",
+}
+
+
+class ShopServer(Server):
+    """A server of the shop, with an instance folder of its own.
+
+    Args:
+        streams: how many will be open.
+        settings: besides a benchmark's usual ones.
+    """
+
+    def __init__(self, streams: int, settings: Mapping[str, str]) -> None:
+        super().__init__(sys.executable, str(ROOT / "wsgi.py"))
+        self.settings = {
+            **_SETTINGS,
+            "SHOP_INSTANCE": str(self.folder / "instance"),
+            "SHOP_PORT": str(self.port),
+            "SHOP_MAX_STREAMS": str(max(20_000, streams + 100)),
+            **settings,
+        }
+        self.environ |= self.settings
+
+    @property
+    def database(self) -> Path:
+        """The file of a shop that keeps its data in one."""
+        return self.folder / "instance" / "shop.sqlite3"
+
+    def _answers(self) -> bool:
+        connection = HTTPConnection(self.host, self.port, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
+
 
 class Shop:
     """A shop that serves, and its operator, who works in this process: another one than those.
 
     Args:
         app: the operator's.
-        environ: the settings that its servers have.
     """
 
-    def __init__(self, servers: list[Server], app: Flask, environ: Mapping[str, str]) -> None:
-        self.servers, self.environ = servers, environ
+    def __init__(self, servers: Sequence[ShopServer], app: Flask) -> None:
+        self.servers = servers
         self._operator = app.test_cli_runner()
         self._committed = 0.0
         app.extensions["shop"].changes.subscribe(self._note_commit)
 
     @property
-    def server(self) -> Server:
+    def server(self) -> ShopServer:
         """The server, or the first of several."""
         return self.servers[0]
+
+    @property
+    def ports(self) -> list[int]:
+        return [server.port for server in self.servers]
 
     def command(self, *words: str) -> str:
         """Run an operators' command, and return what it prints.
@@ -85,6 +135,12 @@ class Shop:
         counts = cycle((FEW, PLENTY))
         return lambda: self.set_stock(sku, next(counts))
 
+    def release_all(self) -> None:
+        """Release everything, with plenty of every size on the shelf."""
+        self.command("release", "1", "2")
+        for item in self.items():
+            self.set_stock(item["sku"], PLENTY)
+
     def _note_commit(self, _names: object) -> None:
         self._committed = time.monotonic()
 
@@ -97,20 +153,12 @@ def open_shop(streams: int = 0, **settings: str) -> Iterator[Shop]:
         streams: how many will be open.
         settings: besides a benchmark's usual ones.
     """
-    with TemporaryDirectory(prefix="shop-bench-") as folder:
-        environ = _settings(folder, streams) | settings
-        with serve_shop(environ) as serving:
-            shop = Shop([serving], create_app(environ), environ)
-            if "SHOP_DATABASE_URL" in settings:  # none but the embedded one starts with the demo
-                shop.command("seed")
-            yield _stocked(shop)
-
-
-@contextmanager
-def serve_shop(environ: Mapping[str, str]) -> Iterator[Server]:
-    """Run a server of a shop; see `open_shop`."""
-    with server("wsgi.py", environ=environ) as serving:
-        yield serving
+    with ShopServer(streams, settings) as server:
+        shop = Shop([server], create_app(server.settings))
+        if "SHOP_DATABASE_URL" in settings:  # none but the embedded one starts with the demo
+            shop.command("seed")
+        shop.release_all()
+        yield shop
 
 
 @dataclass(frozen=True)
@@ -126,32 +174,22 @@ class Cluster:
 
 @contextmanager
 def open_cluster(servers: int, streams: int = 0) -> Iterator[Cluster]:
-    """Open a shop on several servers, with a PostgreSQL that waits for the disk, and a Redis.
-
-    Raises:
-        ClickException: a real part is not installed, or does not start.
-    """
-    try:
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="shop-bench-")))
-            # When each commit began: what tabs show is measured from there.
-            postgresql = PostgreSQL(HERE, fsync=True, track_commit_timestamp="on")
-            stack.enter_context(postgresql)
-            redis = stack.enter_context(Redis())
-            url = postgresql.create_database("shop")
-            shared = {"SHOP_DATABASE_URL": url, "SHOP_REDIS_URL": redis.url, "SHOP_DEMO": "off"}
-            shared["SHOP_SECRET_KEY"] = "7f9c2ba4e88f827d616045507605853ed73b8093f6efbc88"
-
-            def settings(name: object) -> dict[str, str]:
-                return _settings(str(folder / str(name)), streams) | shared
-
-            shop = Shop([], create_app(settings("operator")), shared)
-            shop.command("seed")
-            for number in range(servers):
-                shop.servers.append(stack.enter_context(serve_shop(settings(number))))
-            yield Cluster(_stocked(shop), postgresql, redis, url)
-    except NotThere as error:
-        raise click.ClickException(str(error)) from None
+    """Open a shop on several servers, with a PostgreSQL that waits for the disk, and a Redis."""
+    with ExitStack() as stack:
+        # When each commit began: what tabs show is measured from there.
+        postgresql = PostgreSQL(HERE, fsync=True, track_commit_timestamp="on")
+        stack.enter_context(postgresql)
+        redis = stack.enter_context(Redis())
+        url = postgresql.create_database("shop")
+        shared = {"SHOP_DATABASE_URL": url, "SHOP_REDIS_URL": redis.url, "SHOP_DEMO": "off"}
+        shared["SHOP_SECRET_KEY"] = SECRET_KEY
+        running = [ShopServer(streams, shared) for _ in range(servers)]
+        shop = Shop(running, create_app(running[0].settings))
+        shop.command("seed")
+        for server in running:
+            stack.enter_context(server)
+        shop.release_all()
+        yield Cluster(shop, postgresql, redis, url)
 
 
 def pairs(shop: Shop, count: int, holding: int | None = None) -> list[list[int]]:
@@ -170,43 +208,10 @@ def pairs(shop: Shop, count: int, holding: int | None = None) -> list[list[int]]
     return list(islice(cycle(different), count))
 
 
-def open_tabs(tabs: Client, shop: Shop, path: str, contents: Sequence[Sequence[int]]) -> Any:
-    """Fill a cart for each of the contents, and open a tab that shows it; see `Tabs.open`."""
-    port = shop.server.port
-    tabs.do("fill", OPENING, port=port, contents=contents, timeout=OPENING)
-    how = {"port": port, "path": path, "count": len(contents)}
-    return tabs.do("open", OPENING, timeout=OPENING, **how)
-
-
-def _stocked(shop: Shop) -> Shop:
-    """Release everything and put plenty of every size on the shelf."""
-    shop.command("release", "1", "2")
-    for item in shop.items():
-        shop.set_stock(item["sku"], PLENTY)
-    return shop
-
-
-#: Few visitors do what thousands do: it is counted, and never too much.
-_COUNTED = (
-    *("SHOP_ACTIONS_PER_CART", "SHOP_ACTIONS_PER_ADDRESS"),
-    *("SHOP_NEW_CARTS_PER_ADDRESS", "SHOP_PAIRS_PER_ADDRESS"),
-)
-
-
-def _settings(instance: str, streams: int) -> dict[str, str]:
-    """Return settings that leave nothing to this machine's own `.env`; empty is the default."""
-    names = (
-        *("SHOP_DATABASE_URL", "SHOP_REDIS_URL", "SHOP_SECRET_KEY", "SHOP_HOST", "SHOP_CURRENCY"),
-        *("SHOP_LOW_STOCK", "SHOP_MEDIUM_STOCK", "SHOP_SSE_PER_CART", "SHOP_HTTPS", "SHOP_NAME"),
-        "SHOP_LOG_LEVEL",
-    )
-    settings = {
-        "SHOP_INSTANCE": instance,
-        "SHOP_PORT": "0",
-        "SHOP_DEMO": "on",
-        "SHOP_DRAIN_SECONDS": "0",
-        "SHOP_MAX_STREAMS": str(max(20_000, streams + 100)),
-        "SHOP_STREAMS_PER_ADDRESS": "0",
-        **dict.fromkeys(_COUNTED, "1000000"),
-    }
-    return dict.fromkeys(names, "") | settings
+def open_tabs(
+    tabs: Client, shop: Shop, path: str, contents: Sequence[Sequence[int]], marked: bool = False
+) -> None:
+    """Fill a cart for each of the contents, or mark them, and open a tab that shows it."""
+    how = {"ports": shop.ports, "timeout": OPENING}
+    tabs.do("tabs.fill", OPENING, contents=contents, marked=marked, **how)
+    tabs.do("tabs.open", OPENING, path=path, count=len(contents), **how)

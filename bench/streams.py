@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -14,20 +14,23 @@ from http.client import HTTPConnection
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import click
 
 from bench.contenders import TIMEOUT, contenders, publish
 from bench.machine import OtherWork, allow_files
-from bench.processes import Client, Server, client
-from bench.report import Goal, Report, into_option, spread
-from bench.shops import DELIVERY, OPENING, Shop, open_shop, pairs
+from bench.processes import Client, Measured
+from bench.report import Column, Goal, Report, Row, into_option
+from bench.shops import DELIVERY, OPENING, open_shop, pairs
 
 #: The two messages: one such as a chat's or a counter's, and a product's of the shop.
 SMALL, FRAGMENT = "300 bytes", "product fragment"
 
 _SHOP, _CARTS = "shop", "carts"
 _OF_SHOP = {_SHOP: "the shop", _CARTS: "the shop, a cart each"}
+
+_KERNEL = "the kernel alone"
 
 #: Who sends the shop's fragment as well: it tells little more of the others.
 _SEND_FRAGMENTS = ("nchan", "plain")
@@ -44,13 +47,13 @@ _PAIRS, _ROUNDS = 200, 25
 #: Figures of one run of one server: times in seconds, sizes in bytes.
 Figures = dict[str, float]
 
-_ROWS = (
-    ("memory per idle stream", "memory", "KB", 1 / 1024),
-    ("CPU per delivery", "cpu_per_delivery", "µs", 1e6),
-    ("load client's for it", "client_per_delivery", "µs", 1e6),
-    ("first tab to last", "first_to_last", "ms", 1e3),
-    ("change to the last tab", "to_last", "ms", 1e3),
-    ("CPU per opening", "cpu_per_opening", "ms", 1e3),
+_COLUMNS = (
+    Column("memory per idle stream", "memory", "KB"),
+    Column("CPU per delivery", "cpu_per_delivery", "µs"),
+    Column("load client's for it", "client_per_delivery", "µs"),
+    Column("first tab to last", "first_to_last", "ms"),
+    Column("change to the last tab", "to_last", "ms"),
+    Column("CPU per opening", "cpu_per_opening", "ms"),
 )
 
 
@@ -62,6 +65,10 @@ class Case:
     label: str
     message: str
     streams: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.label}, {self.message}, {self.streams:,}"
 
 
 class Counts(click.ParamType):
@@ -112,7 +119,16 @@ def streams(counts: tuple[int, ...], deliveries: int, runs: int, into: Path) -> 
             found[case].append(_measure(case, texts[case.message], deliveries))
         for message, text in texts.items():
             kernel[message].append(_send_and_receive(len(event_of(text))))
-    _report(found, kernel, counts, f"{runs} run(s) of {deliveries} messages").publish(into, others)
+    _report(found, kernel, counts[-1], f"{runs} run(s) of {deliveries} messages").publish(
+        into, others
+    )
+
+
+def of_shop_with_carts(figures: Mapping[str, Any]) -> list[Figures]:
+    """Return the rows of tabs with a cart each, among what this command kept, the fewest first."""
+    name = f"{_OF_SHOP[_CARTS]}, {FRAGMENT}"
+    rows: list[Figures] = [row for key, row in figures.items() if key.startswith(name)]
+    return sorted(rows, key=lambda row: row["streams"])
 
 
 def event_of(text: str) -> bytes:
@@ -132,38 +148,32 @@ def _cases(counts: tuple[int, ...]) -> Iterator[Case]:
 
 def _measure(case: Case, text: str, deliveries: int) -> Figures:
     with ExitStack() as stack:
-        tabs = stack.enter_context(client())
+        tabs = stack.enter_context(Client())
         if case.who in _OF_SHOP:
             shop = stack.enter_context(open_shop(case.streams))
-            server, change = shop.server, shop.level_changes(_sku(shop))
+            server: Measured = shop.server
+            change = shop.level_changes(shop.items()[0]["sku"])
             if case.who == _CARTS:
-                contents = pairs(shop, case.streams)
-                tabs.do("fill", OPENING, port=server.port, contents=contents, timeout=OPENING)
+                how = {"ports": shop.ports, "timeout": OPENING}
+                tabs.do("tabs.fill", OPENING, contents=pairs(shop, case.streams), **how)
         else:
-            server = stack.enter_context(contenders()[case.who].run(case.streams))
+            server = stack.enter_context(contenders()[case.who].make(case.streams))
             change = partial(publish, server, text)
             change()
         return _measure_streams(server, tabs, change, case, deliveries)
 
 
 def _measure_streams(
-    server: Server, tabs: Client, change: Callable[[], float], case: Case, deliveries: int
+    server: Measured, tabs: Client, change: Callable[[], float], case: Case, deliveries: int
 ) -> Figures:
-    path = "/stream?product=1" if case.who in _OF_SHOP else "/stream"
-
-    def open_streams(count: int) -> Figures:
-        how = {"port": server.port, "path": path, "count": count}
-        opened: Figures = tabs.do("open", OPENING, timeout=OPENING, **how)
-        return opened
-
-    open_streams(min(_WARM_UP, case.streams))
+    _open(tabs, server, case, min(_WARM_UP, case.streams))
     _deliver(tabs, change)
-    tabs.do("leave")
+    tabs.do("tabs.leave")
     for _ in range(2):  # a server that waits at a queue notices by writing that nobody reads
         change()
         _settle(server)
     memory, cpu = server.memory(), server.cpu()
-    open_streams(case.streams)
+    _open(tabs, server, case, case.streams)
     _settle(server)
     memory, opening = server.memory() - memory, server.cpu() - cpu
     heard, spent = [], [server.cpu()]
@@ -172,8 +182,9 @@ def _measure_streams(
         spent.append(server.cpu())
     _settle(server)
     spent[-1] = server.cpu()
-    tabs.do("leave")
+    tabs.do("tabs.leave")
     return {
+        "streams": case.streams,
         "memory": memory / case.streams,
         "cpu_per_opening": opening / case.streams,
         # Of the broadcast in the middle: a heartbeat or a compiler warming up doesn't count.
@@ -184,15 +195,21 @@ def _measure_streams(
     }
 
 
+def _open(tabs: Client, server: Measured, case: Case, count: int) -> None:
+    path = "/stream?product=1" if case.who in _OF_SHOP else "/stream"
+    how = {"ports": [server.port], "path": path, "timeout": OPENING}
+    tabs.do("tabs.open", OPENING, count=count, **how)
+
+
 def _deliver(tabs: Client, change: Callable[[], float]) -> Figures:
-    tabs.do("prepare")
-    tabs.send("expect_message", timeout=DELIVERY)
+    tabs.do("tabs.prepare")
+    tabs.send("tabs.expect", what="message", timeout=DELIVERY)
     began = change()
     heard = tabs.answer(2 * DELIVERY)
     return {**heard, "first": heard["first"] - began, "last": heard["last"] - began}
 
 
-def _settle(server: Server) -> None:
+def _settle(server: Measured) -> None:
     """Wait until the server has done what it has to do."""
     deadline, before = time.monotonic() + _SETTLE, server.cpu()
     while time.monotonic() < deadline:
@@ -220,10 +237,6 @@ def _send_and_receive(size: int) -> float:
         return (time.process_time() - began) / (_PAIRS * _ROUNDS)
 
 
-def _sku(shop: Shop) -> str:
-    return str(next(item["sku"] for item in shop.items() if item["id"] == 1))
-
-
 def _small_text(size: int = 300) -> str:
     """Return a text that is as long as that as an event."""
     text = "<p id='news'>{}</p>"
@@ -246,58 +259,41 @@ def _fragment() -> str:
 def _report(
     found: dict[Case, list[Figures]],
     kernel: dict[str, list[float]],
-    counts: tuple[int, ...],
+    most: int,
     runs: str,
 ) -> Report:
     cases = sorted(found, key=lambda case: (case.message, case.streams))
-    rows = [
-        [f"{case.label}, {case.message}", f"{case.streams:,}"]
-        + [spread([run[key] for run in found[case]], unit, scale) for _, key, unit, scale in _ROWS]
-        for case in cases
-    ]
-    rows += [
-        [f"the kernel alone, {message}", "", "", spread(times, "µs", 1e6), "", "", "", ""]
-        for message, times in kernel.items()
-    ]
-    figures = {
-        f"{case.who}, {case.message}, {case.streams}": {
-            key: median(run[key] for run in found[case]) for _, key, _, _ in _ROWS
-        }
+    rows: dict[str, Row] = {
+        case.name: {key: [run[key] for run in found[case]] for key in found[case][0]}
         for case in cases
     }
-    middle = {
-        (case.who, case.message): figures[f"{case.who}, {case.message}, {counts[-1]}"]
-        for case in cases
-        if case.streams == counts[-1]
-    }
-    deliveries = {
-        f"{case.label}, {case.message}": 1e6 * middle[case.who, case.message]["cpu_per_delivery"]
-        for case in cases
-        if case.streams == counts[-1]
-    }
-    return Report(
+    for message, times in kernel.items():
+        rows[f"{_KERNEL}, {message}"] = {"cpu_per_delivery": times}
+    report = Report(
         name="streams",
-        head=["server", "streams", *(title for title, *_ in _ROWS)],
+        title="server",
+        columns=_COLUMNS,
         rows=rows,
-        goals=list(_goals(middle, {name: median(times) for name, times in kernel.items()})),
-        figures=figures | {"kernel": {name: median(times) for name, times in kernel.items()}},
-        bars=deliveries,
-        bars_title=f"CPU for a delivery to one of {counts[-1]:,} tabs, µs",
+        bars="cpu_per_delivery",
         note=f"Medians of {runs}; what a change is, is another process's commit to the shop's "
         "database, and a request to the other servers. Goals are of the most streams.",
     )
+    report.goals = [*_goals(report.medians(), [case for case in cases if case.streams == most])]
+    return report
 
 
-def _goals(found: dict[tuple[str, str], Figures], kernel: dict[str, float]) -> Iterator[Goal]:
-    yield Goal("memory of an idle stream", found[_SHOP, FRAGMENT]["memory"] / 1024, 1.5, "KB")
+def _goals(medians: Mapping[str, Figures], cases: list[Case]) -> Iterator[Goal]:
+    found = {(case.who, case.message): medians[case.name] for case in cases}
+    yield Goal("memory of an idle stream", found[_SHOP, FRAGMENT]["memory"], 1.5 * 1024, "KB")
     with_cart = found[_CARTS, FRAGMENT]
-    yield Goal("… with a cart of two lines", with_cart["memory"] / 1024, 3, "KB")
-    yield Goal("CPU to open one with a cart", 1e3 * with_cart["cpu_per_opening"], 0.8, "ms")
+    yield Goal("… with a cart of two lines", with_cart["memory"], 3 * 1024, "KB")
+    yield Goal("CPU to open one with a cart", with_cart["cpu_per_opening"], 0.0008, "ms")
     for message, who in ((SMALL, "hub"), (FRAGMENT, _SHOP)):
         ours = found[who, message]
         name = f"CPU per delivery, {message}"
-        alone = ours["cpu_per_delivery"] / kernel[message]
-        yield Goal(f"{name}, of a bare send and receive", alone, 1.5, "×")
+        kernel = medians[f"{_KERNEL}, {message}"]["cpu_per_delivery"]
+        ratio = ours["cpu_per_delivery"] / kernel
+        yield Goal(f"{name}, of a bare send and receive", ratio, 1.5, "×")
         if other := found.get(("nchan", message)):
             ratio = ours["cpu_per_delivery"] / other["cpu_per_delivery"]
             yield Goal(f"{name}, of nchan's", ratio, 1, "×")

@@ -6,20 +6,23 @@ server costs, so that one can see that the server is what is measured.
 
 from __future__ import annotations
 
-import heapq
+import os
 import random
+import re
+import select
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from bench.loop import Loop, addresses, check_connected, dial
+from bench.visitors import Visitor, run_all
 
-#: Tabs that wait for their first message at the same time, when they aren't to come all at once.
-_AT_ONCE = 64
+#: Visitors who fill carts at the same time; and tabs that wait for their first message.
+_FILL_AT_ONCE, _OPEN_AT_ONCE = 16, 64
 
 #: Between two looks at what has come, in seconds: see `Loop.run`.
 _PAUSE = 0.0005
@@ -65,6 +68,20 @@ def product_fragment(product: int) -> Finds:
     return lambda _, size: _buffer.find(mark, 0, size) >= 0
 
 
+def cart_line(item: int, is_there: bool) -> Finds:
+    """Find a cart with a line of an item, or without one."""
+    line = _line(item)
+    return lambda _, size: (
+        _buffer.find(_REF, 0, size) >= 0 and (_buffer.find(line, 0, size) >= 0) == is_there
+    )
+
+
+def marked_cart(tab: Tab, size: int) -> bool:
+    """Find the tab's own cart with all lines that were marked before."""
+    has_cart = _buffer.find(tab.ref, 0, size) >= 0
+    return has_cart and all(_buffer.find(one, 0, size) >= 0 for one in tab.lines)
+
+
 def own_cart(struck: int | None) -> Finds:
     """Find the tab's own cart, whole, with one item's line struck out, or none.
 
@@ -88,6 +105,16 @@ def own_cart(struck: int | None) -> Finds:
     return finds
 
 
+#: What can be expected from outside, by name.
+EXPECTATIONS: dict[str, Callable[..., Finds]] = {
+    "message": lambda: any_message,
+    "product": product_fragment,
+    "cart": own_cart,
+    "marked": lambda: marked_cart,
+    "line": cart_line,
+}
+
+
 def _line(item: int) -> bytes:
     return f'data-item-id="{item}"'.encode()
 
@@ -95,14 +122,13 @@ def _line(item: int) -> bytes:
 class Tab:
     """One open page: a stream that is open, on its way, or lost."""
 
-    __slots__ = ("_rest", "found_at", "lines", "number", "ref", "request", "socket", "source")
+    __slots__ = ("_rest", "found_at", "lines", "number", "port", "ref", "request", "socket")
 
-    def __init__(self, number: int, source: str, host: str, path: str, cart: Cart | None) -> None:
-        self.number = number
-        self.source = source
+    def __init__(self, number: int, port: int, path: str, cart: Cart | None) -> None:
+        self.number, self.port = number, port
         self.ref = _REF + f'{cart.ref}"'.encode() if cart else b""
         self.lines = [_line(item) for item in cart.items] if cart else []
-        lines = [f"GET {path} HTTP/1.1", f"Host: {host}", "Accept: text/event-stream"]
+        lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Accept: text/event-stream"]
         lines += [f"Cookie: {cart.cookies}"] if cart else []
         self.request = "\r\n".join([*lines, "", ""]).encode()
         self.socket: socket.socket | None = None
@@ -136,102 +162,121 @@ class Tab:
         return _buffer[:size].decode()
 
     def close(self) -> None:
+        """Close the stream."""
         if self.socket is not None:
             self.socket.close()
         self.socket, self._rest = None, b""
 
 
 class Tabs:
-    """All of them, at one server."""
+    """All of them, at the servers in turn. Their methods are commands to the load client."""
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
+        self._sources = addresses()
+        #: whose carts the tabs show
+        self.visitors: list[Visitor] = []
+        self._carts: list[Cart] = []
+        self._are_marked = False
         self._tabs: list[Tab] = []
-        self._port = 0
         self._finds: Finds = any_message
         self._missing = 0
-        self._lost: Callable[[Tab, OSError], None] = self._fail
+        self._lost: Callable[[Tab, OSError], None] = _fail
+
+    def give_way(self) -> None:
+        """Take a lower priority (nice(2)).
+
+        Where there are but two processors, somebody who acts in the meantime must not wait until
+        ten thousand tabs have been read.
+        """
+        os.nice(10)
+
+    def fill(
+        self,
+        ports: Sequence[int],
+        contents: Sequence[Sequence[int]],
+        timeout: float,
+        marked: bool = False,
+    ) -> None:
+        """Fill a cart for each of the contents, or mark them; tabs opened from now on show them."""
+        self._are_marked = marked
+        self.visitors = [Visitor(self._loop, ports[n % len(ports)]) for n in range(len(contents))]
+        self._carts = [Cart("", "", tuple(items)) for items in contents]
+        works = [partial(self._fill, number) for number in range(len(contents))]
+        run_all(self._loop, works, _FILL_AT_ONCE, timeout)
+
+    def share(self, tabs: int) -> None:
+        """Have so many tabs show the first cart, all of them the same."""
+        self._carts = self._carts[:1] * tabs
 
     def open(
-        self, port: int, path: str, count: int, carts: Sequence[Cart], timeout: float
-    ) -> dict[str, float]:
-        """Open streams, and wait until each has its first message: its own cart, if it has one.
-
-        Returns:
-            Seconds that it took, and this process's CPU time.
-        """
-        began, cpu = time.monotonic(), time.process_time()
-        host, sources = f"127.0.0.1:{port}", addresses()
-        self._port = port
+        self,
+        ports: Sequence[int],
+        path: str,
+        count: int,
+        timeout: float,
+        finds: Finds | None = None,
+    ) -> None:
+        """Open streams, and wait until each has its first message: its own cart, if it has one."""
         self._tabs = [
-            Tab(n, next(sources), host, path, carts[n] if carts else None) for n in range(count)
+            Tab(n, ports[n % len(ports)], path, self._carts[n] if self._carts else None)
+            for n in range(count)
         ]
-        self._await(own_cart(None) if carts else any_message)
-        waiting: Iterator[Tab] = iter(self._tabs)
-        for begun, tab in enumerate(waiting, 1):
+        is_whole = self._carts and not self._are_marked
+        self.await_(finds or (own_cart(None) if is_whole else any_message))
+        deadline = time.monotonic() + timeout
+        for begun, tab in enumerate(self._tabs, 1):
             self._connect(tab)
-            self._wait(
-                began + timeout,
-                lambda begun=begun: begun - (count - self._missing) < _AT_ONCE,  # type: ignore[misc]
-            )
-        self._wait(began + timeout, lambda: not self._missing)
-        return {"seconds": time.monotonic() - began, "cpu": time.process_time() - cpu}
+            # At the end, all of them are waited for.
+            most = _OPEN_AT_ONCE - 1 if begun < count else 0
+            self._wait(deadline, lambda: begun - (count - self._missing) <= most)  # noqa: B023
 
     def prepare(self) -> None:
         """Read whatever there is by now."""
         self._loop.drain()
 
-    def expect(self, finds: Finds, timeout: float) -> dict[str, float]:
+    def expect(self, what: str, timeout: float, **which: Any) -> dict[str, float]:
         """Wait until each tab has found something in what comes from now on.
+
+        Args:
+            what: a name in `EXPECTATIONS`, which takes the arguments in `which`.
 
         Returns:
             When the first, half and all of them had it, on the monotonic clock in seconds; this
             process's CPU time.
         """
         cpu, deadline = time.process_time(), time.monotonic() + timeout
-        self._await(finds)
+        self.await_(EXPECTATIONS[what](**which))
         self._wait(deadline, lambda: not self._missing)
         spent = time.process_time() - cpu
         times = sorted(tab.found_at for tab in self._tabs)
-        return {
-            "first": times[0],
-            "half": times[len(times) // 2],
-            "last": times[-1],
-            "cpu": spent,
-        }
+        half = times[len(times) // 2]
+        return {"first": times[0], "half": half, "last": times[-1], "cpu": spent}
 
     def come_back(self, struck: int, timeout: float, **pace: Any) -> dict[str, Any]:
         """Have each tab come back when its stream ends, until each has its cart as it is by then.
 
         Args:
             struck: the item that is sold out by then.
-            pace: how they come back, see `_Return`.
+            pace: how they come back, see `Return`.
 
         Returns:
-            By tab: when it lost its stream and when it was current again, on the monotonic clock;
-            and how many attempts failed, by reason.
+            When each tab was current again, on the monotonic clock; how many attempts failed.
         """
-        cpu = time.process_time()
-        self._await(own_cart(struck))
-        back = _Return(self._tabs, self._connect, self._port, **pace)
+        self.await_(own_cart(struck))
+        back = Return(self._loop, self._tabs, self._connect, **pace)
 
-        def lose(tab: Tab, error: OSError) -> None:
+        def lose(tab: Tab, _: OSError) -> None:
             self._hang_up(tab)
             self._missing += bool(tab.found_at)  # it was current, and lost that again
             tab.found_at = 0.0
-            back.lose(tab, error)
+            back.lose(tab)
 
         self._lost = lose
-        deadline = time.monotonic() + timeout
-        while self._missing:
-            back.dial_those_due()
-            self._loop.run(min(deadline, back.next_due()), lambda: not self._missing)
-            if time.monotonic() >= deadline:
-                raise RuntimeError(f"{self._missing} tabs did not come back in time")
-        self._lost = self._fail
-        current = [tab.found_at for tab in self._tabs]
-        spent = time.process_time() - cpu
-        return {**back.result(), "current": current, "cpu": spent}
+        if not self._loop.run(time.monotonic() + timeout, lambda: not self._missing):
+            raise RuntimeError(f"{self._missing} tabs did not come back in time")
+        self._lost = _fail
+        return {"current": [tab.found_at for tab in self._tabs], "failures": back.failures}
 
     def leave(self) -> None:
         """Close all streams."""
@@ -239,10 +284,24 @@ class Tabs:
             self._hang_up(tab)
         self._tabs = []
 
-    def _await(self, finds: Finds) -> None:
+    def await_(self, finds: Finds) -> None:
+        """Look for something in what comes from now on, in each tab until it is found there."""
         self._finds, self._missing = finds, len(self._tabs)
         for tab in self._tabs:
             tab.found_at = 0.0
+
+    def _fill(self, number: int) -> None:
+        visitor, items = self.visitors[number], self._carts[number].items
+        visitor.enter()
+        html = ""
+        for item in items:
+            html = (visitor.mark if self._are_marked else visitor.add)(item).text
+        visitor.hang_up()
+        ref = re.search(r'data-cart-ref="(\w+)"', html)
+        line = 'class="cart-mark"' if self._are_marked else 'class="cart-item"'
+        if ref is None or html.count(line) != len(items):
+            raise RuntimeError("a cart could not be filled")
+        self._carts[number] = Cart(visitor.cookies, ref[1], items)
 
     def _wait(self, deadline: float, done: Callable[[], bool]) -> None:
         if not self._loop.run(deadline, done, _PAUSE):
@@ -250,11 +309,11 @@ class Tabs:
 
     def _connect(self, tab: Tab) -> None:
         try:
-            tab.socket = dial(tab.source, self._port)
+            tab.socket = dial(next(self._sources), tab.port)
         except OSError as error:
             self._lost(tab, error)
             return
-        self._loop.watch(tab.socket.fileno(), partial(self._ask, tab), writing=True)
+        self._loop.watch(tab.socket.fileno(), partial(self._ask, tab), select.EPOLLOUT)
 
     def _ask(self, tab: Tab) -> None:
         assert tab.socket is not None
@@ -264,7 +323,7 @@ class Tabs:
         except OSError as error:
             self._lost(tab, error)
             return
-        self._loop.watch(tab.socket.fileno(), partial(self._hear, tab))
+        self._loop.watch(tab.socket.fileno(), partial(self._hear, tab), select.EPOLLIN)
 
     def _hear(self, tab: Tab) -> None:
         try:
@@ -281,11 +340,8 @@ class Tabs:
             self._loop.forget(tab.socket.fileno())
             tab.close()
 
-    def _fail(self, _: Tab, error: OSError) -> None:
-        raise RuntimeError(f"a tab lost its stream: {error}")
 
-
-class _Return:
+class Return:
     """When tabs that lost their streams try again.
 
     A page waits after a stream's end, and twice as long after each attempt that fails.
@@ -299,58 +355,54 @@ class _Return:
 
     def __init__(
         self,
+        loop: Loop,
         tabs: Sequence[Tab],
         connect: Callable[[Tab], None],
-        port: int,
-        delay: float,
-        longest: float,
-        jitter: float,
-        at_once: bool,
+        *,
+        delay: float = 0.0,
+        longest: float = 0.0,
+        jitter: float = 0.0,
+        at_once: bool = False,
     ) -> None:
-        self._tabs, self._connect, self._port = tabs, connect, port
+        self._loop, self._all, self._connect = loop, len(tabs), connect
         self._delay, self._longest, self._jitter = delay, longest, jitter
         self._at_once = at_once
-        self._due: list[tuple[float, int]] = []
-        self._lost_at: dict[int, float] = {}
-        self._failed: Counter[int] = Counter()
-        self._reasons: Counter[str] = Counter()
+        self._waiting: list[Tab] = []
+        self._losses: Counter[int] = Counter()
         self._chance = random.Random(1)
+        if at_once:
+            self._come_together()
 
-    def lose(self, tab: Tab, error: OSError) -> None:
-        """Note that a stream ended or did not come about, and when it is tried again."""
-        now = time.monotonic()
-        if tab.number in self._lost_at:
-            self._failed[tab.number] += 1
-            self._reasons[str(error) if not error.errno else type(error).__name__] += 1
-        self._lost_at.setdefault(tab.number, now)
-        delay = min(self._delay * 2.0 ** self._failed[tab.number], self._longest)
-        delay *= 1 + self._jitter * self._chance.uniform(-1, 1)
-        heapq.heappush(self._due, (now if self._at_once else now + delay, tab.number))
+    @property
+    def failures(self) -> int:
+        """How many attempts failed: all losses of a stream but each tab's first."""
+        return self._losses.total() - len(self._losses)
 
-    def dial_those_due(self) -> None:
-        if self._at_once and not self._all_may_come():
-            return
-        now = time.monotonic()
-        while self._due and self._due[0][0] <= now:
-            self._connect(self._tabs[heapq.heappop(self._due)[1]])
-
-    def next_due(self) -> float:
-        """Return when to look again, on the monotonic clock."""
-        now = time.monotonic()
+    def lose(self, tab: Tab) -> None:
+        """Note that a stream ended or did not come about; it is tried again."""
+        self._losses[tab.number] += 1
         if self._at_once:
-            return now + _PROBE
-        return max(now + 0.001, self._due[0][0]) if self._due else now + 0.05
+            self._waiting.append(tab)
+            return
+        delay = min(self._delay * 2.0 ** (self._losses[tab.number] - 1), self._longest)
+        delay *= 1 + self._jitter * self._chance.uniform(-1, 1)
+        self._loop.call_at(time.monotonic() + delay, partial(self._connect, tab))
 
-    def result(self) -> dict[str, Any]:
-        lost = [self._lost_at.get(tab.number, 0.0) for tab in self._tabs]
-        return {"lost": lost, "failures": dict(self._reasons)}
+    def _come_together(self) -> None:
+        """Connect all when all have lost their streams and somebody listens; look again soon."""
+        if self._waiting and len(self._losses) == self._all and self._somebody_listens():
+            together, self._waiting = self._waiting, []
+            for tab in together:
+                self._connect(tab)
+        self._loop.call_at(time.monotonic() + _PROBE, self._come_together)
 
-    def _all_may_come(self) -> bool:
-        """Tell whether all have lost their streams, and somebody listens."""
-        if len(self._lost_at) < len(self._tabs) or not self._due:
-            return False
+    def _somebody_listens(self) -> bool:
         try:
-            socket.create_connection(("127.0.0.1", self._port), _PROBE).close()
+            socket.create_connection(("127.0.0.1", self._waiting[0].port), _PROBE).close()
         except OSError:
             return False
         return True
+
+
+def _fail(_: Tab, error: OSError) -> None:
+    raise RuntimeError(f"a tab lost its stream: {error}")

@@ -19,12 +19,14 @@ from bench.capacity import Case, time_to_return, time_to_tell
 from bench.loop import addresses
 from bench.report import Goal, number, quantile, spread
 from bench.streams import event_of
-from bench.tabs import Cart, Tab, any_message, own_cart, product_fragment
+from bench.tabs import Cart, Tab, any_message, marked_cart, own_cart, product_fragment
 from tests.support.running import ROOT
 
 SMALL = {
     "streams": "--streams 100 --deliveries 2",
     "sellout": "--tabs 20 --rounds 1",
+    "release": "--tabs 20 --rounds 1",
+    "release-marked": "--tabs 20 --rounds 1 --marked",
     "herd": "--tabs 20 --way killed",
     "pages": "--streams 10 --rounds 1 --seconds 0.3",
     "cluster": "--streams 30 --rate 6 --seconds 4 --changes 10 --tabs 4",
@@ -51,7 +53,8 @@ def into(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.drill
 def test_a_benchmark_measures_prints_and_keeps_what_it_found(name: str, into: Path) -> None:
-    done = bench(f"{name} {SMALL[name]} --into {into}")
+    command, _, _ = name.partition("-")
+    done = bench(f"{command} {SMALL[name]} --into {into}")
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads((into / f"{name}.json").read_text())
     assert {"measured_at", "command", "commit", "machine", "other_work"} < figures.keys()
@@ -75,7 +78,7 @@ def test_a_larger_load_is_estimated_from_what_was_measured(into: Path) -> None:
     done = bench(f"capacity --from {into} --into {into} --shoppers 100000")
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads((into / "capacity.json").read_text())
-    assert figures["100000 shoppers"]["servers"] == 3, (
+    assert figures["100,000 shoppers"]["servers"] == 3, (
         "8 processes of 10,000 tabs, and one to spare"
     )
     assert "| measured: a change to 100 tabs |" in done.stdout
@@ -100,7 +103,7 @@ def test_a_number_of_streams_that_can_not_be_measured_is_refused(streams: str) -
 def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[socket.socket, Tab]]:
     """The server's end of a tab's connection, and the tab, which shows a cart of two lines."""
     cart = Cart("cart=x", "0123456789abcdef", (3, 7))
-    tab = Tab(0, "127.0.0.1", "localhost", "/stream", cart)
+    tab = Tab(0, 80, "/stream", cart)
     theirs, tab.socket = socket.socketpair()
     yield theirs, tab
     theirs.close()
@@ -159,6 +162,21 @@ def test_a_tab_waits_for_its_cart_with_the_right_line_struck_out(
     assert product_fragment(2)(tab, tab.read())
 
 
+def test_a_marked_size_is_found_when_it_is_a_line_of_the_tabs_own_cart(
+    line: tuple[socket.socket, Tab],
+) -> None:
+    theirs, tab = line
+    marked = '<section id="cart" data-cart-ref="0123456789abcdef"><li data-marked-id="3"></li>'
+    for html, is_found in (
+        (marked, False),
+        (cart_html(items=(3,)), False),
+        (cart_html(ref="f" * 16), False),
+        (cart_html(), True),
+    ):
+        theirs.sendall(event_of(html))
+        assert marked_cart(tab, tab.read()) == is_found, html
+
+
 @pytest.mark.parametrize(
     ("html", "words"),
     [
@@ -203,12 +221,13 @@ def test_figures_are_written_with_three_digits_that_count() -> None:
     assert [number(n) for n in (1234.5, 123.4, 12.34, 1.234, 0.1234, 0)] == [
         *("1,234", "123", "12.3", "1.23", "0.123", "0"),
     ]
-    assert spread([3.0, 1.0, 2.0], "ms") == "2.00 ms (1.00–3.00)"
+    assert spread([0.003, 0.001, 0.002], "ms") == "2.00 ms (1.00–3.00)"
+    assert spread([1024 * 1536], "KB") == "1,536 KB" and spread([26]) == "26"
     assert quantile([1, 2, 3, 4], 0.5) == 2 and quantile([5], 0.99) == 5
 
 
 def test_a_goal_holds_up_to_its_limit() -> None:
-    assert "holds" in str(Goal("time", 1.0, 1.0, "s"))
+    assert "holds" in str(Goal("time", 1.0, 1.0, "ms"))
     assert "does not hold" in str(Goal("time", 1.01, 1.0, "s"))
     assert "does not hold" in str(Goal("rate", 0.49, 0.5, "×", at_least=True))
 

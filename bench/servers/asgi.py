@@ -5,6 +5,7 @@ all, and pings are as good as off: both spare this server some work.
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 
@@ -15,19 +16,18 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from bench.servers import HEADERS
 from shop.framing import sse_event
 
 #: Between two pings to a stream, in seconds: longer than any run.
 _PING = 3600
-
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 queues: set[asyncio.Queue[bytes]] = set()
 present = b""
 
 
 async def stream(_: Request) -> Response:
-    return EventSourceResponse(messages(), headers=_HEADERS, ping=_PING)
+    return EventSourceResponse(messages(), headers=HEADERS, ping=_PING)
 
 
 async def messages() -> AsyncIterator[bytes]:
@@ -56,9 +56,8 @@ app = Starlette(
 
 
 def main() -> None:
-    """Serve on a free port of 127.0.0.1, say where, and go on until killed."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
-    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    """Serve at the port in the environment until killed."""
+    listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=4096)
     config = uvicorn.Config(
         app, loop="uvloop", http="httptools", ws="none", lifespan="off", log_config=None
     )

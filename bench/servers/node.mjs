@@ -35,6 +35,4 @@ async function publish (request, response) {
 const server = createServer((request, response) =>
   request.method === 'POST' ? publish(request, response) : stream(response)
 )
-server.listen({ host: '127.0.0.1', port: 0, backlog: 4096 }, () =>
-  console.log(`http://127.0.0.1:${server.address().port}`)
-)
+server.listen({ host: '127.0.0.1', port: process.env.PORT, backlog: 4096 })

@@ -13,14 +13,8 @@ from collections.abc import Iterator  # noqa: E402
 from flask import Flask, Response, request  # noqa: E402
 from gevent.queue import Queue  # noqa: E402
 
-from bench.servers import serve  # noqa: E402
+from bench.servers import HEADERS, serve  # noqa: E402
 from shop.framing import sse_event  # noqa: E402
-
-HEADERS = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",
-}
 
 app = Flask(__name__)
 queues: set[Queue] = set()

@@ -1,0 +1,154 @@
+"""A shop with thousands of open tabs, and visitors who act while something reaches all of those."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+
+from bench.background import Action
+from bench.machine import allow_files
+from bench.processes import Client
+from bench.report import Column, Row, quantiles
+from bench.shops import DELIVERY, Shop, open_shop, open_tabs, pairs
+
+T = TypeVar("T")
+
+#: Visitors who act: enough for all that is due while the shop takes its time.
+_VISITORS = 40
+
+#: Seconds that server and clients have for what went before, in which visitors act alone, and that
+#: visitors may take for ending what they began.
+_SETTLE, _BEFORE, _END = 1.0, 0.5, 60.0
+
+#: Until a product opens whose sizes are to be marked: it has to be announced.
+_NEVER = timedelta(days=1)
+
+#: What visitors did meanwhile.
+ACTION_COLUMNS = (
+    Column("adds and removes meanwhile", "times"),
+    Column("p50", "p50", "ms"),
+    Column("p99", "p99", "ms"),
+    Column("longest", "longest", "ms"),
+    Column("not answered 200", "others"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """One message to all tabs. Times in seconds from the commit; CPU times in seconds."""
+
+    first: float
+    half: float
+    last: float
+    cpu: float
+    client_cpu: float
+    #: what visitors did meanwhile
+    actions: list[Action]
+
+
+class Crowd:
+    """A shop, with an item `scarce` that all carts hold, and `other` that none does; who is there.
+
+    Args:
+        rate: how many adds and removes a second are due while others act.
+    """
+
+    def __init__(self, shop: Shop, tabs: Client, visitors: Client, rate: float) -> None:
+        self.shop, self.tabs, self._visitors, self._rate = shop, tabs, visitors, rate
+        items = shop.items()
+        self.scarce, wanted, self.other = items[0], items[1]["id"], items[-1]
+        self._change_level = shop.level_changes(self.other["sku"])
+        visitors.do("background.enter", port=shop.server.port, count=_VISITORS, item=wanted)
+
+    def begin_acting(self, most: float) -> None:
+        """Have visitors add and remove until `end_acting`, or for `most` seconds."""
+        self._visitors.send("background.act", rate=self._rate, most=most)
+
+    def end_acting(self) -> list[Action]:
+        """Have them end what they began; return all that they did."""
+        self._visitors.send("background.stop")
+        actions: list[Action] = self._visitors.answer(_END)
+        self._visitors.answer(_END)
+        return actions
+
+    def share(self) -> Broadcast:
+        """Tell all tabs of a level of an item: a fragment that is the same for all."""
+        return self.tell(self._change_level, "product", product=2)
+
+    def tell(self, change: Callable[[], float], what: str, **which: Any) -> Broadcast:
+        """Change something, and wait until all tabs show it.
+
+        Args:
+            change: returns the moment from which times are counted.
+            what, which: what each tab is to show, see `Tabs.expect`.
+        """
+        time.sleep(_SETTLE)
+        self.tabs.do("tabs.prepare")
+        self.begin_acting(2 * DELIVERY)
+        time.sleep(_BEFORE)
+        cpu = self.shop.server.cpu()
+        heard, began = self.wait_for(change, what, **which)
+        cpu = self.shop.server.cpu() - cpu
+        actions = [a for a in self.end_acting() if a.due <= heard["last"] and a.ended >= began]
+        first, half, last = (heard[moment] - began for moment in ("first", "half", "last"))
+        return Broadcast(first, half, last, cpu, heard["cpu"], actions)
+
+    def wait_for(
+        self, change: Callable[[], T], what: str, **which: Any
+    ) -> tuple[dict[str, float], T]:
+        """Change something; return when tabs show it, and what `change` returned."""
+        self.tabs.send("tabs.expect", what=what, timeout=DELIVERY, **which)
+        began = change()
+        return self.tabs.answer(2 * DELIVERY), began
+
+
+@contextmanager
+def open_crowd(
+    tabs: int, rate: float, path: str, marked: bool = False, **settings: str
+) -> Iterator[Crowd]:
+    """Open a shop, and so many tabs, each with a cart of its own.
+
+    Args:
+        path: of the tabs' streams.
+        marked: whether each cart has a size of the second product marked, which is closed.
+            Without, it has two lines, of which one is of the same item for all.
+        settings: of the shop.
+    """
+    allow_files(tabs + _VISITORS)
+    with open_shop(tabs, **settings) as shop, Client() as client, Client() as visitors:
+        client.do("tabs.give_way")
+        click.echo(f"{tabs:,} tabs open …", err=True)
+        crowd = Crowd(shop, client, visitors, rate)
+        contents = pairs(shop, tabs, holding=crowd.scarce["id"])
+        if marked:
+            shop.command("close", "2")
+            shop.command("release", "2", "--at", (datetime.now(UTC) + _NEVER).isoformat())
+            sizes = [one["id"] for one in shop.items() if one["product"] == crowd.other["product"]]
+            contents = [[sizes[number % len(sizes)]] for number in range(tabs)]
+        open_tabs(client, shop, path, contents, marked)
+        yield crowd
+        client.do("tabs.leave")
+
+
+def action_cells(actions: Sequence[Action]) -> Row:
+    """Return what visitors did as cells of a row, see `ACTION_COLUMNS`."""
+    others = sum(action.outcome != "200" for action in actions)
+    return {**quantiles([action.took for action in actions]), "others": [others]}
+
+
+def outcomes_of(actions: Sequence[Action]) -> str:
+    """Return in words how often there was which outcome but 200."""
+    found = Counter(action.outcome for action in actions if action.outcome != "200")
+    return ", ".join(f"{count} {outcome}" for outcome, count in found.items()) or "none"
+
+
+def action_p99(cells: Row) -> float:
+    """Return the p99 of what visitors did, in seconds; 0 if they did nothing."""
+    return cells["p99"][0] if "p99" in cells else 0.0
