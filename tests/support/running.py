@@ -22,14 +22,14 @@ import psycopg
 from sqlalchemy.engine import URL, make_url
 
 from shop.db.postgresql import POLL, POLL_WITH_RELAY
+from tests.support import preloaded
 from tests.support.machines import guardian, processes
 from tests.support.machines.network import HERE, Machine
 from tests.support.machines.service import free_port
+from tests.support.preloaded import HURRIED, ROOT, SERVER
 
-ROOT = Path(__file__).resolve().parents[2]
-SERVER = ROOT / "wsgi.py"
-#: a shop that waits for hardly anything
-HURRIED = ROOT / "tests" / "support" / "hurried_shop.py"
+__all__ = ["HURRIED", "ROOT", "SERVER", "NeverHappened", "RunningShop", "eventually", "listens"]
+
 
 T = TypeVar("T")
 
@@ -114,9 +114,9 @@ class RunningShop:
 
     def start(self, pass_fds: Sequence[int] = ()) -> RunningShop:
         """Start the server and wait until it says that it is open."""
-        self.process = subprocess.Popen(
+        self.process = preloaded.start(
             self.command,
-            env=self.environ,
+            self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -178,26 +178,25 @@ class RunningShop:
 
     def flask(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run an operators' command in a process of its own, from the outset."""
-        done = subprocess.run(
-            self._command(*args),
-            env={**self.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        if check and done.returncode:
-            raise AssertionError(f"flask {' '.join(args)}: {done.stdout}{done.stderr}")
-        return done
+        process = self._started(*args, stderr=subprocess.PIPE)
+        try:
+            out, err = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
+        if check and process.returncode:
+            raise AssertionError(f"flask {' '.join(args)}: {out}{err}")
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def start_flask(self, *args: str) -> subprocess.Popen[str]:
         """Start an operators' command that runs while the test goes on."""
-        return subprocess.Popen(
-            self._command(*args),
-            env={**self.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        return self._started(*args, stderr=subprocess.STDOUT)
+
+    def _started(self, *args: str, stderr: int) -> subprocess.Popen[str]:
+        env = {**self.environ, "PYTHONPATH": str(ROOT)}
+        command = self._command(*args)
+        return preloaded.start(command, env, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
     def _command(self, *args: str) -> list[str]:
         return [*self.machine.enter, sys.executable, "-P", "-m", "shop.commands", *args]

@@ -1,0 +1,256 @@
+"""Start a shop's processes from one that has imported all of it, in a tenth of the processor time.
+
+Most of what a start costs are imports. So a template process beside the tests imports the shop
+once, and forks for each server or command. What is forked runs the same file as `__main__`, with
+the arguments, environment, folder and descriptors that it was given, and is a child of the tests
+like any other. Only what can tell the difference, Python's own settings say, gets a real start.
+"""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import ctypes
+import fcntl
+import gc
+import inspect
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVER = ROOT / "wsgi.py"
+#: a shop that waits for hardly anything
+HURRIED = ROOT / "tests" / "support" / "hurried_shop.py"
+
+#: What the shop imports when it first needs it.
+_IMPORTED_LATER = (
+    "psycopg",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite.pysqlite",
+)
+
+#: What the hurried shop reads and can still set when all is imported.
+_PATIENCE = {"PATIENCE", "PRUNE", "MAIL_REST", "WINDOW"}
+
+_LENGTH = 8  # bytes that say how long the message is
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def preloaded(command: list[str], env: Mapping[str, str]) -> str | None:
+    """Tell which template process can start a command, if one can: `server` or `commands`."""
+    if _foreign(env):
+        return None
+    if command[0] == sys.executable and command[1] in (str(SERVER), str(HURRIED)):
+        return "server"
+    if command[:4] == [sys.executable, "-P", "-m", "shop.commands"]:
+        return "commands"
+    return None
+
+
+def _foreign(env: Mapping[str, str]) -> bool:
+    """Tell whether an environment may change what Python or a library does as it starts."""
+    changed = {name for name in env | os.environ if env.get(name) != os.environ.get(name)}
+    if env.get("PYTHONPATH") == str(ROOT):
+        changed.discard("PYTHONPATH")
+    return any(not name.startswith(("SHOP_", "FLASK_")) for name in changed - _PATIENCE)
+
+
+def start(command: list[str], env: Mapping[str, str], **options: Any) -> subprocess.Popen[str]:
+    """Start a server or a command as `subprocess.Popen` does, from a template if one can."""
+    template = preloaded(command, env)
+    if template is None:
+        return subprocess.Popen(command, env=env, **options)
+    return _Forked(command, env=env, template=template, **options)
+
+
+class _Forked(subprocess.Popen[str]):
+    """A process that was forked from a template: a child of this process all the same."""
+
+    def __init__(self, command: list[str], template: str, **options: Any) -> None:
+        self._template = template
+        super().__init__(command, **options)
+
+    def _execute_child(self, *args: Any, **more: Any) -> None:  # in the place of fork and exec
+        signature = inspect.signature(subprocess.Popen._execute_child)  # type: ignore[attr-defined]
+        given = signature.bind(self, *args, **more).arguments
+        pipes = [given[name] for name in ("p2cread", "c2pwrite", "errwrite")]
+        standard = [number if pipe == -1 else pipe for number, pipe in enumerate(pipes)]
+        passed = list(given["pass_fds"])
+        told = {
+            # of a server with its file, of a command without what names the shop's commands
+            "arguments": list(given["args"])[1 if self._template == "server" else 4 :],
+            "environ": dict(given["env"]),
+            "folder": str(given["cwd"] or Path.cwd()),
+            "descriptors": [0, 1, 2, *passed],
+        }
+        self.pid = _templates[self._template].fork(told, [*standard, *passed])
+        self._child_created = True
+        pairs = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(given[name] for name in pairs))  # type: ignore[attr-defined]
+
+
+class _Template:
+    """This process's side of a template, which is started when it is first needed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._socket: socket.socket | None = None
+
+    def fork(self, told: dict[str, Any], descriptors: list[int]) -> int:
+        """Have a process forked, and return its pid."""
+        with _turn:
+            if self._socket is None:
+                self._socket = self._started()
+            text = json.dumps(told).encode()
+            # An orphan becomes the child of the nearest process above that asks for orphans: this
+            # one, only while the new process loses the parent that forked it.
+            _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            try:
+                socket.send_fds(self._socket, [len(text).to_bytes(_LENGTH, "big")], descriptors)
+                self._socket.sendall(text)
+                answer = self._socket.recv(_LENGTH)
+            finally:
+                _libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        assert answer, f"the template of {self._name} has ended"
+        return int.from_bytes(answer, "big")
+
+    def _started(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.preloaded", self._name, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd=ROOT,
+            start_new_session=True,  # neither Ctrl-C nor a killed group is meant for it
+        )
+        theirs.close()
+
+        def end() -> None:
+            ours.close()
+            process.wait()
+
+        atexit.register(end)
+        return ours
+
+
+_turn = threading.Lock()
+_templates = {name: _Template(name) for name in ("server", "commands")}
+
+
+# --- The template's side --------------------------------------------------------------------
+
+
+def main(name: str, descriptor: int) -> None:
+    """Import what is asked for, and fork until the tests have ended."""
+    asks = socket.socket(fileno=descriptor)  # gevent has not replaced these yet
+    fork = os.fork
+    if name == "server":
+        _preload_server()
+    else:
+        _preload_commands()
+    gc.collect()
+    gc.freeze()  # else the collector would touch, and so copy, all of it in each process
+    while True:
+        head, descriptors, _, _ = socket.recv_fds(asks, _LENGTH, 64)
+        if not head:
+            return
+        told = json.loads(_whole(asks, int.from_bytes(head, "big")))
+        reading, writing = os.pipe()
+        between = fork()
+        if between == 0:
+            new = fork()
+            if new:  # ends, so that the new process becomes the tests' own
+                os.write(writing, new.to_bytes(_LENGTH, "big"))
+                os._exit(0)
+            asks.close()
+            os.close(reading)
+            os.close(writing)
+            _become(name, told, descriptors)
+            return
+        for one in (*descriptors, writing):
+            os.close(one)
+        os.waitpid(between, 0)
+        asks.sendall(os.read(reading, _LENGTH))
+        os.close(reading)
+
+
+def _whole(asks: socket.socket, length: int) -> bytes:
+    text = b""
+    while len(text) < length:
+        text += asks.recv(length - len(text))
+    return text
+
+
+def _become(name: str, told: dict[str, Any], descriptors: list[int]) -> None:
+    """Run the file that was asked for as it would run in an interpreter of its own."""
+    _place(descriptors, told["descriptors"])
+    for number, stream, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        errors = getattr(sys, stream).errors
+        lines = 1 if number == 2 or os.isatty(number) else -1
+        fresh = open(number, mode, lines, "utf-8", errors, closefd=False)  # noqa: SIM115
+        setattr(sys, stream, fresh)
+        setattr(sys, f"__{stream}__", fresh)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(told["environ"])
+    os.chdir(told["folder"])
+    sys.argv = list(told["arguments"])
+    if name == "server":
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    else:
+        sys.argv.insert(0, "shop.commands")
+        runpy.run_module("shop.commands", run_name="__main__", alter_sys=True)
+
+
+def _place(given: list[int], wanted: list[int]) -> None:
+    """Give descriptors the numbers that are wanted."""
+    above = max(*given, *wanted) + 1
+    aside = [fcntl.fcntl(one, fcntl.F_DUPFD, above) for one in given]
+    for one in given:
+        os.close(one)
+    for one, number in zip(aside, wanted, strict=True):
+        os.dup2(one, number, inheritable=True)
+        os.close(one)
+
+
+def _preload_server() -> None:
+    from gevent import monkey
+
+    monkey.patch_all()
+    # What the server's own file imports, and what is imported when it makes the app.
+    for part in ast.walk(ast.parse(SERVER.read_text())):
+        if isinstance(part, ast.ImportFrom) and part.module:
+            import_module(part.module)
+    for module in ("shop.render.template_globals", "shop.serving.assets", "shop.web.app"):
+        import_module(module)
+    _preload_commands()
+
+
+def _preload_commands() -> None:
+    """Import all commands and both databases' parts, and have the ORM put its tables together."""
+    from sqlalchemy.orm import configure_mappers
+
+    import shop.commands
+
+    modules = [f"shop.commands.{module.name}" for module in iter_modules(shop.commands.__path__)]
+    for module in (*modules, *_IMPORTED_LATER):
+        if not module.endswith("__main__"):
+            import_module(module)
+    configure_mappers()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
