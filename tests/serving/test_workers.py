@@ -659,8 +659,8 @@ def test_a_second_signal_ends_it_at_once(start: StartShop, workers: int | None) 
         wait_for_its_end(tabs[0])  # it has begun
         shop.process.send_signal(signal.SIGTERM)
         began = time.monotonic()
-        assert shop.process.wait(10) != 0
-        assert time.monotonic() - began < 2
+        assert shop.process.wait(30) != 0
+        assert time.monotonic() - began < 10, "not after the drain of 60 s"
         until_gone(theirs)
 
 

@@ -75,6 +75,21 @@ def start(command: list[str], env: Mapping[str, str], **options: Any) -> subproc
     return _Forked(command, env=env, template=template, **options)
 
 
+def run(
+    command: list[str], env: Mapping[str, str], seconds: float, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a server or a command to its end, and return what it wrote, as `subprocess.run` does."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = start(command, env, **{**pipes, **options})
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
 class _Forked(subprocess.Popen[str]):
     """A process that was forked from a template: a child of this process all the same."""
 

@@ -178,25 +178,17 @@ class RunningShop:
 
     def flask(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run an operators' command in a process of its own, from the outset."""
-        process = self._started(*args, stderr=subprocess.PIPE)
-        try:
-            out, err = process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            raise
-        if check and process.returncode:
-            raise AssertionError(f"flask {' '.join(args)}: {out}{err}")
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        env = {**self.environ, "PYTHONPATH": str(ROOT)}
+        done = preloaded.run(self._command(*args), env, 60)
+        if check and done.returncode:
+            raise AssertionError(f"flask {' '.join(args)}: {done.stdout}{done.stderr}")
+        return done
 
     def start_flask(self, *args: str) -> subprocess.Popen[str]:
         """Start an operators' command that runs while the test goes on."""
-        return self._started(*args, stderr=subprocess.STDOUT)
-
-    def _started(self, *args: str, stderr: int) -> subprocess.Popen[str]:
         env = {**self.environ, "PYTHONPATH": str(ROOT)}
-        command = self._command(*args)
-        return preloaded.start(command, env, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return preloaded.start(self._command(*args), env, **pipes, text=True)
 
     def _command(self, *args: str) -> list[str]:
         return [*self.machine.enter, sys.executable, "-P", "-m", "shop.commands", *args]
