@@ -417,7 +417,7 @@ def test_a_stream_of_a_gunicorn_that_speaks_tls_is_as_encrypted_as_the_pages(
     with ExitStack() as stack:
         stack.callback(shop.end)
         shop.start()
-        client = HTTPSConnection("localhost", shop.port, timeout=10, context=trust)
+        client = HTTPSConnection("localhost", shop.port, timeout=30, context=trust)
         stack.enter_context(closing(client))
         client.request("GET", "/stream?product=1")
         assert b"size-container" in client.getresponse().read1()
