@@ -135,6 +135,18 @@ class Buyer:
         return cls(found["email"], found["name"], address, parts, found["phone"])
 
 
+def check_email(typed: str, *, test_emails: bool = False) -> str:
+    """Return an e-mail address that was typed as it is to be stored.
+
+    Raises:
+        WrongDetails: it is none.
+    """
+    try:
+        return _checked("email", typed, test_emails, _MISSING["email"])
+    except _Wrong as wrong:
+        raise WrongDetails({"email": str(wrong)}) from None
+
+
 class _Reading:
     """What was typed, as it is read field by field."""
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import click
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, Group, on_database
 from shop.commands.screen import count
 from shop.mail.carriers import CarrierAway
 from shop.mail.outbox import Outbox
-from shop.models import Mail, Order
+from shop.models import Mail, Order, StockAlert
 from shop.models.mail import SENT, read_backlog
 
 #: Seconds between two looks, and for how long a server that takes no mail is left alone.
@@ -136,7 +136,7 @@ def _row(mail: Any) -> dict[str, object]:
 def _line(mail: Any) -> str:
     tries = f", {count(mail.attempts, 'try').replace('trys', 'tries')}" if mail.attempts else ""
     why = f": {mail.error}" if mail.error else ""
-    what = f"{mail.number}  {_time(mail.queued)}  {mail.kind:<7}  {mail.email}"
+    what = f"{mail.number or '-':<9}  {_time(mail.queued)}  {mail.kind:<7}  {mail.email}"
     return f"{what}  {mail.state}{tries}{why}"
 
 
@@ -146,6 +146,8 @@ def _time(seconds: int) -> str:
 
 _MAILS = (
     select(Mail.id, Mail.kind, Mail.state, Mail.queued, Mail.due, Mail.held_until, Mail.ended)
-    .add_columns(Mail.attempts, Mail.error, Order.number, Order.email)
-    .join(Order, Order.id == Mail.order_id)
+    .add_columns(Mail.attempts, Mail.error, Order.number)
+    .add_columns(func.coalesce(Order.email, StockAlert.email).label("email"))
+    .outerjoin(Order, Order.id == Mail.order_id)
+    .outerjoin(StockAlert, StockAlert.id == Mail.alert_id)
 )

@@ -11,7 +11,14 @@ from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, Group, WrongCall, on_database
 from shop.commands.screen import count
 from shop.mail.outbox import FOLDER
-from shop.models.personal import StillPaying, forget_buyer, held_of, orders_of
+from shop.models.personal import (
+    StillPaying,
+    alerts_of,
+    forget_alerts,
+    forget_buyer,
+    held_of,
+    orders_of,
+)
 from shop.moments import moment_in_utc
 
 
@@ -47,7 +54,9 @@ def export_data(email: str) -> None:
       bin/flask privacy export kim@example.com > kim.json
     """
     orders = [held_of(services.database, order) for order in orders_of(services.database, email)]
-    click.echo(json.dumps({"email": email, "orders": [*map(_shown, orders)]}, indent=1))
+    alerts = [_alert(row) for row in alerts_of(services.database, email)]
+    held = {"email": email, "orders": [*map(_shown, orders)], "stock_alerts": alerts}
+    click.echo(json.dumps(held, indent=1))
 
 
 @privacy.command("erase")
@@ -71,7 +80,10 @@ def erase(email: str, yes: bool) -> None:
         )
     for order in orders:
         _erase(order)
-    if not orders:
+    alerts = services.database.transact(lambda tx: forget_alerts(tx, email))
+    if alerts:
+        click.echo(f"{count(alerts, 'stock alert')} forgotten.")
+    if not orders and not alerts:
         click.echo(f"The shop holds nothing of {email}.")
 
 
@@ -86,6 +98,11 @@ def _erase(order: Any) -> None:
         file.unlink(missing_ok=True)
     unsent = " It was not shipped yet." if order.state in ("placed", "paid") else ""
     click.echo(f"{order.number}: its buyer is forgotten.{unsent}")
+
+
+def _alert(row: Any) -> dict[str, Any]:
+    told = row.told_at and moment_in_utc(row.told_at * 1000)
+    return {"sku": row.sku, "asked_at": moment_in_utc(row.asked_at * 1000), "told_at": told}
 
 
 def _shown(held: dict[str, Any]) -> dict[str, Any]:

@@ -15,15 +15,17 @@ from email.utils import format_datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from email_validator import EmailNotValidError, validate_email
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from shop.config import Settings
-from shop.models import Order
+from shop.models import Order, StockAlert
 from shop.models.mail import LINK, HeldMail
 from shop.money import format_money
 from shop.setting_values import Sender
+from shop.text import on_one_line
 
 _TEMPLATES = Path(__file__).resolve().parent.parent / "templates" / "mail"
 
@@ -66,17 +68,21 @@ class Composer:
         )
         self._jinja.globals.update(money=format_money, shop_name=settings.name)
 
-    def compose(self, mail: HeldMail, order: Order) -> Letter:
-        """Write a mail about an order.
+    def compose(self, mail: HeldMail, about: Order | StockAlert) -> Letter:
+        """Write a mail about an order, or about an item that is back.
 
         Raises:
-            CannotBeWritten: the order has no address any more.
+            CannotBeWritten: there is no address any more.
         """
-        recipient, needs_utf8 = self._recipient(order.email)
+        recipient, needs_utf8 = self._recipient(about.email)
         message = EmailMessage(policy=_POLICY.clone(utf8=needs_utf8))
-        self._address(message, mail, order, recipient)
-        self._fill(message, "link" if mail.kind == LINK else "receipt", order)
-        name = f"{order.number}-{mail.kind}-{mail.id}"
+        self._address(message, mail, about, recipient)
+        if isinstance(about, Order):
+            self._fill(message, "link" if mail.kind == LINK else "receipt", self._known(about))
+            name = f"{about.number}-{mail.kind}-{mail.id}"
+        else:
+            self._fill_alert(message, about)
+            name = f"{mail.kind}-{mail.id}"
         content = message.as_bytes()
         return Letter(name, self._sender.address, recipient, content, needs_utf8)
 
@@ -92,24 +98,40 @@ class Composer:
             return checked.ascii_email, False
         return f"{checked.local_part}@{checked.ascii_domain}", True
 
-    def _address(self, message: EmailMessage, mail: HeldMail, order: Order, recipient: str) -> None:
+    def _address(
+        self, message: EmailMessage, mail: HeldMail, about: Order | StockAlert, recipient: str
+    ) -> None:
         local, _, domain = recipient.rpartition("@")
         message["From"] = Address(self._sender.name, addr_spec=self._sender.address)
         message["To"] = Address("", local, domain)
-        what = "The page of your order" if mail.kind == LINK else "Your order"
-        message["Subject"] = f"{what} {order.number} at {self._shop}"
+        message["Subject"] = self._subject(mail, about)
         message["Date"] = format_datetime(datetime.fromtimestamp(mail.queued, UTC))
-        message["Message-ID"] = self._message_id(mail, order)
+        message["Message-ID"] = self._message_id(mail, about)
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody answers it by a machine
 
-    def _message_id(self, mail: HeldMail, order: Order) -> str:
+    def _subject(self, mail: HeldMail, about: Order | StockAlert) -> str:
+        if isinstance(about, Order):
+            what = "The page of your order" if mail.kind == LINK else "Your order"
+            return f"{what} {about.number} at {self._shop}"
+        item = about.item
+        return on_one_line(f"Back: {item.product.name}, size {item.size}, at {self._shop}")
+
+    def _message_id(self, mail: HeldMail, about: Order | StockAlert) -> str:
         """Return what a mail is known by, the same at each try: mailboxes show it once."""
-        seed = f"{order.token}:{order.number}:{mail.id}"
+        number = about.number if isinstance(about, Order) else about.id
+        seed = f"{about.token}:{number}:{mail.id}"
         name = blake2b(seed.encode(), digest_size=12).hexdigest()
         return f"<{mail.id}.{name}@{self._sender.address.rpartition('@')[2]}>"
 
-    def _fill(self, message: EmailMessage, template: str, order: Order) -> None:
-        known = self._known(order)
+    def _fill_alert(self, message: EmailMessage, alert: StockAlert) -> None:
+        address = f"{self._url}/alerts/{alert.token}"
+        message["List-Unsubscribe"] = f"<{address}>"  # by one click: RFC 8058
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        product = f"{self._url}/products/{quote(alert.item.product.sku, safe='')}"
+        known = {"item": alert.item, "product_url": product, "take_back_url": address}
+        self._fill(message, "alert", {**known, "shop_url": f"{self._url}/"})
+
+    def _fill(self, message: EmailMessage, template: str, known: Mapping[str, object]) -> None:
         message.set_content(self._jinja.get_template(f"{template}.txt").render(known))
         html = self._jinja.get_template(f"{template}.html").render(known)
         message.add_alternative(html, subtype="html")

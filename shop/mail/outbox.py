@@ -15,6 +15,7 @@ from shop.mail.carriers import Carrier, CarrierAway, Folder, NotTaken, Server
 from shop.mail.composing import CannotBeWritten, Composer
 from shop.models import Order
 from shop.models.mail import HeldMail, hold_next, let_go, mark_sent, postpone
+from shop.models.stock_alert import StockAlert
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +102,8 @@ class Outbox:
     def _try(self, mail: HeldMail) -> Outcome:
         worked = 0.0
         try:
-            order, began = self._order(mail), time.perf_counter()
-            letter = self._composer.compose(mail, order)
+            about, began = self._about(mail), time.perf_counter()
+            letter = self._composer.compose(mail, about)
             worked = time.perf_counter() - began
             self._carrier.take(letter)
         except NotTaken as error:
@@ -119,11 +120,17 @@ class Outbox:
             return Outcome(mail, f"it could not be written: {type(error).__name__}")
         return Outcome(mail, worked=worked)
 
-    def _order(self, mail: HeldMail) -> Order:
+    def _about(self, mail: HeldMail) -> Order | StockAlert:
+        """Read what a mail is about."""
+        about: Order | StockAlert
         with self._database.reading() as session:
-            order = session.get_one(Order, mail.order_id)
+            if mail.alert_id is None:
+                about = session.get_one(Order, mail.order_id)
+            else:
+                about = session.get_one(StockAlert, mail.alert_id)
+                _ = about.item.product  # it is written of, too
             session.expunge_all()
-            return order
+            return about
 
     def _put_back(self, mail: HeldMail, why: str) -> None:
         self._database.transact(lambda tx: let_go(tx, mail, why), durable=False)

@@ -42,6 +42,7 @@ from shop.models.stock import (
     stock_up,
     take,
 )
+from shop.models.stock_alert import StockAlert
 
 __all__ = [
     "CATALOG_STAMPS",
@@ -77,6 +78,7 @@ __all__ = [
     "RefundRecord",
     "RenditionRecord",
     "Server",
+    "StockAlert",
     "Unavailable",
     "UnknownItem",
     "UnknownOrder",

@@ -31,8 +31,11 @@ from shop.db import Base, Database, Transaction
 #: order, as its buyer asked for it.
 RECEIPT, COPY, LINK = "receipt", "copy", "link"
 
+#: And of an item that is back, to somebody who asked for that.
+ALERT = "alert"
+
 #: Receipts go before everything else.
-_PRIORITIES = {RECEIPT: 0, COPY: 1, LINK: 1}
+_PRIORITIES = {RECEIPT: 0, COPY: 1, LINK: 1, ALERT: 2}
 
 #: What becomes of a mail: it waits until one of the others.
 WAITING, SENT, GIVEN_UP = "waiting", "sent", "given up"
@@ -55,7 +58,7 @@ _NO_RECEIPTS = text("kind <> 'receipt'")
 
 
 class Mail(Base):
-    """A mail about an order: to its buyer, at the address that the order has when it is sent."""
+    """A mail about an order or an alert: to the address that this has when it is sent."""
 
     __tablename__ = "mails"
     __table_args__ = (
@@ -81,7 +84,7 @@ class Mail(Base):
     kind: Mapped[str] = mapped_column(Text)
     #: the smallest is sent first
     priority: Mapped[int]
-    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
+    order_id: Mapped[int | None] = mapped_column(ForeignKey("orders.id"))
     #: seconds since 1970: when it was queued, from when it may be tried, until when it is held
     queued: Mapped[int] = mapped_column(BigInteger)
     due: Mapped[int] = mapped_column(BigInteger)
@@ -92,6 +95,8 @@ class Mail(Base):
     ended: Mapped[int | None] = mapped_column(BigInteger)
     #: what the last try failed by
     error: Mapped[str] = mapped_column(Text)
+    #: what it is about if not an order
+    alert_id: Mapped[int | None] = mapped_column(ForeignKey("stock_alerts.id"))
 
 
 class HeldMail(NamedTuple):
@@ -99,7 +104,9 @@ class HeldMail(NamedTuple):
 
     id: int
     kind: str
-    order_id: int
+    #: of these two it has one
+    order_id: int | None
+    alert_id: int | None
     queued: int
     #: this one counted
     attempts: int
@@ -136,6 +143,12 @@ def queue_mail(transaction: Transaction, kind: str, order_id: int) -> bool:
     now = {"now": int(time.time()), "rank": _PRIORITIES[kind]}
     transaction.execute(_QUEUE, {**values, **now})
     return True
+
+
+def queue_alert(transaction: Transaction, alert_id: int) -> None:
+    """Have somebody told that what they wait for is back."""
+    values = {"of_alert": alert_id, "now": int(time.time())}
+    transaction.execute(_QUEUE_ALERT, values)
 
 
 def last_queued(transaction: Transaction, kind: str, order_id: int) -> int:
@@ -206,9 +219,9 @@ def backlog_of(row: Any) -> Backlog:
     return Backlog(count, max(0, int(time.time()) - oldest) if count else 0)
 
 
-def _queue(table: Any) -> Any:
+def _queue(table: Any, about: str = "order") -> Any:
     return table.values(
-        order_id=bindparam("of_order"),
+        **{f"{about}_id": bindparam(f"of_{about}")},
         queued=bindparam("now"),
         due=bindparam("now"),
         held_until=0,
@@ -228,6 +241,7 @@ _QUEUE_RECEIPT = (
     .on_conflict_do_nothing(index_elements=["order_id"], index_where=_ONLY_RECEIPTS)
 )
 _QUEUE = _queue(insert(Mail)).values(kind=bindparam("what"), priority=bindparam("rank"))
+_QUEUE_ALERT = _queue(insert(Mail), "alert").values(kind=ALERT, priority=_PRIORITIES[ALERT])
 _SUCH_A_ONE_WAITS = select(Mail.id).where(
     Mail.order_id == bindparam("of_order"),
     Mail.kind.in_(bindparam("same", expanding=True)),
@@ -249,7 +263,8 @@ _HOLD_NEXT = (
     update(Mail)
     .where(Mail.id == _NEXT.scalar_subquery())
     .values(held_until=bindparam("until"), attempts=Mail.attempts + 1)
-    .returning(Mail.id, Mail.kind, Mail.order_id, Mail.queued, Mail.attempts, Mail.held_until)
+    .returning(Mail.id, Mail.kind, Mail.order_id, Mail.alert_id)
+    .returning(Mail.queued, Mail.attempts, Mail.held_until)
 )
 _END = (
     update(Mail)

@@ -9,11 +9,13 @@ from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 
 from shop.changes import order_name
 from shop.db import Database, Transaction
+from shop.models.catalog import Item
 from shop.models.customer import CustomerKey, same_mailbox, spellings
 from shop.models.ledger import SHOP
 from shop.models.mail import GIVEN_UP, WAITING, Mail
 from shop.models.order import Order, OrderLine
 from shop.models.order_state import HOLDING, OrderChange, record_state
+from shop.models.stock_alert import StockAlert
 
 #: What is written about an order of which the buyer was forgotten.
 FORGOTTEN = "personal data erased"
@@ -48,6 +50,18 @@ def held_of(database: Database, order: Any) -> dict[str, Any]:
         "mails": [row._asdict() for row in database.rows(_MAILS, of_order)],
         "fingerprints": [row.key for row in database.rows(_KEYS, of_order)],
     }
+
+
+def alerts_of(database: Database, email: str) -> list[Any]:
+    """Return for which items somebody asked to be told that they are back."""
+    return list(database.rows(_ALERTS, {"of_mailbox": same_mailbox(email)}))
+
+
+def forget_alerts(transaction: Transaction, email: str) -> int:
+    """Forget that somebody asked to be told of anything; return of how many items."""
+    of_mailbox = {"of_mailbox": same_mailbox(email)}
+    transaction.execute(_END_ALERT_MAILS, {**of_mailbox, "now": int(time.time())})
+    return len(transaction.execute(_FORGET_ALERTS, of_mailbox))
 
 
 def forget_buyer(transaction: Transaction, order_id: int) -> list[int]:
@@ -110,6 +124,26 @@ _FORGET = update(Order).where(_same(Order.id)).values(**dict.fromkeys(_OWN, ""),
 _END_MAILS = (
     update(Mail)
     .where(_same(Mail.order_id), Mail.state == WAITING)
+    .values(state=GIVEN_UP, ended=bindparam("now"), error="")
+)
+_OF_MAILBOX = StockAlert.mailbox == bindparam("of_mailbox")
+_ALERTS = (
+    select(Item.sku, StockAlert.email, StockAlert.asked_at, StockAlert.told_at)
+    .join(Item, Item.id == StockAlert.item_id)
+    .where(_OF_MAILBOX)
+    .order_by(StockAlert.id)
+)
+# Told by now: nobody waits under no address.
+_FORGET_ALERTS = (
+    update(StockAlert)
+    .where(_OF_MAILBOX)
+    .values(email="", mailbox="", told_at=func.coalesce(StockAlert.told_at, StockAlert.asked_at))
+    .returning(StockAlert.id)
+    .execution_options(synchronize_session=False)
+)
+_END_ALERT_MAILS = (
+    update(Mail)
+    .where(Mail.alert_id.in_(select(StockAlert.id).where(_OF_MAILBOX)), Mail.state == WAITING)
     .values(state=GIVEN_UP, ended=bindparam("now"), error="")
 )
 _FORGET_ERRORS = update(Mail).where(_same(Mail.order_id)).values(error="")

@@ -11,6 +11,7 @@ from shop.db import Transaction
 from shop.models import ledger
 from shop.models.catalog import LARGEST_ID, ON_SALE, WITHDRAWN, Item, Product, UnknownItem
 from shop.models.ledger import CORRECTION, COUNTER_SALE, HOLD, SALE, Cause, Shift
+from shop.models.stock_alert import tell_who_waits
 from shop.versions import advance, next_version
 
 
@@ -99,6 +100,8 @@ def move(transaction: Transaction, item_ids: Iterable[int], shift: Shift, cause:
     for (product_id,) in transaction.execute(_MOVE, {"item_ids": ids, **by}):
         transaction.note(shelf_name(product_id))
     ledger.record(transaction, ids, shift, cause)
+    if shift.left > 0:
+        tell_who_waits(transaction, ids, shift.left)
 
 
 def set_stock(
@@ -140,6 +143,8 @@ def _put(
     transaction.execute(_PUT, {"item_id": item_id, "count": after})
     if after != before:
         ledger.record(transaction, [item_id], Shift(left=after - before), cause)
+    if after > before:
+        tell_who_waits(transaction, [item_id], after - before)
     transaction.note(shelf_name(product_id))
     return before, after
 

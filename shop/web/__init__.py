@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shop.web import (
+    alerts,
     budgets,
     cart,
     catalog,
@@ -38,6 +39,6 @@ def install_web(app: ShopApp) -> None:
     errors.install(app)
     health.install(app)
     modules = (catalog, cart, checkout, discovery, face, health, live, media)
-    for module in (*modules, orders, payments, demo_payments):
+    for module in (*modules, alerts, orders, payments, demo_payments):
         app.register_blueprint(module.bp)
     app.stream_paths = frozenset(rule.rule for rule in app.url_map.iter_rules("live.stream"))

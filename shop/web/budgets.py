@@ -38,11 +38,17 @@ SEARCHES = "searches"
 
 _MOST_SEARCHES = 10
 
+#: and wishes to be told when a size is back
+ALERTS = "alerts"
+
+_MOST_ALERTS = 20
+
 _WHAT_WAS = {
     CART: "That was a lot at once.",
     ADDRESS: "That was a lot at once.",
     NEW_CARTS: "Very many carts were begun from your network in this minute.",
     SEARCHES: "Very many orders were asked for from your network in this minute.",
+    ALERTS: "Very many mails were asked for from your network in this minute.",
     PAIRS: "Very many pairs were bought from your network in this minute.",
 }
 
@@ -66,6 +72,7 @@ class Budgets:
             NEW_CARTS: settings.new_carts_per_address,
             PAIRS: settings.pairs_per_address,
             SEARCHES: _MOST_SEARCHES,
+            ALERTS: _MOST_ALERTS,
         }
         self._items = {
             what: RateLimitItemPerSecond(most, WINDOW, namespace=what.replace(" ", "-"))

@@ -49,8 +49,8 @@ def acts(asked: Request) -> bool:
     return asked.method not in _SAFE and asked.endpoint is not None
 
 
-#: What no browser sends, and carries a signature of its own.
-_SIGNED_OTHERWISE = frozenset({"payments.take_message"})
+#: What is also sent by no browser, and carries a signature or a secret name of its own.
+_SIGNED_OTHERWISE = frozenset({"payments.take_message", "alerts.take_back"})
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 

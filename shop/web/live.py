@@ -66,6 +66,8 @@ _PAGES = {
     "payments.show": "/orders/…/pay",
     "demo_payments.show": "/demo-payments/…",
     "orders.ask": "/orders",
+    "alerts.ask": "/products/…/alerts",
+    "alerts.show": "/alerts/…",
 }
 
 
