@@ -18,7 +18,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     Raises:
         SettingError: a setting can't be used. Shown by flask commands as one line.
     """
-    # Imported when an app is made: `shop.serving.workers` needs some of the rooms, in a process
+    # Imported when an app is made: `shop.serve_workers` needs some of the packages, in a process
     # that must not know the others before gevent has patched what they build on.
     from shop.commands import install_commands
     from shop.config import load_settings

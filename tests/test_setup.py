@@ -75,6 +75,15 @@ def test_the_way_of_an_add_is_told_by_names_that_exist() -> None:
             assert name in defined, f"{file} has no {name}"
 
 
+def test_what_servers_load_is_imported_by_nobody() -> None:
+    files = [
+        file for folder in ("shop", "tests", "bench") for file in (ROOT / folder).rglob("*.py")
+    ]
+    wanted = re.compile(r"^\s*(from wsgi import|import wsgi)\b", re.M)
+    assert len(files) > 300
+    assert not [file for file in files if wanted.search(file.read_text())]
+
+
 def _definitions(file: Path) -> Iterator[str]:
     for node in ast.parse(file.read_text()).body:
         if isinstance(node, ast.FunctionDef):

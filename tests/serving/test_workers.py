@@ -139,12 +139,12 @@ def test_workers_greet_once_when_they_serve_and_say_nothing_else(
         said, complained = process.stdout.read(), process.stderr.read()
         assert process.wait(20) == 0
     assert "open at" not in said and said.endswith("carts, stock and orders stay.\n\n")
-    assert "shop.serving.workers" not in complained and "gunicorn" not in complained
+    assert "shop.serve_workers" not in complained and "gunicorn" not in complained
 
 
 def test_the_master_knows_nothing_that_gevent_would_have_to_patch_first() -> None:
     told = subprocess.run(
-        [sys.executable, "-c", "import shop.serving.workers, sys; print(*sys.modules)"],
+        [sys.executable, "-c", "import shop.serve_workers, sys; print(*sys.modules)"],
         cwd=ROOT,
         capture_output=True,
         text=True,

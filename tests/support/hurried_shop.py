@@ -35,9 +35,10 @@ if "MAIL_REST" in os.environ:
 handler.WRITE = min(patience, handler.WRITE)
 shop.web.budgets.WINDOW = int(os.environ.get("WINDOW", "60"))
 
-from wsgi import app, main  # noqa: E402
-
-__all__ = ["app"]
+from shop import create_app  # noqa: E402
+from shop.serve_command import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())
+
+app = create_app()

@@ -59,6 +59,6 @@ if __name__ == "__main__":
     shop.checkout.take = naive_take  # type: ignore[attr-defined]
     sqlite.SQLite.transact = transact_without_a_lock  # type: ignore[assignment, method-assign]
     sqlite._emit_begin = lambda connection: None
-    from wsgi import main
+    from shop.serve_command import main
 
     sys.exit(main())
