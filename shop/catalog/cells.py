@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from shop.catalog.entries import CatalogError
 from shop.money import MINOR_DIGITS
@@ -16,6 +18,8 @@ MOST_PIECES = 1_000_000_000
 
 #: How long a name, a size or a sku may be.
 LONGEST = 200
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +117,15 @@ def made_sku(product: str, size: str) -> str:
         return f"{product}-{round(float(size) * 10):03}"
     words = "-".join(re.findall(r"[^\W_]+", size)).upper()
     return f"{product}-{words or 'ONE'}"
+
+
+def read_in_place(line: int, column: str, read: Callable[[], T]) -> T:
+    """Read a cell; what is wrong with it is said with its place.
+
+    Raises:
+        CatalogError: `read` did; now with the line and the column.
+    """
+    try:
+        return read()
+    except CatalogError as error:
+        raise CatalogError(str(error), line, column) from None

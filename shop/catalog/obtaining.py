@@ -65,12 +65,7 @@ class Obtained:
 class Sources:
     """Where the pictures of an import come from."""
 
-    def __init__(
-        self,
-        folder: Path | None = None,
-        *,
-        may_fetch: bool = True,
-    ) -> None:
+    def __init__(self, folder: Path | None = None, *, may_fetch: bool = True) -> None:
         """Take the folder that has files by their names, and whether the web may be asked."""
         self._folder, self._may_fetch = folder, may_fetch
         self._in_vain = Counter[str]()

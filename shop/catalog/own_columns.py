@@ -6,7 +6,7 @@ import csv
 from collections.abc import Callable, Iterable
 from typing import Any, TextIO, TypeVar
 
-from shop.catalog.cells import Money, count_of, long_text, short_text, sku_of
+from shop.catalog.cells import Money, count_of, long_text, read_in_place, short_text, sku_of
 from shop.catalog.entries import CatalogError, Entries, Picture, ProductEntry, SizeEntry
 from shop.catalog.lines import Row
 
@@ -57,10 +57,8 @@ class _Row:
         place = self._at.get(column)
         if place is None:
             return None
-        try:
-            return read(self._cells[place] if place < len(self._cells) else "")
-        except CatalogError as error:
-            raise CatalogError(str(error), self.line, column) from None
+        cell = self._cells[place] if place < len(self._cells) else ""
+        return read_in_place(self.line, column, lambda: read(cell))
 
     def size(self) -> SizeEntry:
         size = self.read("size", short_text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from shop.catalog import own_columns, shopify
+from shop.catalog import own_columns, shopify, shopify_counts, shopify_rows
 from shop.catalog.cells import Money
 from shop.catalog.entries import CatalogError, Entries
 from shop.catalog.lines import Progress, Row, read_rows
@@ -30,8 +30,8 @@ def read_catalog(
     separator, rows = read_rows(path, progress)
     headings = _headings(rows)
     money = Money(currency, comma=separator == ";")
-    if shopify.is_export(headings):
-        stock = shopify.read_counts(counts) if counts else None
+    if shopify_rows.is_export(headings):
+        stock = shopify_counts.read_counts(counts) if counts else None
         entries = shopify.read_products(headings, rows, money, stock)
     elif counts:
         raise CatalogError("counts in a file of their own go with Shopify's export of products")
@@ -50,7 +50,7 @@ def _headings(rows: Iterator[Row]) -> list[str]:
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice:
         raise CatalogError(f"the column {twice} is there twice", found[0])
-    known = {*own_columns.COLUMNS, *shopify.HEADINGS}
+    known = {*own_columns.COLUMNS, *shopify_rows.HEADINGS}
     if not known & set(names):
         wanted = ",".join(own_columns.COLUMNS)
         raise CatalogError(f"the headings are neither Shopify's nor {wanted}", found[0])
