@@ -1,4 +1,4 @@
-"""Drawing the drop for a terminal of whatever size, and writing it in a line.
+"""Drawing the drop for a terminal of whatever size.
 
 What a colour says is said by a word or a sign as well.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
 
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
@@ -16,9 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from shop.commands.screen import count
-from shop.commands.statistics import ItemStatistics, OrderStatistics, ProductStatistics, Statistics
-from shop.models.mail import Backlog
-from shop.money import format_money
+from shop.commands.snapshot import (
+    Snapshot,
+    mails_words,
+    orders_words,
+    speed_words,
+    state_words,
+)
+from shop.commands.statistics import ItemStatistics, Statistics
 from shop.presence import Overview
 from shop.product_views import HIGH, LOW, MEDIUM, OUT
 
@@ -33,104 +36,6 @@ _NARROW, _LEAST = 60, 12
 
 #: How many servers are listed one by one.
 _MOST_SERVERS = 6
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What there is to be seen at one moment."""
-
-    shop: str
-    #: ISO 4217, for sums of nothing
-    currency: str
-    #: in the operator's own time zone
-    at: datetime
-    overview: Overview
-    #: the newest counts; None before the first
-    statistics: Statistics | None
-    #: those when the watch began
-    first: Statistics | None = None
-    #: pieces sold a second, by product id; None where that isn't known
-    speed: dict[int, float] | None = None
-    troubles: list[str] = field(default_factory=list)
-
-    @property
-    def pace(self) -> dict[int, float]:
-        """Pieces sold a second since the watch began, by product id."""
-        return self.statistics.sold_per_second(self.first) if self.statistics else {}
-
-    @property
-    def sold_otherwise(self) -> int:
-        """Pieces that left the shelf since the watch began, and not by an order."""
-        if self.statistics is None or self.first is None:
-            return 0
-        taken = sum(self.statistics.taken_since(self.first).values())
-        return max(0, taken - (self.statistics.pieces_ordered - self.first.pieces_ordered))
-
-
-def line(shown: Snapshot) -> str:
-    """Write what is seen as one line, for a file."""
-    words = [shown.at.isoformat(timespec="seconds")]
-    statistics = shown.statistics
-    if statistics is not None:
-        words.append(f"left {statistics.left}")
-        words.append(f"sold/s {_speed(shown.speed)}")
-        words.append(f"in orders {statistics.pieces_ordered}")
-        words.append(f"otherwise {shown.sold_otherwise}")
-        words.append(f"orders {_orders(statistics.orders, shown.currency)}")
-        words.append(f"last minute {_orders(statistics.lately, shown.currency)}")
-        if statistics.mails.waiting:
-            words.append(f"unsent mails {_mails(statistics.mails)}")
-    overview = shown.overview
-    words.append(f"tabs {overview.tabs}")
-    words.append(f"carts {overview.cart_count}")
-    words.append(f"servers {len(overview.servers)}")
-    return "  ".join([*words, *(f"! {trouble}" for trouble in shown.troubles)])
-
-
-def data(shown: Snapshot) -> dict[str, object]:
-    """Return what is seen for a program. Sums are in minor units, by currency."""
-    statistics, overview = shown.statistics, shown.overview
-    counts: dict[str, object] = {}
-    if statistics is not None:
-        counts = {
-            "left": statistics.left,
-            "left_not_released": statistics.left_not_released,
-            "sold_per_second": None if shown.speed is None else sum(shown.speed.values()),
-            "sold_in_orders": statistics.pieces_ordered,
-            "sold_otherwise_since_start": shown.sold_otherwise,
-            "orders": {"count": statistics.orders.count, "sums": statistics.orders.sums},
-            "last_minute": {"count": statistics.lately.count, "sums": statistics.lately.sums},
-            "mails": statistics.mails._asdict(),
-            "products": [_product(product, shown) for product in statistics.products],
-        }
-    return {
-        "at": shown.at.isoformat(timespec="seconds"),
-        **counts,
-        "tabs": overview.tabs,
-        "carts": overview.cart_count,
-        "servers": [
-            {"name": server.name, "tabs": server.tabs, "carts": server.carts}
-            for server in overview.servers
-        ],
-        "troubles": shown.troubles,
-    }
-
-
-def _product(product: ProductStatistics, shown: Snapshot) -> dict[str, object]:
-    return {
-        "id": product.id,
-        "sku": product.sku,
-        "name": product.name,
-        "state": _state(product),
-        "left": product.left,
-        "held": product.held,
-        "sold": product.sold,
-        "sold_per_second": None if shown.speed is None else shown.speed.get(product.id, 0.0),
-        "sizes": [
-            {"size": item.size, "available": item.available, "level": item.level}
-            for item in product.items
-        ],
-    }
 
 
 def picture(shown: Snapshot, width: int, rows: int | None) -> list[str]:
@@ -203,7 +108,7 @@ def _facts(shown: Snapshot) -> Iterator[tuple[str, str]]:
     if statistics is not None:
         watched = shown.first is not statistics  # else it has only begun
         otherwise = f", {shown.sold_otherwise:,} otherwise since this began"
-        lately = _orders(statistics.lately, shown.currency)
+        lately = orders_words(statistics.lately, shown.currency)
         soon = (
             f"; {statistics.left_not_released:,} coming soon"
             if statistics.left_not_released
@@ -212,20 +117,16 @@ def _facts(shown: Snapshot) -> Iterator[tuple[str, str]]:
         sizes = [item for p in statistics.products if p.released for item in p.items]
         out = sum(item.level == OUT for item in sizes)
         onsale = f"{statistics.left:,} in {count(len(sizes) - out, 'size')} on sale"
-        speed = f"{_speed(shown.speed)} a second"
+        speed = f"{speed_words(shown.speed)} a second"
         yield (
             "SOLD",
             f"{speed}; {statistics.pieces_ordered:,} in orders{otherwise if watched else ''}",
         )
         yield "LEFT", f"{onsale}, {count(out, 'size')} sold out{soon}"
-        yield "ORDERS", f"{_orders(statistics.orders, shown.currency)}; last minute {lately}"
+        yield "ORDERS", f"{orders_words(statistics.orders, shown.currency)}; last minute {lately}"
         if statistics.mails.waiting:
-            yield "MAILS", f"{_mails(statistics.mails)} to be sent"
+            yield "MAILS", f"{mails_words(statistics.mails)} to be sent"
     yield from _open_facts(shown.overview)
-
-
-def _mails(mails: Backlog) -> str:
-    return f"{mails.waiting:,}, the oldest since {count(mails.oldest, 'second')}"
 
 
 def _open_facts(overview: Overview) -> Iterator[tuple[str, str]]:
@@ -244,9 +145,9 @@ def _grids(shown: Snapshot, statistics: Statistics, narrow: bool) -> Iterator[Re
     cells = [_cell(item) for product in statistics.products for item in product.items]
     wide = max((line.cell_len for cell in cells for line in cell.split("\n")), default=1)
     for product in statistics.products:
-        speed = f"{_speed(shown.speed, product.id)} a second"
+        speed = f"{speed_words(shown.speed, product.id)} a second"
         counts = f"{product.left:,} left  {product.held:,} held  {product.sold:,} sold"
-        facts = f"{_state(product)}  {counts}  {speed}"
+        facts = f"{state_words(product)}  {counts}  {speed}"
         yield _beside(Text(f"{product.sku}  {product.name}", "bold"), Text(facts), narrow)
         yield Columns(map(_cell, product.items), width=wide, align="right", padding=(0, 1))
         yield ""
@@ -282,27 +183,9 @@ def _table(shown: Snapshot, statistics: Statistics, rows: int) -> RenderableType
     for product in chosen:
         levels = [Text(str(number), _SIGNS[level][1] if number else "")
                   for level in _SIGNS for number in [product.at_level(level)]]  # fmt: skip
-        speed = _speed(shown.speed, product.id)
-        table.add_row(product.sku, _state(product), f"{product.left:,}", speed, *levels)
+        speed = speed_words(shown.speed, product.id)
+        table.add_row(product.sku, state_words(product), f"{product.left:,}", speed, *levels)
     if not rest:
         return table
     left = sum(product.left for product in rest)
     return Group(table, Text(f"and {len(rest):,} more products, {left:,} left"))
-
-
-def _state(product: ProductStatistics) -> str:
-    if not product.released:
-        return "coming soon"
-    return "on sale" if product.left else "sold out"
-
-
-def _speed(speed: dict[int, float] | None, product_id: int | None = None) -> str:
-    if speed is None:
-        return "-"
-    pieces = sum(speed.values()) if product_id is None else speed.get(product_id, 0.0)
-    return f"{pieces:,.0f}" if pieces >= 10 or pieces == 0 else f"{pieces:.1f}"
-
-
-def _orders(orders: OrderStatistics, currency: str) -> str:
-    sums = orders.sums or {currency: 0}
-    return f"{orders.count:,}, {' + '.join(format_money(v, k) for k, v in sums.items())}"

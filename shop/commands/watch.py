@@ -9,7 +9,7 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from shop.command_services import command_services as services
-from shop.commands import Seconds, drawing, on_database, screen
+from shop.commands import Seconds, drawing, on_database, screen, snapshot
 from shop.commands.statistics import Statistics, read_statistics
 from shop.product_views import Levels
 
@@ -59,13 +59,13 @@ class Watcher:
 
     def line(self) -> list[str]:
         """Look, and write what is seen in one line."""
-        return [drawing.line(self._snapshot())]
+        return [snapshot.line(self._snapshot())]
 
     def json(self) -> list[str]:
         """Look, and write what is seen in one line for a program."""
-        return [json.dumps(drawing.data(self._snapshot()))]
+        return [json.dumps(snapshot.data(self._snapshot()))]
 
-    def _snapshot(self) -> drawing.Snapshot:
+    def _snapshot(self) -> snapshot.Snapshot:
         before, speed, troubles = self._statistics, None, []
         try:
             self._statistics = self._count()
@@ -74,7 +74,7 @@ class Watcher:
         except DBAPIError as error:
             troubles.append(f"the database does not answer: {error.orig}{_age(before)}")
         overview = services.presence.overview(brief=True)
-        return drawing.Snapshot(
+        return snapshot.Snapshot(
             shop=services.settings.name,
             currency=services.settings.currency,
             at=datetime.now().astimezone(),

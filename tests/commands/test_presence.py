@@ -29,6 +29,7 @@ from click.testing import Result
 from shop import create_app
 from shop.changes import cart_name
 from shop.commands import drawing
+from shop.commands.snapshot import Snapshot
 from shop.commands.statistics import ItemStatistics, OrderStatistics, ProductStatistics, Statistics
 from shop.config import load_settings
 from shop.db import open_database
@@ -620,9 +621,7 @@ def test_the_watch_goes_on_while_the_database_is_away(drop: RunningShop) -> None
 # --- A look at the drop -----------------------------------------------------------------------
 
 
-def snapshot(
-    products: int, *, servers: int = 1, sizes: int = 13, **others: Any
-) -> drawing.Snapshot:
+def snapshot(products: int, *, servers: int = 1, sizes: int = 13, **others: Any) -> Snapshot:
     """A look at a shop in which the first size of each product is out, the second low."""
     counts = [0, 12, 300, 900, 12_345, 1_234_567, *[700] * (sizes - 6)]
     levels = Levels(150, 500)
@@ -640,7 +639,7 @@ def snapshot(
     hosts = tuple(Server(f"web{n}#4711", 2000, 1900) for n in range(servers))
     overview = Overview(hosts, 1900, ())
     moment = datetime(2026, 11, 22, 12, 0, 3, tzinfo=UTC)
-    return drawing.Snapshot("Noon", "USD", moment, overview, statistics, **others)
+    return Snapshot("Noon", "USD", moment, overview, statistics, **others)
 
 
 @pytest.mark.parametrize("products", [1, 2, 5, 60])
