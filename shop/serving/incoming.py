@@ -1,31 +1,26 @@
 """What a client sends, read as requests: by gunicorn's parser, bounded in bytes and in time.
 
-The parser is strict (RFC 9110 and 9112) and kept by others. What it leaves open is checked here,
-in `_check`.
+The parser is strict (RFC 9110 and 9112) and kept by others. What it leaves open is
+checked by `parser`.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from gunicorn.config import Config
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import SocketUnreader
 
+from shop.serving.parser import CONFIG, is_unambiguous
 from shop.time_slice import yield_to_others
 
-#: The most bytes in a head, and in one line of it; the first line is at most 8,190.
-MOST_IN_HEAD, MOST_IN_LINE = 32 * 1024, 16 * 1024
-
-#: The most lines in a head.
-MOST_LINES = 100
+#: The most bytes in a head.
+MOST_IN_HEAD = 32 * 1024
 
 #: The most bytes that a chunked body may spend on chunk sizes, extensions and trailers, with what
 #: has come of the next ones: a chunk takes some 8 µs, however tiny it is.
@@ -36,12 +31,6 @@ _STEP = 1024
 
 #: Bytes that are read at once: what is made of them takes some milliseconds at the worst.
 _PIECE = 8192
-
-#: A host with or without a port (RFC 3986, section 3.2.2), but no comma: proxies join with it.
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+;=-]+)(?::[0-9]{0,5})?")
-
-_CONNECTION = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z\-, \t]*")
-
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -117,12 +106,13 @@ class Incoming:
         """
         self._allow(MOST_IN_HEAD, seconds, 431)
         try:
-            request = Request(_CONFIG, self._unreader, self._address)
+            request = Request(CONFIG, self._unreader, self._address)
         except (StopIteration, OSError) as error:
             raise Left from error
         except ParseException as error:
             raise Refused(_status_of(error)) from error
-        _check(request)
+        if not is_unambiguous(request):
+            raise Refused(400)
         return Head(_variables(request), _is_last(request), request)
 
     def read_body(self, head: Head, most: int, seconds: float) -> bytes:
@@ -229,39 +219,6 @@ def _is_last(request: Request) -> bool:
     return "close" in wanted or (request.version < (1, 1) and "keep-alive" not in wanted)
 
 
-def _check(request: Request) -> None:
-    """Refuse what the parser lets pass, though a proxy in front might read it in another way.
-
-    RFC 9112 asks for a 400: sections 3.2 (host and target) and 6.1 (transfer encoding).
-    """
-    values: dict[str, list[str]] = {}
-    for name, value in request.headers:
-        values.setdefault(name, []).append(value)
-    hosts, coding = values.get("HOST", []), values.get("TRANSFER-ENCODING")
-    fine = (
-        all(_HOST.fullmatch(host) for host in hosts)
-        and (hosts or request.version < (1, 1))
-        and (coding is None or [value.lower() for value in coding] == ["chunked"])
-        and all(_CONNECTION.fullmatch(value) for value in values.get("CONNECTION", []))
-        and _is_a_target(request)
-    )
-    if not fine:
-        raise Refused(400)
-
-
-def _is_a_target(request: Request) -> bool:
-    uri: str = request.uri
-    if "#" in uri:
-        return False
-    if uri.startswith("/"):
-        return True
-    if uri == "*":
-        return bool(request.method == "OPTIONS")
-    scheme, _, rest = uri.partition("://")
-    host = re.split("[/?]", rest, maxsplit=1)[0]
-    return scheme.lower() in ("http", "https") and _HOST.fullmatch(host) is not None
-
-
 def _length_of(request: Request) -> int | None:
     """Return how long a body is, if that was said; a request that speaks of none has none."""
     length = 0
@@ -277,25 +234,3 @@ def _status_of(error: ParseException) -> int:
     if isinstance(error, LimitRequestLine):
         return 414
     return 431 if isinstance(error, LimitRequestHeaders) else 400
-
-
-def _configure() -> SimpleNamespace:
-    """Return what the parser is to do: as a copy, as gunicorn's own is slow to be asked."""
-    config = Config()
-    chosen = {
-        "http_parser": "python",  # wherever it runs, whatever else is installed
-        "limit_request_line": 8190,
-        "limit_request_fields": MOST_LINES,
-        "limit_request_field_size": MOST_IN_LINE,
-        # What proxies say of whom they speak for is for the app to believe, or not.
-        "forwarded_allow_ips": "",
-        "secure_scheme_headers": {},
-        "forwarder_headers": "",
-    }
-    for name, value in chosen.items():
-        config.set(name, value)
-    values = {name: getattr(config, name) for name in config.settings}
-    return SimpleNamespace(**values, is_ssl=False, forwarded_allow_networks=tuple)
-
-
-_CONFIG = _configure()
