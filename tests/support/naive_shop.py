@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from sqlalchemy import select, update  # noqa: E402
 
 import shop.checkout  # noqa: E402
-from shop.db import Transaction, sqlite  # noqa: E402
+from shop.db import Transaction, sqlite, sqlite_connections  # noqa: E402
 from shop.db.transaction import Statements  # noqa: E402
 from shop.models import Item  # noqa: E402
 
@@ -58,7 +58,7 @@ def transact_without_a_lock(
 if __name__ == "__main__":
     shop.checkout.take = naive_take  # type: ignore[attr-defined]
     sqlite.SQLite.transact = transact_without_a_lock  # type: ignore[assignment, method-assign]
-    sqlite._emit_begin = lambda connection: None
+    sqlite_connections._emit_begin = lambda connection: None
     from shop.serve_command import main
 
     sys.exit(main())
