@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from jinja2 import Environment
 from markupsafe import Markup
@@ -15,6 +15,7 @@ from shop.framing import Message, Template
 from shop.orders import OrderView
 from shop.product_views import HIGH, LOW, MEDIUM, OUT, ProductView
 from shop.render.cache import RenderCache
+from shop.render.cart_parts import GAPS, CartHtml, CartTemplates, partial
 
 #: What a shopper reads of a level.
 LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "going fast", LOW: "few left", OUT: "sold out"}
@@ -24,32 +25,8 @@ Rendered = TypeVar("Rendered")
 _NOTHING = Markup("")
 
 
-#: What stands in a rendered cart where its own belongs (see `_own`): noncharacters (Unicode,
-#: section 23.7), which are in no text that means anything.
-_GAPS = {"stamp": Markup("\ufdd0"), "purchase": "\ufdd1", "hold": Markup("\ufdd2")}
-
-#: The same of what is left of a product that was taken out of the shop.
+#: What stands so in what is left of a product that was taken out of the shop.
 _GONE_GAPS = {"id": "\ufdd0", "version": "\ufdd1"}
-
-
-class CartHtml(NamedTuple):
-    """The parts of a page that show a cart."""
-
-    root: Markup
-    notices: Markup
-    bar: Markup
-    purchase: Markup
-
-
-#: The elements that those parts take the place of, in the same order.
-_CART_TARGETS = ("#cart", "#notices-cart", "#cart-bar", "#purchase-area")
-
-
-class CartTemplates(NamedTuple):
-    """The same with placeholders for whose cart it is, and how new; and all as one message."""
-
-    parts: tuple[Template, ...]
-    message: Template
 
 
 class Fragments:
@@ -125,13 +102,13 @@ class Fragments:
 
     def list_message(self, shown: ProductList) -> Message:
         """Render what tells a tab of all products that its page lists."""
-        return Message(_partial("#products", self.list(shown)))
+        return Message(partial("#products", self.list(shown)))
 
     def detail_message(
         self, product: ProductView | None, version: int, description: Markup = _NOTHING
     ) -> Message:
         """Render what tells a tab of all that its page shows of a product."""
-        return Message(_partial("#products", self.detail(product, version, description)))
+        return Message(partial("#products", self.detail(product, version, description)))
 
     def line(self, line: Line) -> Markup:
         """Render a line of a cart: the same for every cart that holds the item."""
@@ -149,7 +126,7 @@ class Fragments:
         """Render what tells a tab of a product."""
         return self._once(
             ("stock message", product.id, product.version),
-            lambda: Message(_partial(f"#stock-{product.id}", self.stock(product))),
+            lambda: Message(partial(f"#stock-{product.id}", self.stock(product))),
         )
 
     def gone_message(self, product_id: int, version: int) -> Message:
@@ -159,7 +136,7 @@ class Fragments:
 
     def _render_gone(self) -> Template:
         html = self._render("_stock_gone.html", **_GONE_GAPS)
-        return Template(_partial(f"#stock-{_GONE_GAPS['id']}", html), _GONE_GAPS)
+        return Template(partial(f"#stock-{_GONE_GAPS['id']}", html), _GONE_GAPS)
 
     def cart_message(self, cart: CartView) -> Message:
         """Render what tells a tab of its cart: everything on a page that shows a part of it."""
@@ -186,17 +163,14 @@ class Fragments:
         return self._once(("cart", contents.key), lambda: self._render_cart(contents))
 
     def _render_cart(self, contents: CartContents) -> CartTemplates:
-        known = {"cart": contents, **_GAPS}
+        known = {"cart": contents, **GAPS}
         parts = CartHtml(
             root=self._render("_cart.html", lines_html=map(self.line, contents.lines), **known),
             notices=self._render("_notices_cart.html", **known),
             bar=self._render("_cart_bar.html", **known),
             purchase=self._render("_purchase.html", **self._cost_of(contents), **known),
         )
-        message = "".join(map(_partial, _CART_TARGETS, parts))
-        return CartTemplates(
-            tuple(Template(part, _GAPS) for part in parts), Template(message, _GAPS)
-        )
+        return CartTemplates.of(parts)
 
     def _cost_of(self, contents: CartContents) -> dict[str, object]:
         """Return what a cart comes to, in each group of countries: the page shows that of one."""
@@ -211,7 +185,7 @@ class Fragments:
 
     def clock_message(self, now: int) -> str:
         """Render what tells a tab the time."""
-        return _partial("#clock", self.clock(now))
+        return partial("#clock", self.clock(now))
 
     def order(self, view: OrderView) -> Markup:
         """Render an order for its page: its state, and what was bought."""
@@ -219,8 +193,8 @@ class Fragments:
 
     def order_message(self, view: OrderView) -> Message:
         """Render what tells the tabs of an order's page of a change."""
-        hold = _partial("#hold", self.hold(view)) if view.payment is not None else ""
-        return Message(_partial("#order", self.order(view)) + hold)
+        hold = partial("#hold", self.hold(view)) if view.payment is not None else ""
+        return Message(partial("#order", self.order(view)) + hold)
 
     def hold(self, view: OrderView) -> Markup:
         """Render what is held while it is paid for, and what came of it."""
@@ -235,7 +209,7 @@ class Fragments:
 
     def notices_message(self, notices: Sequence[Any]) -> str:
         """Render what tells the acting tab how its action went."""
-        return _partial("#notices-action", self.notices(notices))
+        return partial("#notices-action", self.notices(notices))
 
     def _render(self, template: str, **values: object) -> Markup:
         html = self._jinja.get_template(template).render(values).strip()
@@ -251,10 +225,4 @@ class Fragments:
 
 def _weight(rendered: Any) -> int:
     """Return how many characters are cached with a rendering."""
-    if isinstance(rendered, CartTemplates):
-        return sum(template.weight for template in (*rendered.parts, rendered.message))
     return len(rendered) if isinstance(rendered, str) else int(rendered.weight)
-
-
-def _partial(target: str, html: Markup) -> str:
-    return f'<hx-partial hx-target="{target}" hx-swap="outerMorph">{html}</hx-partial>'

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from shop.framing import Template
 from shop.render.cache import RenderCache
-from shop.render.fragments import CartHtml
+from shop.render.cart_parts import CartHtml
 
 #: What a page is made of: see `key_of`.
 Key = tuple[object, ...]

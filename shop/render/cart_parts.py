@@ -1,0 +1,53 @@
+"""The parts of a page that show a cart, as HTML and with placeholders for what is a cart's own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from shop.framing import Template
+
+#: What stands in a rendered cart where its own belongs (see `Fragments._own`): noncharacters
+#: (Unicode, section 23.7), which are in no text that means anything.
+GAPS = {"stamp": Markup("\ufdd0"), "purchase": "\ufdd1", "hold": Markup("\ufdd2")}
+
+
+class CartHtml(NamedTuple):
+    """The parts of a page that show a cart."""
+
+    root: Markup
+    notices: Markup
+    bar: Markup
+    purchase: Markup
+
+
+#: The elements that those parts take the place of, in the same order.
+_TARGETS = ("#cart", "#notices-cart", "#cart-bar", "#purchase-area")
+
+
+class CartTemplates(NamedTuple):
+    """The same with placeholders for whose cart it is, and how new; and all as one message."""
+
+    parts: tuple[Template, ...]
+    message: Template
+
+    @classmethod
+    def of(cls, parts: CartHtml) -> CartTemplates:
+        """Make templates of what was rendered with `GAPS`."""
+        message = "".join(map(partial, _TARGETS, parts))
+        return cls(tuple(Template(part, GAPS) for part in parts), Template(message, GAPS))
+
+    @property
+    def weight(self) -> int:
+        """How many characters are cached with it."""
+        return sum(template.weight for template in (*self.parts, self.message))
+
+
+def partial(target: str, html: Markup) -> str:
+    """Wrap what takes the place of an element in open pages.
+
+    Args:
+        target: the element, as a CSS selector.
+    """
+    return f'<hx-partial hx-target="{target}" hx-swap="outerMorph">{html}</hx-partial>'
