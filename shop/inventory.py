@@ -10,40 +10,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, bindparam, literal_column, select, true
-
+from shop.catalog_questions import CATALOG, PRODUCT, SHOWN, SOME
 from shop.catalog_views import Catalog
 from shop.changes import EVERYTHING, concerns_stock, shelf_id_of
 from shop.db import Database, DatabaseBusy
-from shop.models import (
-    CATALOG_STAMPS,
-    LISTED_PICTURES,
-    PICTURES_OF,
-    WITHDRAWN,
-    CatalogChanges,
-    Item,
-    Product,
-)
+from shop.models import CatalogChanges
 from shop.product_views import ItemView, Levels, PictureView, ProductView
-from shop.versions import LAST, NUMBERS, Floor, newest, succeed
+from shop.stock_news import StockNews, compare
+from shop.versions import Floor, newest, succeed
 
 #: How long a page waits for the catalogue to be read, in seconds, until it shows what was known.
 PATIENCE = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class StockNews:
-    """What shoppers see differently: products by id, and items by id that opened or closed."""
-
-    products: frozenset[int]
-    items: frozenset[int]
-    #: products of which more than the stock changed, by id, and pages of their list, by number
-    heads: frozenset[int] = frozenset()
-    lists: frozenset[int] = frozenset()
 
 
 V = TypeVar("V", ItemView, ProductView)
@@ -161,7 +142,7 @@ class Inventory:
         self.on_refreshed(time.perf_counter() - started)
         if after is before:
             return
-        news = _compare(before, after)
+        news = compare(before, after)
         if not news.products and before.floor == after.floor:
             return  # counts moved within their levels: what was made of the catalogue stays good
         self._catalog = after
@@ -174,7 +155,7 @@ class Inventory:
         known, last = self._catalog, 0
         shelf: Shelf = {}
         wanted = {"product_ids": product_ids}
-        for row in self._database.rows(_SOME[self._database.engine.name], wanted):
+        for row in self._database.rows(SOME[self._database.engine.name], wanted):
             last = row.last_value
             self._shelve(row, shelf, known)
         products: dict[int, ProductView | None] = dict.fromkeys(product_ids)
@@ -186,7 +167,7 @@ class Inventory:
         known = self._known()
         stamp, last = None, 0
         shelf: Shelf = {}
-        for row in self._database.rows(_CATALOG[self._database.engine.name]):
+        for row in self._database.rows(CATALOG[self._database.engine.name]):
             stamp, last = row.stamp, row.last_value
             self._shelve(row, shelf, known)
         products = self._views(shelf, known)
@@ -197,7 +178,7 @@ class Inventory:
     def _shelve(self, row: Any, shelf: Shelf, known: Catalog) -> None:
         if row.id is None:  # the shop is empty
             return
-        items = shelf.setdefault(row[: len(_PRODUCT) + 1], [])
+        items = shelf.setdefault(row[: len(PRODUCT) + 1], [])
         if row.item_id is not None:
             items.append(self._item(row, known))
 
@@ -205,7 +186,7 @@ class Inventory:
         products = []
         for (row_version, *appearance, withdrawn, pictures), sizes in shelf.items():
             product = ProductView(
-                **dict(zip(_SHOWN, appearance, strict=True)),
+                **dict(zip(SHOWN, appearance, strict=True)),
                 items=tuple(sizes),
                 version=newest(known.floor, row_version, *(item.version for item in sizes)),
                 row_version=row_version,
@@ -239,82 +220,3 @@ class Inventory:
             version = newest(old.version, view.version)
             return replace(view, version=version) if self._renewing else old
         return replace(view, version=succeed(old.version, view.version))
-
-
-#: What a view takes over from a product's row.
-_SHOWN = (
-    *("id", "sku", "brand", "name", "color", "price", "main_image", "position"),
-    *("released", "opens_at", "opened_at", "sold_out_at"),
-)
-_PRODUCT = (Product.version, *(getattr(Product, name) for name in _SHOWN), WITHDRAWN)
-
-
-def _question(pictures: Any, *more: Any) -> Select[Any]:
-    """Return the question for products with their items, and the last number of that moment.
-
-    Args:
-        pictures: those of a product.
-    """
-    return (
-        select(
-            *_PRODUCT,
-            pictures,
-            *(Item.id.label("item_id"), Item.sku.label("item_sku"), Item.size),
-            *(Item.available, Item.held),
-            *(Item.version.label("item_version"), LAST, *more),
-        )
-        .select_from(NUMBERS)
-        .order_by(Item.position, Item.id)
-    )
-
-
-#: Everything in one question, with the stamp of that moment.
-_CATALOG = {
-    dialect: _question(
-        LISTED_PICTURES[dialect].c.pictures, literal_column(f"({stamp})").label("stamp")
-    )
-    .outerjoin(Product, true())
-    .outerjoin(LISTED_PICTURES[dialect], LISTED_PICTURES[dialect].c.product_id == Product.id)
-    .outerjoin(Product.items)
-    for dialect, stamp in CATALOG_STAMPS.items()
-}
-
-_WANTED = Product.id.in_(bindparam("product_ids", expanding=True))
-_SOME = {
-    dialect: _question(pictures).outerjoin(Product, _WANTED).outerjoin(Product.items)
-    for dialect, pictures in PICTURES_OF.items()
-}
-
-
-def _compare(before: Catalog, after: Catalog) -> StockNews:
-    changed = {i for i in after.differs(before) if before.by_id.get(i) is not after.by_id.get(i)}
-    items = {
-        item.id
-        for product_id in changed
-        for catalog in (before, after)
-        if (product := catalog.by_id.get(product_id)) is not None
-        for item in product.items
-        if _for_sale(before, item.id) != _for_sale(after, item.id)
-    }
-    heads = {i for i in changed if _head(before, i) != _head(after, i)}
-    numbers = range(1, max(len(before.lists), len(after.lists)) + 1)
-    if after.changed is not None:  # products in their places
-        numbers = range(0)
-    lists = {n for n in numbers if not before.page(n).shows_same(after.page(n))}
-    return StockNews(*map(frozenset, (changed, items, heads, lists)))
-
-
-def _head(catalog: Catalog, product_id: int) -> tuple[object, ...]:
-    product = catalog.by_id.get(product_id)
-    return () if product is None or product.withdrawn else (product.head, product.row_version)
-
-
-def _for_sale(catalog: Catalog, item_id: int) -> tuple[object, ...]:
-    """What a cart that holds an item shows of it."""
-    item = catalog.items.get(item_id)
-    if item is None:
-        return ()
-    product = catalog.product_of(item)
-    words = (product.brand, product.name, product.thumbnail, product.sku, item.size)
-    open_ = (product.released, product.opens_at, product.withdrawn)
-    return (item.sold_out, item.at_till, *open_, product.price, *words)

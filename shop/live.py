@@ -29,10 +29,11 @@ from shop.changes import (
 )
 from shop.db import Database, DatabaseBusy
 from shop.framing import Message
-from shop.inventory import Inventory, StockNews
+from shop.inventory import Inventory
 from shop.metrics.counters import DATABASE, Metrics
 from shop.models import CartSnapshot
 from shop.relay import Relay
+from shop.stock_news import StockNews
 from shop.streams import Hub
 from shop.tab_contents import TabContents
 from shop.versions import Horizon, last_number

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shop.carts import Carts
 from shop.db import Database, Transaction, open_database
-from shop.inventory import Inventory, StockNews
+from shop.inventory import Inventory
 from shop.models import (
     Item,
     NotReleased,
@@ -33,6 +33,7 @@ from shop.models import (
     stock_up,
 )
 from shop.product_views import Levels
+from shop.stock_news import StockNews
 from shop.versions import Floor
 from tests.support.running import ROOT, RunningShop, eventually
 
