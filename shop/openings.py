@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 #: How long is waited at a time, in seconds: a moment may be announced or changed meanwhile, and
 #: clocks are set.
-LOOK = 0.25
+POLL = 0.25
 
 #: Seconds until the next try while the database is away.
 RETRY = 0.5
@@ -58,12 +58,12 @@ class Openings:
         """Open what is due; return after how many seconds to look again."""
         moment = self._inventory.current().next_opening
         if moment is None:
-            return LOOK
+            return POLL
         left = (moment - self._clock.read()) / 1000
         if left > 0:
-            return min(left, LOOK)
+            return min(left, POLL)
         opened = self._database.transact(open_due)
         if opened:
             skus = [p.sku for i, p in self._inventory.last_known.by_id.items() if i in opened]
             log.info("opened at the announced moment: %s", ", ".join(skus))
-        return 0.0 if opened else LOOK
+        return 0.0 if opened else POLL

@@ -86,8 +86,8 @@ def own_pictures(product: Product) -> tuple[Picture, ...]:
     """Return the pictures that a product has, as an operator's file would say them."""
     with services.database.reading() as session:
         rows = session.execute(_OF_PRODUCT, {"product": product.id})
-        kept = [Picture(row.reference, row.alt) for row in rows]
-    return (*[Picture(product.main_image)] * bool(product.main_image), *kept)
+        pictures = [Picture(row.reference, row.alt) for row in rows]
+    return (*[Picture(product.main_image)] * bool(product.main_image), *pictures)
 
 
 def take_away_pictures(product: Product) -> None:
