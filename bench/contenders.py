@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.request import urlopen
 
 import click
 import psutil
@@ -75,14 +75,11 @@ def contenders() -> dict[str, Contender]:
 def publish(running: Measured, text: str) -> float:
     """Have a server send a text to all; return when it was asked to, on the monotonic clock."""
     began = time.monotonic()
-    connection = HTTPConnection("127.0.0.1", running.port, timeout=TIMEOUT)
     try:
-        connection.request("POST", "/publish", text.encode())
-        connection.getresponse().read()
-    except (OSError, HTTPException) as error:
+        with urlopen(f"http://127.0.0.1:{running.port}/publish", text.encode(), TIMEOUT) as answer:
+            answer.read()
+    except OSError as error:
         raise click.ClickException(f"a server did not take a message: {error}") from None
-    finally:
-        connection.close()
     return began
 
 

@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from itertools import combinations, cycle, islice
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import click
 from flask import Flask
@@ -72,14 +72,11 @@ class ShopServer(Server):
         return self.folder / "instance" / "shop.sqlite3"
 
     def _answers(self) -> bool:
-        connection = HTTPConnection(self.host, self.port, timeout=5)
         try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except (OSError, HTTPException):
+            with urlopen(f"http://{self.host}:{self.port}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
             return False
-        finally:
-            connection.close()
 
 
 class Shop:

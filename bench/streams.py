@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from http.client import HTTPConnection
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.request import urlopen
 
 import click
 
@@ -71,25 +71,16 @@ class Case:
         return f"{self.label}, {self.message}, {self.streams:,}"
 
 
-class Counts(click.ParamType):
-    """Numbers of streams, as in `1000,5000`."""
-
-    name = "counts"
-
-    def convert(self, value: object, *_: object) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            counts = tuple(sorted({int(word) for word in str(value).split(",")}))
-        except ValueError:
-            self.fail(f"{value} is no number, nor several as in 1000,5000")
-        if not all(100 <= count <= 50_000 for count in counts):
-            self.fail("between 100 and 50,000 streams can be measured")
-        return counts
-
-
 @click.command()
-@click.option("--streams", "counts", default="1000,5000,10000", type=Counts(), show_default=True)
+@click.option(
+    "--streams",
+    "counts",
+    multiple=True,
+    default=(1000, 5000, 10_000),
+    type=click.IntRange(100, 50_000),
+    show_default=True,
+    help="How many are open. Can be given several times.",
+)
 @click.option("--deliveries", default=20, type=click.IntRange(1, 1000), show_default=True)
 @click.option("--runs", default=1, type=click.IntRange(1, 20), show_default=True)
 @into_option
@@ -104,6 +95,7 @@ def streams(counts: tuple[int, ...], deliveries: int, runs: int, into: Path) -> 
     Example:
       bin/bench streams --streams 2000 --deliveries 10 --into /tmp/bench
     """
+    counts = tuple(sorted(set(counts)))
     allow_files(counts[-1])
     others, missing = OtherWork(), [c.label for c in contenders().values() if not c.is_there]
     if missing:
@@ -246,14 +238,10 @@ def _small_text(size: int = 300) -> str:
 def _fragment() -> str:
     """Return the text that the shop sends of a product, for the other servers to send as well."""
     with open_shop() as shop:
-        connection = HTTPConnection("127.0.0.1", shop.server.port, timeout=TIMEOUT)
-        try:
-            connection.request("GET", "/stream?product=1")
-            answer = connection.getresponse()
+        address = f"http://127.0.0.1:{shop.server.port}/stream?product=1"
+        with urlopen(address, timeout=TIMEOUT) as answer:
             lines = iter(lambda: answer.readline().decode().rstrip("\n"), "")
             return "\n".join(line.removeprefix("data: ") for line in lines)
-        finally:
-            connection.close()
 
 
 def _report(

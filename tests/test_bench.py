@@ -90,7 +90,7 @@ def test_a_missing_figure_is_named_with_the_command_that_makes_it(tmp_path: Path
     assert "lacks streams.json. Run `bin/bench streams` first." in done.stderr
 
 
-@pytest.mark.parametrize("streams", ["99", "50001", "many", "1000;5000"])
+@pytest.mark.parametrize("streams", ["99", "50001", "many", "1000,5000"])
 def test_a_number_of_streams_that_can_not_be_measured_is_refused(streams: str) -> None:
     done = bench(f"streams --streams {streams}")
     assert done.returncode == 2 and "Error: Invalid value for '--streams'" in done.stderr
