@@ -101,8 +101,8 @@ def _erase(order: Any) -> None:
 
 
 def _alert(row: Any) -> dict[str, Any]:
-    told = row.told_at and moment_in_utc(row.told_at * 1000)
-    return {"sku": row.sku, "asked_at": moment_in_utc(row.asked_at * 1000), "told_at": told}
+    mailed = row.mailed_at and moment_in_utc(row.mailed_at * 1000)
+    return {"sku": row.sku, "asked_at": moment_in_utc(row.asked_at * 1000), "mailed_at": mailed}
 
 
 def _shown(held: dict[str, Any]) -> dict[str, Any]:

@@ -97,9 +97,9 @@ def start_payment(
     transaction.execute(_START, values)
 
 
-def look_now(transaction: Transaction, session_id: str) -> int | None:
+def check_now(transaction: Transaction, session_id: str) -> int | None:
     """Have the payment of a session looked at at once; return its order, if there is one."""
-    rows = transaction.execute(_LOOK_NOW, {"session": session_id})
+    rows = transaction.execute(_CHECK_NOW, {"session": session_id})
     return rows[0].order_id if rows else None
 
 
@@ -116,7 +116,7 @@ _START = insert(Payment).values(
     live=bindparam("is_live"),
     due=now_in_ms(),
 )
-_LOOK_NOW = (
+_CHECK_NOW = (
     update(Payment)
     .where(Payment.session_id == bindparam("session"), IS_ACTIVE)
     .values(due=now_in_ms())

@@ -102,7 +102,7 @@ def try_again(transaction: Transaction, order_id: int, lasts: int, error: str) -
     transaction.execute(_NEXT_ATTEMPT, {"of_order": order_id, "lasts": lasts, "error": error})
 
 
-def look_later(transaction: Transaction, order_id: int, delay: int, error: str) -> None:
+def check_later(transaction: Transaction, order_id: int, delay: int, error: str) -> None:
     """Put a payment down after a call that came to nothing, to be looked at again.
 
     Args:

@@ -128,7 +128,7 @@ _END_MAILS = (
 )
 _OF_MAILBOX = StockAlert.mailbox == bindparam("of_mailbox")
 _ALERTS = (
-    select(Item.sku, StockAlert.email, StockAlert.asked_at, StockAlert.told_at)
+    select(Item.sku, StockAlert.email, StockAlert.asked_at, StockAlert.mailed_at)
     .join(Item, Item.id == StockAlert.item_id)
     .where(_OF_MAILBOX)
     .order_by(StockAlert.id)
@@ -137,7 +137,9 @@ _ALERTS = (
 _FORGET_ALERTS = (
     update(StockAlert)
     .where(_OF_MAILBOX)
-    .values(email="", mailbox="", told_at=func.coalesce(StockAlert.told_at, StockAlert.asked_at))
+    .values(
+        email="", mailbox="", mailed_at=func.coalesce(StockAlert.mailed_at, StockAlert.asked_at)
+    )
     .returning(StockAlert.id)
     .execution_options(synchronize_session=False)
 )

@@ -22,9 +22,9 @@ from shop.models.order import new_order_token
 MOST_OF_MAILBOX = 50
 
 #: For how long an address is known after its mail, in seconds: 30 days.
-KEPT_FOR = 30 * 86_400
+REMEMBERED_FOR = 30 * 86_400
 
-_ONLY_WAITING = text("told_at IS NULL")
+_ONLY_WAITING = text("mailed_at IS NULL")
 
 
 class StockAlert(Base):
@@ -41,7 +41,7 @@ class StockAlert(Base):
     token: Mapped[str] = mapped_column(unique=True)
     #: seconds since 1970: when it was wished, and when the mail was queued
     asked_at: Mapped[int] = mapped_column(BigInteger)
-    told_at: Mapped[int | None] = mapped_column(BigInteger)
+    mailed_at: Mapped[int | None] = mapped_column(BigInteger)
 
     item: Mapped[Item] = relationship(lazy="joined")
 
@@ -70,17 +70,17 @@ def still_waits(database: Database, token: str) -> bool:
 def tell_who_waits(transaction: Transaction, item_ids: Iterable[int], count: int) -> None:
     """Queue a mail for as many of those who wait for each item as pairs of it came back."""
     now = int(time.time())
-    transaction.execute(_FORGET, {"long_ago": now - KEPT_FOR})
+    transaction.execute(_FORGET, {"long_ago": now - REMEMBERED_FOR})
     for item_id in item_ids:
         values = {"of_item": item_id, "most": count, "now": now}
         for (alert_id,) in transaction.execute(_NEXT, values):
-            transaction.execute(_TOLD, {"of_alert": alert_id, "now": values["now"]})
+            transaction.execute(_QUEUED, {"of_alert": alert_id, "now": values["now"]})
             queue_alert(transaction, alert_id)
 
 
 # Made once: making a statement takes longer than running it.
 _ASKED = select(func.count()).where(
-    StockAlert.mailbox == bindparam("of_mailbox"), StockAlert.told_at.is_(None)
+    StockAlert.mailbox == bindparam("of_mailbox"), StockAlert.mailed_at.is_(None)
 )
 _ASK = (
     insert_or_not(StockAlert)
@@ -96,26 +96,26 @@ _ASK = (
 _WHOSE = select(StockAlert.mailbox).where(StockAlert.token == bindparam("named")).scalar_subquery()
 _WAITS = (
     select(StockAlert.id)
-    .where(StockAlert.mailbox == _WHOSE, StockAlert.mailbox != "", StockAlert.told_at.is_(None))
+    .where(StockAlert.mailbox == _WHOSE, StockAlert.mailbox != "", StockAlert.mailed_at.is_(None))
     .limit(1)
 )
 _TAKE_BACK = delete(StockAlert).where(
-    StockAlert.mailbox == _WHOSE, StockAlert.mailbox != "", StockAlert.told_at.is_(None)
+    StockAlert.mailbox == _WHOSE, StockAlert.mailbox != "", StockAlert.mailed_at.is_(None)
 )
 _FORGET = (
     update(StockAlert)
-    .where(StockAlert.told_at < bindparam("long_ago"), StockAlert.email != "")
+    .where(StockAlert.mailed_at < bindparam("long_ago"), StockAlert.email != "")
     .values(email="", mailbox="")
 )
 _NEXT = (
     select(StockAlert.id)
-    .where(StockAlert.item_id == bindparam("of_item"), StockAlert.told_at.is_(None))
+    .where(StockAlert.item_id == bindparam("of_item"), StockAlert.mailed_at.is_(None))
     .order_by(StockAlert.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-_TOLD = (
+_QUEUED = (
     update(StockAlert)
     .where(StockAlert.id == bindparam("of_alert"))
-    .values(told_at=bindparam("now"))
+    .values(mailed_at=bindparam("now"))
 )

@@ -10,7 +10,7 @@ from functools import partial
 from shop.db import Transaction
 from shop.models.ledger import SHOP
 from shop.models.payment import NO_PAGE
-from shop.models.payment_queue import DuePayment, look_later, try_again
+from shop.models.payment_queue import DuePayment, check_later, try_again
 from shop.payments.asking import Asking, is_ending, was_never_asked
 from shop.payments.holds import end_hold
 from shop.payments.provider import (
@@ -49,9 +49,9 @@ class Calls:
         #: whether the last call had no answer
         self.provider_is_away = False
 
-    def look_every(self, milliseconds: int) -> None:
+    def check_every(self, milliseconds: int) -> None:
         """Say how often an open payment is looked at from now on."""
-        self._terms = self._terms._replace(look=milliseconds)
+        self._terms = self._terms._replace(every=milliseconds)
 
     def make(self, due: DuePayment) -> Work:
         """Ask the provider, outside every transaction; return what is to be written then."""
@@ -73,7 +73,7 @@ class Calls:
             settle(transaction, due.order_id, session, self._terms)
         except Mismatch as error:
             log.error("a payment is not what was asked for: %s", str(error))
-            look_later(transaction, due.order_id, AGAIN[1], str(error)[:_LONGEST_ERROR])
+            check_later(transaction, due.order_id, AGAIN[1], str(error)[:_LONGEST_ERROR])
 
     def _no_answer(self, due: DuePayment, error: ProviderAway) -> Work:
         said = str(error)[:_LONGEST_ERROR] or "no answer"
@@ -89,7 +89,7 @@ class Calls:
             if isinstance(error, ProviderFailed) and due.session_id is None:
                 try_again(transaction, due.order_id, self._lasts, said)
             else:
-                look_later(transaction, due.order_id, delay, said)
+                check_later(transaction, due.order_id, delay, said)
 
         return work
 
@@ -99,13 +99,13 @@ class Calls:
         log.error("%s refuses order %s: %s", self._provider.name, due.number, said)
         order_id = due.order_id
         if due.session_id is not None:
-            return partial(look_later, order_id=order_id, delay=AGAIN[1], error=said)
+            return partial(check_later, order_id=order_id, delay=AGAIN[1], error=said)
         if due.attempt < MOST_ATTEMPTS and not is_ending(due):
             return partial(try_again, order_id=order_id, lasts=self._lasts, error=said)
         try:
             self._asking.end_pages(due)
         except (ProviderAway, ProviderRefused) as error_then:
-            return partial(look_later, order_id=order_id, delay=AGAIN[1], error=str(error_then))
+            return partial(check_later, order_id=order_id, delay=AGAIN[1], error=str(error_then))
         return partial(_end_without_page, order_id=order_id)
 
 

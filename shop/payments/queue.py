@@ -42,7 +42,7 @@ CALLS = 20
 LEASE, LEASE_HERE = 20_000, 1000
 
 #: How often an open payment is looked at, at the most, and how many of all are, in milliseconds.
-LOOK, LOOKS_APART = 5000, 100
+CHECK_EVERY, CHECKS_APART = 5000, 100
 
 #: Seconds between two calls that only find out whether a provider is there again.
 PROBE = 1.0
@@ -62,7 +62,7 @@ class PaymentQueue:
         self._database = database
         self._provider = provider
         self._lasts = hold_seconds + EXTENSION // 1000 + TO_SPARE
-        terms = Terms(hold_seconds * 1000, LOOK)
+        terms = Terms(hold_seconds * 1000, CHECK_EVERY)
         #: makes them, one by one
         self.calls = Calls(provider, Asking(database, provider, address), terms, self._lasts)
         self._lease = LEASE if provider.rate else LEASE_HERE
@@ -100,7 +100,7 @@ class PaymentQueue:
         most = self._room()
         if not most:
             return EVERY
-        self.calls.look_every(max(LOOK, outlook.active * LOOKS_APART))
+        self.calls.check_every(max(CHECK_EVERY, outlook.active * CHECKS_APART))
         taken = self.take(most)
         here = [] if self._provider.rate else [due for due, _ in taken if call_of(due) == OPENING]
         self._open_here(here)

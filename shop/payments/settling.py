@@ -43,7 +43,7 @@ class Terms(NamedTuple):
     """How long pairs are held, and how often an open payment is looked at, in milliseconds."""
 
     hold: int
-    look: int
+    every: int
 
 
 class Mismatch(Exception):
@@ -139,10 +139,10 @@ def _page_is_open(
     """Give the page's address; the hold's clock starts when it is there, and never again."""
     values = {"of_order": known.order_id, "session": session.id, "address": session.url}
     if known.payment != WAITING or known.ending:
-        transaction.execute(_STILL_OPEN, {**values, "look": terms.look})
+        transaction.execute(_STILL_OPEN, {**values, "every": terms.every})
         return
-    first_look = min(terms.look, terms.hold)
-    transaction.execute(_OPENED, {**values, "hold": terms.hold, "first_look": first_look})
+    first_check = min(terms.every, terms.hold)
+    transaction.execute(_OPENED, {**values, "hold": terms.hold, "first_check": first_check})
     record_state(transaction, known.order_id, HELD, HELD, who=SHOP, why="the payment page is open")
     _show(transaction, known)
 
@@ -150,7 +150,7 @@ def _page_is_open(
 def _money_is_coming(
     transaction: Transaction, known: _Known, session: PaymentSession, terms: Terms
 ) -> None:
-    values = {"of_order": known.order_id, "session": session.id, "look": terms.look}
+    values = {"of_order": known.order_id, "session": session.id, "every": terms.every}
     transaction.execute(_PENDING, values)
     if known.state == HELD:
         why = "the money is on its way"
@@ -201,7 +201,7 @@ _LINES = (
     .order_by(OrderLine.item_id)
 )
 _END_LINE = update(OrderLine).where(OrderLine.id == bindparam("ended_line")).values(ended=CANCELLED)
-_LOOK = now_in_ms() + bindparam("look")
+_NEXT_CHECK = now_in_ms() + bindparam("every")
 _CALLED = {"session_id": bindparam("session"), "failures": 0, "error": "", "leased_until": 0}
 _OPENED = (
     update(Payment)
@@ -211,7 +211,7 @@ _OPENED = (
         state=OPEN,
         url=bindparam("address"),
         hold_ends=now_in_ms() + bindparam("hold"),
-        due=now_in_ms() + bindparam("first_look"),
+        due=now_in_ms() + bindparam("first_check"),
     )
 )
 # One that is to end is looked at again at once, and else not later than its hold ends.
@@ -224,12 +224,12 @@ _STILL_OPEN = (
         url=bindparam("address"),
         due=case(
             (Payment.ending != "", now_in_ms()),
-            (Payment.hold_ends < _LOOK, Payment.hold_ends),
-            else_=_LOOK,
+            (Payment.hold_ends < _NEXT_CHECK, Payment.hold_ends),
+            else_=_NEXT_CHECK,
         ),
     )
 )
-_PENDING = update(Payment).where(_OF_ORDER).values(**_CALLED, state=PENDING, due=_LOOK)
+_PENDING = update(Payment).where(_OF_ORDER).values(**_CALLED, state=PENDING, due=_NEXT_CHECK)
 _PAID = (
     update(Payment)
     .where(_OF_ORDER)

@@ -135,8 +135,8 @@ class StripeProvider:
         """Read a message that came by the web; see https://docs.stripe.com/webhooks/signature."""
         try:
             event = stripe.Webhook.construct_event(body, signature, self._webhook_secret)
-            kind, told = str(event.type), event.data.object
-            session_id = told["id"] if kind.startswith("checkout.session.") else None
+            kind, about = str(event.type), event.data.object
+            session_id = about["id"] if kind.startswith("checkout.session.") else None
             if bool(event.livemode) != self.live:
                 raise Forged
             return Message(str(event.id), kind, session_id)

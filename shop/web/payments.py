@@ -11,7 +11,7 @@ from shop.changes import order_name
 from shop.db import Transaction
 from shop.models import UnknownOrder
 from shop.models.ledger import SHOP
-from shop.models.payment import RELEASED, is_new_message, look_now
+from shop.models.payment import RELEASED, check_now, is_new_message
 from shop.orders import OrderView
 from shop.payments.holds import end_hold, extend
 from shop.payments.provider import Forged
@@ -28,7 +28,7 @@ def show(token: str) -> BaseResponse:
     if view.payment is None:  # it is paid outside
         return redirect(f"/orders/{token}", 303)
     if "returned" in request.args and view.payment.session_id is not None:
-        _look(view.payment.session_id)
+        _check_soon(view.payment.session_id)
     return private(
         show_page(
             "orders/pay.html",
@@ -71,7 +71,7 @@ def take_message() -> Response:
 
     def work(transaction: Transaction) -> None:
         if is_new_message(transaction, message.id) and session_id is not None:
-            order_id = look_now(transaction, session_id)
+            order_id = check_now(transaction, session_id)
             if order_id is not None:
                 transaction.note(order_name(order_id))
 
@@ -86,11 +86,11 @@ def _find(token: str) -> OrderView:
         abort(404)
 
 
-def _look(session_id: str) -> None:
+def _check_soon(session_id: str) -> None:
     """Have the provider asked at once: a shopper has come back from its page."""
 
     def work(transaction: Transaction) -> None:
-        order_id = look_now(transaction, session_id)
+        order_id = check_now(transaction, session_id)
         if order_id is not None:
             transaction.note(order_name(order_id))
 

@@ -250,11 +250,11 @@ def test_holds_end_at_their_moment_though_all_processes_were_killed(
     for payer in payers:
         payer.until_open()
     shop.kill()
-    ends_at = time.time() + 3
+    ends_at = time.time() + 8  # a busy machine takes some seconds to start a shop
     shop.sql("UPDATE payments SET hold_ends = ?, due = ?", int(ends_at * 1000), int(ends_at * 1000))
     shop.start()
     for payer in payers:
-        payer.until_state("expired")
+        payer.until_state("expired", 20)
     ended = shop.sql("SELECT max(at) FROM order_changes WHERE after = 'expired'")[0][0] / 1000
     assert 0 <= ended - ends_at < 1
     assert all(items_in(payer.shopper.get("/cart").text) == [ITEM] for payer in payers)

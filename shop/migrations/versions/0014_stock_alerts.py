@@ -46,9 +46,9 @@ def _create_alerts() -> None:
         sa.Column("mailbox", sa.String, nullable=False),
         sa.Column("token", sa.String, nullable=False, unique=True),
         sa.Column("asked_at", sa.BigInteger, nullable=False),
-        sa.Column("told_at", sa.BigInteger),
+        sa.Column("mailed_at", sa.BigInteger),
     )
-    only = sa.text("told_at IS NULL")
+    only = sa.text("mailed_at IS NULL")
     op.create_index(
         *("stock_alerts_waiting", "stock_alerts", ["item_id", "mailbox"]),
         unique=True, sqlite_where=only, postgresql_where=only,
