@@ -13,7 +13,6 @@ from werkzeug.local import LocalProxy
 from shop import backups
 from shop.carts import Carts
 from shop.changes import EVERYTHING, Changes, cart_id_of
-from shop.checkout import Terms
 from shop.clock import ShopClock
 from shop.command_services import CommandServices, announce_commits, open_relay
 from shop.config import Settings
@@ -38,6 +37,7 @@ from shop.presence.answering import AnsweringPresence
 from shop.presence.here import OpenHere
 from shop.product_views import Levels
 from shop.pruning import Pruning
+from shop.purchase import Terms
 from shop.render.cache import RenderCache
 from shop.render.fragments import Fragments
 from shop.render.page_cache import PageCache

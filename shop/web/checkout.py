@@ -8,10 +8,11 @@ from flask import Blueprint, abort, request, session
 from werkzeug.wrappers import Response as BaseResponse
 
 from shop.buyer import Buyer, WrongDetails
-from shop.checkout import BoughtBefore, EmptyCart, Offer, Purchase, buy
+from shop.checkout import buy
 from shop.costs import NotDelivered
 from shop.models import Order, UnknownOrder
 from shop.models.order_state import EXPIRED, HOLDING
+from shop.purchase import BoughtBefore, EmptyCart, Offer, Purchase
 from shop.services import services
 from shop.web import checkout_form, draft, remembered
 from shop.web.budgets import PAIRS, take_of_address

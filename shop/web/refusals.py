@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shop.checkout import (
+from shop.money import format_money
+from shop.purchase import (
     CartChanged,
     CartClosed,
     CostsChanged,
@@ -12,7 +13,6 @@ from shop.checkout import (
     TooManyOfProduct,
     TooManyPairs,
 )
-from shop.money import format_money
 
 #: How many items a notice names before it only counts them: it has to fit into a cookie.
 _MOST_NAMED = 5

@@ -29,7 +29,7 @@ from sqlalchemy.engine import URL
 
 from shop.buyer import Buyer
 from shop.carts import Carts
-from shop.checkout import Offer, Terms, buy
+from shop.checkout import buy
 from shop.db import open_database
 from shop.models import set_stock
 from shop.models.books import find_broken
@@ -45,6 +45,7 @@ from shop.payments.holds import end_hold, extend
 from shop.payments.provider import ProviderAway
 from shop.payments.queue import PaymentQueue
 from shop.payments.refunding import refund_and_end
+from shop.purchase import Offer, Terms
 from tests.support.fake_provider import FAULTS, OK, FakeProvider
 
 ITEM = 1

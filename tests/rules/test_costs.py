@@ -15,13 +15,14 @@ from sqlalchemy.exc import DBAPIError
 
 from shop.buyer import Buyer
 from shop.carts import Carts
-from shop.checkout import CostsChanged, Offer, Terms, buy
+from shop.checkout import buy
 from shop.costs import ADDED, INCLUDED, CostTable, Group, NotDelivered, Tax
 from shop.db import Database, Transaction, open_database
 from shop.models.books import find_broken
 from shop.models.cart import new_cart_id
 from shop.models.order_state import record_state
 from shop.postal import Address
+from shop.purchase import CostsChanged, Offer, Terms
 from tests.support.running import RunningShop
 
 HOME = Group("home", frozenset({"AT", "DE"}), 490, free_from=15_000)

@@ -13,12 +13,13 @@ from sqlalchemy import text
 
 from shop.buyer import Buyer
 from shop.carts import Carts
-from shop.checkout import CartClosed, Offer, Terms, buy
+from shop.checkout import buy
 from shop.db import Database, Transaction, open_database
 from shop.models import order_edit, set_stock
 from shop.models.books import find_broken
 from shop.models.cart import new_cart_id
 from shop.models.order_edit import CANCELLING, GivingBack, give_back
+from shop.purchase import CartClosed, Offer, Terms
 from tests.support.running import RunningShop
 
 pytestmark = pytest.mark.both_databases

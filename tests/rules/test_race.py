@@ -13,11 +13,12 @@ from sqlalchemy import URL, update
 
 from shop.buyer import Buyer
 from shop.carts import Carts
-from shop.checkout import Offer, Terms, buy
+from shop.checkout import buy
 from shop.db import Transaction, open_database
 from shop.models import Item, OutOfStock, sell
 from shop.models.cart import new_cart_id
 from shop.models.order import new_order_number
+from shop.purchase import Offer, Terms
 from tests.support.running import ROOT, RunningShop
 from tests.support.shopper import Answer, Shopper, notices_in
 
@@ -187,7 +188,7 @@ def test_an_order_number_that_is_drawn_twice_is_drawn_again(
             done = database.transact(lambda tx: buy(tx, cart_id, buyer, offer, Terms("USD")))
             return done.number
 
-    monkeypatch.setattr("shop.checkout.new_order_number", draw)
+    monkeypatch.setattr("shop.order_placing.new_order_number", draw)
     closed_drop.sql("UPDATE products SET released = ?", True)
     with ThreadPoolExecutor(2) as buyers:
         numbers = [*buyers.map(purchase, range(2)), purchase(None)]
