@@ -39,6 +39,8 @@ def note(sku: str) -> BaseResponse:
     except WrongDetails as error:
         return _again(product, chosen, typed, error.messages["email"])
     take_of_address(ALERTS)
+    if not product.released:
+        return back_with(Notice("It is not open yet: nothing is sold out."), f"/products/{sku}")
     if not item.sold_out:
         return back_with(Notice(f"Size {item.size} is there right now."), f"/products/{sku}")
     services.database.transact(lambda tx: ask_for_alert(tx, item.id, email))
@@ -61,7 +63,7 @@ def take_back(token: str) -> BaseResponse:
 
 def _find(sku: str) -> ProductView:
     product = services.inventory.current().find(sku)
-    if product is None or product.withdrawn or not product.released:
+    if product is None or product.withdrawn:
         abort(404)
     return product
 

@@ -139,8 +139,11 @@ class Tab:
         return self.wait(f"document.querySelector({json.dumps(selector)})", seconds)
 
     def click(self, selector: str) -> None:
-        """Click an element as a pointer does."""
-        self._ask("ElementClick", id=self._find(selector))
+        """Click an element as a pointer does, once it is in the middle of what is seen."""
+        # WebKit's driver scrolls no further than to the edge, where something may lie over it.
+        found = self._find(selector)
+        self.run("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", selector)
+        self._ask("ElementClick", id=found)
 
     def type(self, selector: str, text: str) -> None:
         """Type into a field."""

@@ -128,7 +128,7 @@ def test_the_database_takes_no_order_whose_total_is_not_that_of_its_parts(
         record(transaction, order_id, *state, **why)
 
     record = record_state
-    monkeypatch.setattr("shop.checkout.record_state", record_later)
+    monkeypatch.setattr("shop.order_placing.record_state", record_later)
     cart_id = new_cart_id()
     Carts(database).add(cart_id, 2)
     ((price,),) = database.rows(text("SELECT price FROM products WHERE id = 1"))
