@@ -73,6 +73,8 @@ def buy(shop: RunningShop, double: StripeDouble, chance: random.Random, name: st
     """Buy something, and go on in one of several ways; the shop may be gone at any moment."""
     with suppress(OSError, HTTPException, NeverHappened, AssertionError):
         payer = Payer(shop, ITEM, email=f"{name}@example.com")
+        if not payer.address.endswith("/pay"):  # it was refused: the shop is going, or sold out
+            return
         way = chance.choice(("pay", "pay", "pay later", "leave", "release", "extend", "twice"))
         if way in ("release", "extend"):
             payer.act(way)
