@@ -143,7 +143,7 @@ def _build(app: Flask, settings: Settings) -> Services:
         mailing=Mailing(database, Outbox.of(database, settings)),
         terms=_terms(settings, provider, costs),
         provider=provider,
-        payments=_payments(settings, database, provider),
+        payments=PaymentQueue.of(settings, database, provider) if provider else None,
     )
 
 
@@ -156,14 +156,6 @@ def _terms(settings: Settings, provider: Provider | None, costs: CostTable) -> T
         live=provider is not None and provider.live,
         costs=costs,
     )
-
-
-def _payments(
-    settings: Settings, database: Database, provider: Provider | None
-) -> PaymentQueue | None:
-    if provider is None:
-        return None
-    return PaymentQueue(database, provider, settings.public_url or "", settings.hold_seconds)
 
 
 def _inventory(database: Database, settings: Settings) -> Inventory:

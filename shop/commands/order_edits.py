@@ -140,11 +140,7 @@ def _cancel_held(number: str, order_id: int, wanted: GivingBack, provider: Provi
     who, why = wanted.who, wanted.why
     services.database.transact(lambda tx: end_hold(tx, order_id, CANCELLED, who=who, why=why))
     if provider is not None:
-        settings = services.settings
-        queue = PaymentQueue(
-            services.database, provider, settings.public_url or "", settings.hold_seconds
-        )
-        queue.see_to(order_id)
+        PaymentQueue.of(services.settings, services.database, provider).see_to(order_id)
     with services.database.reading() as session:
         state = Order.find(session, number).state
     if state == CANCELLED:

@@ -5,7 +5,7 @@ Everything done twice changes nothing. What goes back on the shelf is in the led
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -139,18 +139,22 @@ def give_back(transaction: Transaction, number: str, wanted: GivingBack, way: Wa
         StillHeld: it is being paid for.
     """
     order_id, _, lines, is_all = ending_lines(transaction, number, wanted, way)
-    for line in lines:
-        transaction.execute(_END_LINE, {"ended_line": line.id, "end": way.end})
-        record_state(
-            *(transaction, order_id, None, way.end),
-            who=wanted.who, why=wanted.why, line_id=line.id,
-        )  # fmt: skip
+    end_lines(transaction, order_id, lines, way.end, who=wanted.who, why=wanted.why)
     if lines:
         _put_back(transaction, order_id, [line.item_id for line in lines], wanted, way)
     if is_all and lines:
         change_state(transaction, number, way.end, who=wanted.who, why=wanted.why)
     transaction.note(order_name(order_id))
     return [line.sku for line in lines]
+
+
+def end_lines(
+    transaction: Transaction, order_id: int, lines: Iterable[Any], end: str, *, who: str, why: str
+) -> None:
+    """Write down that lines of an order ended, each with its row; counts are no part of it."""
+    for line in lines:
+        transaction.execute(_END_LINE, {"ended_line": line.id, "end": end})
+        record_state(transaction, order_id, None, end, who=who, why=why, line_id=line.id)
 
 
 def ending_lines(transaction: Transaction, number: str, wanted: GivingBack, way: Way) -> Ending:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as insert_or_not
 from sqlalchemy.orm import Mapped, mapped_column
 
+from shop.changes import order_name
 from shop.db import Base, Transaction
 from shop.db.clock import now_in_ms
 
@@ -97,10 +98,10 @@ def start_payment(
     transaction.execute(_START, values)
 
 
-def check_now(transaction: Transaction, session_id: str) -> int | None:
-    """Have the payment of a session looked at at once; return its order, if there is one."""
-    rows = transaction.execute(_CHECK_NOW, {"session": session_id})
-    return rows[0].order_id if rows else None
+def check_now(transaction: Transaction, session_id: str) -> None:
+    """Have the payment of a session looked at at once, if there is one that isn't over."""
+    for (order_id,) in transaction.execute(_CHECK_NOW, {"session": session_id}):
+        transaction.note(order_name(order_id))
 
 
 def is_new_message(transaction: Transaction, message_id: str) -> bool:

@@ -36,7 +36,6 @@ class DuePayment(NamedTuple):
     email: str
     total: int
     currency: str
-    state: str
     attempt: int
     lasts_until: int
     failures: int
@@ -157,7 +156,7 @@ _LEASE = (
 _TAKEN = (
     select(
         *(Order.id, Order.number, Order.token, Order.email, Order.total, Order.currency),
-        *(Payment.state, Payment.attempt, Payment.lasts_until, Payment.failures),
+        *(Payment.attempt, Payment.lasts_until, Payment.failures),
         *(Payment.session_id, Payment.hold_ends, Payment.ending, _NOW),
     )
     .join(Order, Order.id == Payment.order_id)

@@ -17,9 +17,6 @@ from shop.models.order import Order, OrderLine
 from shop.models.order_state import HOLDING, OrderChange, record_state
 from shop.models.stock_alert import StockAlert
 
-#: What is written about an order of which the buyer was forgotten.
-FORGOTTEN = "personal data erased"
-
 
 class StillPaying(Exception):
     """An order is being paid for: its provider knows the buyer, too."""
@@ -64,13 +61,10 @@ def forget_alerts(transaction: Transaction, email: str) -> int:
     return len(transaction.execute(_FORGET_ALERTS, of_mailbox))
 
 
-def forget_buyer(transaction: Transaction, order_id: int) -> list[int]:
+def forget_buyer(transaction: Transaction, order_id: int) -> None:
     """Take out of an order who bought it and where it went; amounts, lines and states stay.
 
     Mails that wait are not sent any more.
-
-    Returns:
-        The ids of the order's mails.
 
     Raises:
         StillPaying: it is being paid for.
@@ -83,9 +77,8 @@ def forget_buyer(transaction: Transaction, order_id: int) -> list[int]:
     transaction.execute(_FORGET, of_order)
     transaction.execute(_END_MAILS, {**of_order, "now": int(time.time())})
     transaction.execute(_FORGET_ERRORS, of_order)
-    record_state(transaction, order_id, state, state, who=SHOP, why=FORGOTTEN)
+    record_state(transaction, order_id, state, state, who=SHOP, why="personal data erased")
     transaction.note(order_name(order_id))
-    return [row.id for row in transaction.execute(_MAILS, of_order)]
 
 
 def _same(column: Any) -> ColumnElement[bool]:
@@ -114,7 +107,7 @@ _CHANGES = (
     .order_by(OrderChange.id)
 )
 _MAILS = (
-    select(Mail.id, Mail.kind, Mail.state, Mail.queued, Mail.ended)
+    select(Mail.kind, Mail.state, Mail.queued, Mail.ended)
     .where(_same(Mail.order_id))
     .order_by(Mail.id)
 )

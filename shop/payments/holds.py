@@ -27,9 +27,8 @@ def extend(transaction: Transaction, order_id: int) -> bool:
     Returns:
         Whether the hold is longer now; not if it was made longer before, is over, or has not begun.
     """
-    lock_order_id(
-        transaction, order_id
-    )  # first, as by all that change it: nobody waits in a circle
+    # First, as by all that change it: so nobody waits in a circle.
+    lock_order_id(transaction, order_id)
     rows = transaction.execute(_EXTEND, {"of_order": order_id, "longer": EXTENSION})
     if not rows:
         return False

@@ -16,6 +16,7 @@ from threading import Event, Thread
 from sqlalchemy.exc import DBAPIError
 
 from shop.changes import order_id_of
+from shop.config import Settings
 from shop.db import Database, DatabaseBusy, Transaction
 from shop.models.payment_queue import (
     DuePayment,
@@ -71,6 +72,11 @@ class PaymentQueue:
         self._in_hand = 0
         self._probe_at = 0.0
 
+    @classmethod
+    def of(cls, settings: Settings, database: Database, provider: Provider) -> PaymentQueue:
+        """Return the queue of a shop and its provider."""
+        return cls(database, provider, settings.public_url or "", settings.hold_seconds)
+
     def start(self) -> None:
         """Begin, in a thread (under gevent: a greenlet) of its own."""
         Thread(target=self._run, name="payments", daemon=True).start()
@@ -102,13 +108,11 @@ class PaymentQueue:
             return EVERY
         self.calls.check_every(max(CHECK_EVERY, outlook.active * CHECKS_APART))
         taken = self.take(most)
-        here = [] if self._provider.rate else [due for due, _ in taken if call_of(due) == OPENING]
-        self._open_here(here)
+        self._open_here([due for due, _ in taken if self._opens_here(due)])
         for due, wait in taken:
-            if due in here:
-                continue
-            self._in_hand += 1
-            Thread(target=self._see_to, args=(due, wait), name="payment", daemon=True).start()
+            if not self._opens_here(due):
+                self._in_hand += 1
+                Thread(target=self._see_to, args=(due, wait), name="payment", daemon=True).start()
         return 0.0 if taken else EVERY
 
     def take(self, most: int) -> list[tuple[DuePayment, float]]:
@@ -154,16 +158,18 @@ class PaymentQueue:
             waits[call] = iter(range(first, first + count * 1000, 1000 // rate))
         return [(due, next(waits[call_of(due)]) / 1000) for due in taken]
 
+    def _opens_here(self, due: DuePayment) -> bool:
+        """Tell whether a page is to be opened by a provider that waits for nobody."""
+        return not self._provider.rate and call_of(due) == OPENING and not is_ending(due)
+
     def _open_here(self, dues: list[DuePayment]) -> None:
-        """Open the pages of a provider that waits for nobody, and write them down together.
+        """Open such pages, and write them down together.
 
         They lock carts and no items, so nobody waits for them in a circle.
         """
-        works = [self.calls.make(due) for due in dues if not is_ending(due)]
+        works = [self.calls.make(due) for due in dues]
         if works:
             self._database.transact(lambda tx: [work(tx) for work in works])
-        for due in filter(is_ending, dues):
-            self._database.transact(self.calls.make(due))
 
     def _see_to(self, due: DuePayment, wait: float) -> None:
         """Make the call of one payment when it is its turn, and note what came of it."""

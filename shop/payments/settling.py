@@ -8,7 +8,8 @@ answered when it was asked, and is compared with the order.
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, case, select, update
 
@@ -19,6 +20,7 @@ from shop.models.cart_snapshot import LAPSED
 from shop.models.ledger import RELEASE, SALE, SHOP, Cause, Shift
 from shop.models.mail import queue_receipt
 from shop.models.order import Order, OrderLine
+from shop.models.order_edit import end_lines
 from shop.models.order_state import (
     CANCELLED,
     EXPIRED,
@@ -86,22 +88,27 @@ def settle(transaction: Transaction, order_id: int, session: PaymentSession, ter
     elif session.state == "paid":
         _paid(transaction, known, session)
     else:
-        end(transaction, order_id)
+        _end(transaction, known)
 
 
 def end(transaction: Transaction, order_id: int) -> None:
-    """End a hold: nothing can pay it any more, as the provider says, or was never asked for it."""
+    """End a hold: nothing can pay it any more, as the provider was never asked to let anybody."""
     known = _lock(transaction, order_id)
-    if known.payment not in ACTIVE:
-        return
+    if known.payment in ACTIVE:
+        _end(transaction, known)
+
+
+def _end(transaction: Transaction, known: _Known) -> None:
+    order_id = known.order_id
     transaction.execute(_END, {"of_order": order_id, "by_ending": known.ending or DEADLINE})
     cancelled = known.ending == CANCELLING
     who, why = known.who or SHOP, known.why or "not paid in time"
     wanted = CANCELLED if cancelled else EXPIRED
     change_state(transaction, known.number, wanted, who=who, why=why)
-    item_ids = _items(transaction, order_id)
+    lines = _lines(transaction, order_id)
+    item_ids = [line.item_id for line in lines]
     if cancelled:
-        _end_lines(transaction, order_id, who, why)
+        end_lines(transaction, order_id, lines, CANCELLED, who=who, why=why)
     # The cart before the items, as in a purchase: nobody waits in a circle.
     lapsed = known.ending in ("", DEADLINE, NO_PAGE)
     cart = cart_with_hold(transaction, known.cart_id, LAPSED if lapsed else None)
@@ -162,7 +169,7 @@ def _paid(transaction: Transaction, known: _Known, session: PaymentSession) -> N
     transaction.execute(_PAID, values)
     change_state(transaction, known.number, PAID, who=SHOP, why="the provider has the money")
     _show(transaction, known)
-    item_ids = _items(transaction, known.order_id)
+    item_ids = [line.item_id for line in _lines(transaction, known.order_id)]
     move(transaction, item_ids, Shift(held=-1, sold=1), Cause(SALE, known.order_id))
     queue_receipt(transaction, known.order_id)
 
@@ -173,14 +180,9 @@ def _show(transaction: Transaction, known: _Known) -> None:
     cart.save(cart.held)
 
 
-def _items(transaction: Transaction, order_id: int) -> list[int]:
-    return [row.item_id for row in transaction.execute(_LINES, {"of_order": order_id})]
-
-
-def _end_lines(transaction: Transaction, order_id: int, who: str, why: str) -> None:
-    for line in transaction.execute(_LINES, {"of_order": order_id}):
-        transaction.execute(_END_LINE, {"ended_line": line.id})
-        record_state(*(transaction, order_id, None, CANCELLED), who=who, why=why, line_id=line.id)
+def _lines(transaction: Transaction, order_id: int) -> Sequence[Any]:
+    """Return what of an order has not ended."""
+    return transaction.execute(_LINES, {"of_order": order_id})
 
 
 # Made once: making a statement takes longer than running it.
@@ -200,7 +202,6 @@ _LINES = (
     .where(OrderLine.order_id == bindparam("of_order"), OrderLine.ended == "")
     .order_by(OrderLine.item_id)
 )
-_END_LINE = update(OrderLine).where(OrderLine.id == bindparam("ended_line")).values(ended=CANCELLED)
 _NEXT_CHECK = now_in_ms() + bindparam("every")
 _CALLED = {"session_id": bindparam("session"), "failures": 0, "error": "", "leased_until": 0}
 _OPENED = (

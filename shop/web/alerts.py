@@ -22,8 +22,7 @@ _LONGEST = 300
 @bp.get("/products/<sku>/alerts")
 def ask(sku: str) -> BaseResponse:
     product = _find(sku)
-    chosen = request.args.get("item_id", "")
-    return show_page("alerts/ask.html", product=product, chosen=chosen, typed="", error="")
+    return _form(product, request.args.get("item_id", ""))
 
 
 @bp.post("/products/<sku>/alerts")
@@ -33,11 +32,11 @@ def note(sku: str) -> BaseResponse:
     typed = request.form.get("email", "")[:_LONGEST]
     item = next((item for item in product.items if str(item.id) == chosen), None)
     if item is None:
-        return _again(product, chosen, typed, "Choose a size.")
+        return _form(product, chosen, typed, "Choose a size.")
     try:
         email = check_email(typed, test_emails=services.settings.test_emails)
     except WrongDetails as error:
-        return _again(product, chosen, typed, error.messages["email"])
+        return _form(product, chosen, typed, error.messages["email"])
     take_of_address(ALERTS)
     if not product.released:
         return back_with(Notice("It is not open yet: nothing is sold out."), f"/products/{sku}")
@@ -51,7 +50,7 @@ def note(sku: str) -> BaseResponse:
 @bp.get("/alerts/<token>")
 def show(token: str) -> BaseResponse:
     there = still_waits(services.database, token[:_LONGEST])
-    return private(show_page("alerts/take_back.html", there=there, token=token))
+    return private(show_page("alerts/take_back.html", there=there))
 
 
 @bp.post("/alerts/<token>")
@@ -68,9 +67,14 @@ def _find(sku: str) -> ProductView:
     return product
 
 
-def _again(product: ProductView, chosen: str, typed: str, error: str) -> BaseResponse:
+def _form(product: ProductView, chosen: str, typed: str = "", error: str = "") -> BaseResponse:
+    """Show the form, as it was filled in and with what is wrong."""
     return show_page(
-        *("alerts/ask.html",),
-        status=422, product=product, chosen=chosen, typed=typed, error=error,
-        notices=(Notice(error, PROBLEM),),
-    )  # fmt: skip
+        "alerts/ask.html",
+        status=422 if error else 200,
+        notices=(Notice(error, PROBLEM),) if error else (),
+        product=product,
+        chosen=chosen,
+        typed=typed,
+        error=error,
+    )

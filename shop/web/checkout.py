@@ -38,9 +38,10 @@ _RECEIPT = "receipt"
 
 @bp.get("/checkout")
 def show() -> BaseResponse:
-    if not visitor.view_cart().contents.lines:
+    cart = visitor.view_cart()
+    if not cart.contents.lines:
         # Who comes back from the payment page without having paid is led there again.
-        held = visitor.view_cart().hold is not None and _RECEIPT in session
+        held = cart.hold is not None and _RECEIPT in session
         return back_with(None, "/checkout/complete" if held else "/")
     return checkout_form.show(checkout_form.typed_before(session.get(_RECEIPT, "")))
 

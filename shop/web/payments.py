@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, abort, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from shop.changes import order_name
 from shop.db import Transaction
 from shop.models import UnknownOrder
 from shop.models.ledger import SHOP
@@ -28,7 +27,7 @@ def show(token: str) -> BaseResponse:
     if view.payment is None:  # it is paid outside
         return redirect(f"/orders/{token}", 303)
     if "returned" in request.args and view.payment.session_id is not None:
-        _check_soon(view.payment.session_id)
+        _check_now(view.payment.session_id)
     return private(
         show_page(
             "orders/pay.html",
@@ -71,9 +70,7 @@ def take_message() -> Response:
 
     def work(transaction: Transaction) -> None:
         if is_new_message(transaction, message.id) and session_id is not None:
-            order_id = check_now(transaction, session_id)
-            if order_id is not None:
-                transaction.note(order_name(order_id))
+            check_now(transaction, session_id)
 
     services.database.transact(work)
     return Response(status=204)
@@ -86,15 +83,9 @@ def _find(token: str) -> OrderView:
         abort(404)
 
 
-def _check_soon(session_id: str) -> None:
+def _check_now(session_id: str) -> None:
     """Have the provider asked at once: a shopper has come back from its page."""
-
-    def work(transaction: Transaction) -> None:
-        order_id = check_now(transaction, session_id)
-        if order_id is not None:
-            transaction.note(order_name(order_id))
-
-    services.database.transact(work, durable=False)
+    services.database.transact(lambda tx: check_now(tx, session_id), durable=False)
 
 
 _LONGER = "Your pairs are held for five more minutes."
