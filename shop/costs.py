@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 
 #: Whether prices hold the tax already, or it comes on top of them.
@@ -102,10 +103,7 @@ class CostTable:
     @property
     def key(self) -> str:
         """Differs when anything of it does; "": nothing is asked for."""
-        if not self.groups and self.tax is None:
-            return ""
-        groups = [(g.name, sorted(g.countries), g.price, g.free_from) for g in self.groups]
-        return blake2b(repr((groups, self.tax)).encode(), digest_size=8).hexdigest()
+        return _key(self)
 
     def group_of(self, country: str) -> Group | None:
         """Return the group of a country; None: shipping costs nothing.
@@ -158,6 +156,14 @@ class CostTable:
         line_taxes, on_shipping = tuple(map(tax.of, prices)), tax.of(shipping)
         total = sum(line_taxes) + on_shipping
         return Costs(goods, shipping, total, on_shipping, line_taxes, tax.kind, tax.rate)
+
+
+@cache  # a shop has one table, and each purchase asks for its key
+def _key(table: CostTable) -> str:
+    if not table.groups and table.tax is None:
+        return ""
+    groups = [(g.name, sorted(g.countries), g.price, g.free_from) for g in table.groups]
+    return blake2b(repr((groups, table.tax)).encode(), digest_size=8).hexdigest()
 
 
 #: A shop that asks for nothing.

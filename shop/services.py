@@ -136,7 +136,7 @@ def _build(app: Flask, settings: Settings) -> Services:
         metrics=metrics,
         presence=AnsweringPresence(settings.instance / "run", here, relay),
         servers=Servers(database, settings, here.server),
-        pruning=Pruning(carts, settings.keep_carts_days),
+        pruning=Pruning(database, carts, settings.keep_carts_days),
         media=Media(database, settings.instance),
         openings=Openings(database, clock, inventory),
         orders=orders,

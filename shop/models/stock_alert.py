@@ -70,12 +70,15 @@ def still_waits(database: Database, token: str) -> bool:
 def tell_who_waits(transaction: Transaction, item_ids: Iterable[int], count: int) -> None:
     """Queue a mail for as many of those who wait for each item as pairs of it came back."""
     now = int(time.time())
-    transaction.execute(_FORGET, {"long_ago": now - REMEMBERED_FOR})
     for item_id in item_ids:
-        values = {"of_item": item_id, "most": count, "now": now}
-        for (alert_id,) in transaction.execute(_NEXT, values):
-            transaction.execute(_QUEUED, {"of_alert": alert_id, "now": values["now"]})
+        for (alert_id,) in transaction.execute(_NEXT, {"of_item": item_id, "most": count}):
+            transaction.execute(_QUEUED, {"of_alert": alert_id, "now": now})
             queue_alert(transaction, alert_id)
+
+
+def forget_old_addresses(transaction: Transaction) -> None:
+    """Forget the addresses of those who were told long ago."""
+    transaction.execute(_FORGET, {"long_ago": int(time.time()) - REMEMBERED_FOR})
 
 
 # Made once: making a statement takes longer than running it.

@@ -92,7 +92,7 @@ def settle(transaction: Transaction, order_id: int, session: PaymentSession, ter
 
 
 def end(transaction: Transaction, order_id: int) -> None:
-    """End a hold: nothing can pay it any more, as the provider was never asked to let anybody."""
+    """End a hold of which there is no page that anybody could pay on."""
     known = _lock(transaction, order_id)
     if known.payment in ACTIVE:
         _end(transaction, known)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from shop.db import open_database
+from shop.models.stock_alert import REMEMBERED_FOR, forget_old_addresses
 from tests.support.databases import Databases, shop_in
 from tests.support.running import RunningShop
 from tests.support.shopper import Shopper, notices_in
@@ -62,6 +65,18 @@ def test_as_many_are_told_as_pairs_come_back_in_the_order_of_asking(served: Runn
     letter = files[0].read_text()
     assert "List-Unsubscribe-Post: List-Unsubscribe=One-Click" in letter
     assert "To: anna@example.com" in letter
+
+
+def test_an_address_is_forgotten_some_time_after_its_mail(served: RunningShop) -> None:
+    served.flask("stock", "set", SKU, "0")
+    ask(served, "olga@example.com")
+    served.flask("stock", "set", SKU, "1")
+    with closing(open_database(served.database_url)) as database:
+        database.transact(forget_old_addresses)
+        assert "olga@example.com" in told(served)
+        served.sql("UPDATE stock_alerts SET mailed_at = mailed_at - ?", REMEMBERED_FOR + 1)
+        database.transact(forget_old_addresses)
+    assert told(served) == []
 
 
 def test_a_wish_is_taken_back_by_its_link_and_by_a_mail_program(served: RunningShop) -> None:
