@@ -103,3 +103,25 @@ def cart_ref(tab: Page) -> str:
     ref = tab.locator("#cart").get_attribute("data-cart-ref")
     assert ref
     return ref
+
+
+def hold(tab: Page, url: str, *item_ids: int) -> None:
+    """Buy some items, and see that they are held and can be paid."""
+    visit(tab, url)
+    for number, item_id in enumerate(item_ids, 1):
+        size_button(tab, item_id).click()
+        expect(tab.locator("#cart .cart-item")).to_have_count(number)
+    visit(tab, f"{url}/checkout")
+    fill_in(tab)
+    tab.locator("#purchase").click()
+    expect(tab.locator("#hold-pay")).to_be_visible()
+
+
+def hold_without_script(tab: Page, url: str, item_id: int) -> None:
+    """Do the same in a tab that runs no script: a page that waits looks again by itself."""
+    tab.goto(url)
+    size_button(tab, item_id).click()
+    tab.goto(f"{url}/checkout")
+    fill_in(tab)
+    tab.locator("#purchase").click()
+    expect(tab.locator("#hold-pay")).to_be_visible(timeout=10_000)

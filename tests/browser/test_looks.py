@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.shopper import add, expect_cart, fill_in, line, visit
+from tests.browser.shopper import add, expect_cart, fill_in, hold, line, visit
 from tests.support.payer import time_passes
 from tests.support.running import ROOT, RunningShop
 
@@ -97,26 +97,18 @@ def test_the_pages_of_a_payment_are_accessible_and_fit_every_screen(
 def _payment_stations(shop: RunningShop, tab: Page) -> list[tuple[str, Callable[[], object]]]:
     """Return the pages from a hold to its end, in the order in which they are come by."""
 
-    def hold() -> None:
-        visit(tab, shop.url)
-        add(tab, 1)
-        visit(tab, f"{shop.url}/checkout")
-        fill_in(tab)
-        tab.locator("#purchase").click()
-        expect(tab.locator("#hold-pay")).to_be_visible()
-
     def expired() -> None:
         time_passes(shop, 601)
         expect(tab.locator("#hold")).to_have_attribute("data-state", "expired")
 
     def paid() -> None:
-        hold()
+        hold(tab, shop.url, 1)
         tab.locator("#hold-pay").click()
         tab.locator("button[value=pay]").click()
         expect(tab.locator("#hold")).to_have_attribute("data-state", "paid")
 
     return [
-        ("hold", hold),
+        ("hold", lambda: hold(tab, shop.url, 1)),
         ("hold-elsewhere", lambda: visit(tab, shop.url)),
         ("hold-again", lambda: tab.goto(f"{shop.url}/checkout/complete")),
         ("demo-payment", lambda: tab.locator("#hold-pay").click()),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.shopper import fill_in, line, size_button, visit
+from tests.browser.shopper import hold, hold_without_script, line, visit
 from tests.browser.test_opening import CLOCK_OFF
 from tests.support.payer import time_passes
 from tests.support.running import RunningShop
@@ -20,17 +20,6 @@ def demo(open_shop: Callable[..., RunningShop]) -> RunningShop:
     return open_shop(stage="released", SHOP_DEMO="off", SHOP_PAYMENTS="demo")
 
 
-def buy(tab: Page, shop: RunningShop, *items: int) -> None:
-    visit(tab, shop.url)
-    for number, item in enumerate(items, 1):
-        size_button(tab, item).click()
-        expect(tab.locator("#cart .cart-item")).to_have_count(number)
-    visit(tab, f"{shop.url}/checkout")
-    fill_in(tab)
-    tab.locator("#purchase").click()
-    expect(tab.locator("#hold-pay")).to_be_visible()
-
-
 @pytest.mark.parametrize("off", [-2 * 3600_000, 2 * 3600_000])
 def test_all_tabs_count_down_by_the_shops_clock_until_it_is_paid(
     demo: RunningShop, open_window: Callable[..., BrowserContext], off: int
@@ -38,7 +27,7 @@ def test_all_tabs_count_down_by_the_shops_clock_until_it_is_paid(
     window = open_window(viewport={"width": 390, "height": 844})
     window.add_init_script(CLOCK_OFF.format(off=off))
     tab, other = window.new_page(), window.new_page()
-    buy(tab, demo, 1, 2)
+    hold(tab, demo.url, 1, 2)
     expect(tab.locator("#hold .hold__left")).to_have_text(re.compile(r"^09:5\d$"))
     visit(other, demo.url)
     expect(other.locator("#notice-hold .hold__left")).to_have_text(re.compile(r"^09:[45]\d$"))
@@ -62,7 +51,7 @@ def test_what_was_not_paid_in_time_is_in_the_cart_again_in_all_tabs(
     demo: RunningShop, window: BrowserContext
 ) -> None:
     tab, other = window.new_page(), window.new_page()
-    buy(tab, demo, 1)
+    hold(tab, demo.url, 1)
     visit(other, demo.url)
     expect(other.locator("#notice-hold")).to_be_visible()
     time_passes(demo, 601)
@@ -75,7 +64,7 @@ def test_what_was_not_paid_in_time_is_in_the_cart_again_in_all_tabs(
 
 
 def test_it_is_paid_by_keyboard_alone(demo: RunningShop, tab: Page) -> None:
-    buy(tab, demo, 1)
+    hold(tab, demo.url, 1)
     tab.locator("#hold-pay").focus()
     tab.keyboard.press("Enter")
     expect(tab.locator("h1")).to_have_text("Demo payment")
@@ -88,19 +77,14 @@ def test_it_is_paid_without_script(
     demo: RunningShop, open_window: Callable[..., BrowserContext]
 ) -> None:
     tab = open_window(java_script_enabled=False).new_page()
-    tab.goto(demo.url)
-    tab.locator('button.size-container__entry[value="1"]').click()
-    tab.goto(f"{demo.url}/checkout")
-    fill_in(tab)
-    tab.locator("#purchase").click()
-    # A page that waits looks again by itself.
-    tab.locator("#hold-pay").click(timeout=10_000)
+    hold_without_script(tab, demo.url, 1)
+    tab.locator("#hold-pay").click()
     tab.get_by_role("button", name=re.compile("^Pay")).click()
     expect(tab.locator('#hold[data-state="paid"]')).to_be_visible(timeout=10_000)
 
 
 def test_back_from_the_payment_page_leads_to_the_same_hold(demo: RunningShop, tab: Page) -> None:
-    buy(tab, demo, 1)
+    hold(tab, demo.url, 1)
     held = tab.url
     tab.locator("#hold-pay").click()
     expect(tab.locator("h1")).to_have_text("Demo payment")

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.shopper import fill_in, line, visit
+from tests.browser.shopper import hold, hold_without_script, line, visit
 from tests.browser.test_opening import CLOCK_OFF
-from tests.browser.test_payments import buy
 from tests.support.databases import Databases
 from tests.support.payer import time_passes
 from tests.support.running import RunningShop
@@ -47,7 +46,7 @@ def test_it_is_paid_on_a_phone_whose_clock_is_wrong(
     window = open_window(viewport=PHONE)
     window.add_init_script(CLOCK_OFF.format(off=2 * 3600_000))
     tab, other = window.new_page(), window.new_page()
-    buy(tab, shop, 1)
+    hold(tab, shop.url, 1)
     visit(other, shop.url)
     tab.locator("#hold-pay").click()
     expect(tab.locator("h1")).to_have_text("No money moves here")
@@ -67,12 +66,8 @@ def test_it_is_paid_without_script(
     shop: RunningShop, open_window: Callable[..., BrowserContext]
 ) -> None:
     tab = open_window(java_script_enabled=False, viewport=PHONE).new_page()
-    tab.goto(shop.url)
-    tab.locator('button.size-container__entry[value="1"]').click()
-    tab.goto(f"{shop.url}/checkout")
-    fill_in(tab)
-    tab.locator("#purchase").click()
-    tab.locator("#hold-pay").click(timeout=10_000)
+    hold_without_script(tab, shop.url, 1)
+    tab.locator("#hold-pay").click()
     tab.get_by_role("button", name=re.compile("^Pay 1")).click()
     expect(tab.locator('#hold[data-state="paid"]')).to_be_visible(timeout=10_000)
 
@@ -81,7 +76,7 @@ def test_on_a_page_that_was_ended_nobody_pays_and_the_shops_tab_tells_the_truth(
     shop: RunningShop, double: StripeDouble, window: BrowserContext
 ) -> None:
     tab, paying = window.new_page(), window.new_page()
-    buy(tab, shop, 1)
+    hold(tab, shop.url, 1)
     address = tab.locator("#hold-pay").get_attribute("href")
     paying.goto(address or "")
     time_passes(shop, 601)
@@ -97,7 +92,7 @@ def test_on_a_page_that_was_ended_nobody_pays_and_the_shops_tab_tells_the_truth(
 def test_money_that_comes_days_later_is_waited_for(
     shop: RunningShop, double: StripeDouble, tab: Page
 ) -> None:
-    buy(tab, shop, 1)
+    hold(tab, shop.url, 1)
     tab.locator("#hold-pay").click()
     tab.wait_for_url(f"{double.url}/**")
     session = tab.url.rpartition("/")[2]

@@ -7,21 +7,17 @@ after it took a payment, after the provider has done what it was asked, before i
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
-    run_state_machine_as_test,
 )
 from sqlalchemy import text
 from sqlalchemy.engine import URL
@@ -46,6 +42,7 @@ from shop.payments.queue import PaymentQueue
 from shop.payments.refunding import refund_and_end
 from shop.purchase import Offer, Terms
 from tests.support.fake_provider import FAULTS, OK, FakeProvider
+from tests.support.state_machines import folder_in_memory, run
 
 ITEM = 1
 STOCK = 3
@@ -54,11 +51,11 @@ TERMS = Terms("USD", provider="fake")
 #: In seconds.
 HOLD = 30
 
+#: How many steps a schedule has.
+STEPS = 30
+
 #: What a process has in hand: a payment that it took, or what it is to write down.
 InHand = DuePayment | Work
-
-#: Where a shop after the drop is.
-released_shop: list[Path] = []
 
 numbers = st.integers(0, 100)
 
@@ -71,14 +68,14 @@ class Payments(RuleBasedStateMachine):
     """
 
     idempotent = True
+    #: where a shop after the drop is
+    after_the_drop: Path
 
     @initialize()
     def open_shop(self) -> None:
-        # In memory where that can be: ten thousand databases are made.
-        memory = Path("/dev/shm")
-        self.folder = Path(mkdtemp(dir=memory if memory.is_dir() else None))
+        self.folder = folder_in_memory()
         file = self.folder / "shop.sqlite3"
-        shutil.copy(released_shop[0] / "shop.sqlite3", file)
+        shutil.copy(self.after_the_drop / "shop.sqlite3", file)
         self.database = open_database(URL.create("sqlite", database=str(file)))
         self.database.transact(lambda tx: set_stock(tx, ITEM, STOCK))
         self.provider = FakeProvider(idempotent=self.idempotent)
@@ -281,36 +278,19 @@ class WithoutKeys(Payments):
     idempotent = False
 
 
-def run(machine: type[Payments], examples: int, steps: int = 30) -> None:
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            database=None,
-            derandomize=True,
-            phases=[Phase.generate],  # a schedule is short enough to be read
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-
-
 @pytest.fixture(autouse=True)
-def shop_after_the_drop(released: Path) -> Iterator[None]:
-    released_shop.append(released)
-    yield
-    released_shop.clear()
+def shop_after_the_drop(released: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Payments, "after_the_drop", released, raising=False)
 
 
 def test_money_is_taken_exactly_for_orders_that_have_their_pairs() -> None:
-    run(Payments, examples=100)
+    run(Payments, 100, STEPS)
 
 
 @pytest.mark.drill
 @pytest.mark.timeout(3600)
 def test_money_is_taken_exactly_for_orders_in_ten_thousand_schedules() -> None:
-    run(Payments, examples=10_000)
+    run(Payments, 10_000, STEPS)
 
 
 def test_without_ending_the_page_first_a_pair_is_paid_that_is_gone(
@@ -324,9 +304,9 @@ def test_without_ending_the_page_first_a_pair_is_paid_that_is_gone(
 
     monkeypatch.setattr(asking.Asking, "ask", end_without_asking)
     with pytest.raises(AssertionError, match=r"was paid|can still be paid"):
-        run(Payments, examples=300)
+        run(Payments, 300, STEPS)
 
 
 def test_without_names_for_what_is_asked_there_are_two_pages_for_a_pair() -> None:
     with pytest.raises(AssertionError):
-        run(WithoutKeys, examples=300)
+        run(WithoutKeys, 300, STEPS)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,7 +15,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from sqlalchemy import text
 
@@ -42,14 +38,15 @@ from shop.models.cart import new_cart_id
 from shop.models.order_edit import CANCELLING, RETURNING, GivingBack, fulfil, give_back, mark_paid
 from shop.models.order_state import WrongState
 from shop.purchase import CartClosed, EmptyCart, Offer, Terms
+from tests.support.state_machines import folder_in_memory, run
 
 #: The items that are tried, all of one product, and its id.
 ITEMS, PRODUCT = (1, 2, 3), 1
 
-KIM = Buyer("kim@example.com", "Kim", "1 Street")
+#: How many steps an example has.
+STEPS = 25
 
-#: Where a shop after the drop is.
-released_shop: list[Path] = []
+KIM = Buyer("kim@example.com", "Kim", "1 Street")
 
 _SIZE = r'--level-(\w+)" form="actions" name="item_id" value="(\d+)"'
 
@@ -61,11 +58,13 @@ numbers = st.integers(0, 50)
 class Shop(RuleBasedStateMachine):
     """A real shop, and what should be true of it."""
 
+    #: where a shop after the drop is
+    after_the_drop: Path
+
     @initialize(counts=st.lists(st.integers(0, 3), min_size=3, max_size=3))
     def open_shop(self, counts: list[int]) -> None:
-        memory = Path("/dev/shm")
-        self.folder = Path(mkdtemp(dir=memory if memory.is_dir() else None))
-        shutil.copytree(released_shop[0], self.folder, dirs_exist_ok=True)
+        self.folder = folder_in_memory()
+        shutil.copytree(self.after_the_drop, self.folder, dirs_exist_ok=True)
         app = create_app({"SHOP_INSTANCE": str(self.folder)})
         self.services = app.extensions["shop"]
         self.database = self.services.database
@@ -257,33 +256,16 @@ class Watcher:
         self.topics = topics
 
 
-def run(examples: int) -> None:
-    run_state_machine_as_test(
-        Shop,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=25,
-            deadline=None,
-            database=None,
-            derandomize=True,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-
-
 @pytest.fixture(autouse=True)
-def shop_after_the_drop(released: Path) -> Iterator[None]:
-    released_shop.append(released)
-    yield
-    released_shop.clear()
+def shop_after_the_drop(released: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shop, "after_the_drop", released, raising=False)
 
 
 def test_whatever_is_done_the_books_the_counts_and_the_tabs_agree() -> None:
-    run(examples=15)
+    run(Shop, 15, STEPS)
 
 
 def test_a_cancellation_that_forgets_the_shelf_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order_edit, "_put_back", lambda *_: None)
     with pytest.raises(AssertionError):
-        run(examples=100)
+        run(Shop, 100, STEPS)
