@@ -11,6 +11,7 @@ from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, Group, WrongCall, on_database
 from shop.commands.screen import count
 from shop.mail.outbox import FOLDER
+from shop.models.mail import ALERT
 from shop.models.personal import (
     StillPaying,
     alerts_of,
@@ -81,9 +82,11 @@ def erase(email: str, yes: bool) -> None:
     for order in orders:
         _erase(order)
     alerts = services.database.transact(lambda tx: forget_alerts(tx, email))
-    if alerts:
-        click.echo(f"{count(alerts, 'stock alert')} forgotten.")
-    if not orders and not alerts:
+    for mail_id in alerts.mail_ids:
+        _delete_mails(f"{ALERT}-{mail_id}")
+    if alerts.items:
+        click.echo(f"{count(alerts.items, 'stock alert')} forgotten.")
+    if not orders and not alerts.items:
         click.echo(f"The shop holds nothing of {email}.")
 
 
@@ -94,10 +97,15 @@ def _erase(order: Any) -> None:
         raise CannotBeDone(
             f"{error.number} is being paid for: cancel it first, or wait until that is over"
         ) from None
-    for file in (services.settings.instance / FOLDER).glob(f"{order.number}-*.eml"):
-        file.unlink(missing_ok=True)
+    _delete_mails(f"{order.number}-*")
     unsent = " It was not shipped yet." if order.state in ("placed", "paid") else ""
     click.echo(f"{order.number}: its buyer is forgotten.{unsent}")
+
+
+def _delete_mails(names: str) -> None:
+    """Delete mails that were written into the instance folder."""
+    for file in (services.settings.instance / FOLDER).glob(f"{names}.eml"):
+        file.unlink(missing_ok=True)
 
 
 def _alert(row: Any) -> dict[str, Any]:

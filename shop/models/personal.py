@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
 
@@ -54,11 +54,21 @@ def alerts_of(database: Database, email: str) -> list[Any]:
     return list(database.rows(_ALERTS, {"of_mailbox": same_mailbox(email)}))
 
 
-def forget_alerts(transaction: Transaction, email: str) -> int:
-    """Forget that somebody asked to be told of anything; return of how many items."""
+class ForgottenAlerts(NamedTuple):
+    """What somebody asked to be told of."""
+
+    #: of how many items
+    items: int
+    #: the ids of the mails about them
+    mail_ids: list[int]
+
+
+def forget_alerts(transaction: Transaction, email: str) -> ForgottenAlerts:
+    """Forget that somebody asked to be told of anything; mails that wait are not sent any more."""
     of_mailbox = {"of_mailbox": same_mailbox(email)}
+    mail_ids = [row.id for row in transaction.execute(_ALERT_MAILS, of_mailbox)]
     transaction.execute(_END_ALERT_MAILS, {**of_mailbox, "now": int(time.time())})
-    return len(transaction.execute(_FORGET_ALERTS, of_mailbox))
+    return ForgottenAlerts(len(transaction.execute(_FORGET_ALERTS, of_mailbox)), mail_ids)
 
 
 def forget_buyer(transaction: Transaction, order_id: int) -> None:
@@ -136,9 +146,11 @@ _FORGET_ALERTS = (
     .returning(StockAlert.id)
     .execution_options(synchronize_session=False)
 )
+_IS_THEIR_ALERT = Mail.alert_id.in_(select(StockAlert.id).where(_OF_MAILBOX))
+_ALERT_MAILS = select(Mail.id).where(_IS_THEIR_ALERT)
 _END_ALERT_MAILS = (
     update(Mail)
-    .where(Mail.alert_id.in_(select(StockAlert.id).where(_OF_MAILBOX)), Mail.state == WAITING)
+    .where(_IS_THEIR_ALERT, Mail.state == WAITING)
     .values(state=GIVEN_UP, ended=bindparam("now"), error="")
 )
 _FORGET_ERRORS = update(Mail).where(_same(Mail.order_id)).values(error="")

@@ -71,6 +71,7 @@ def test_an_address_is_forgotten_some_time_after_its_mail(served: RunningShop) -
     served.flask("stock", "set", SKU, "0")
     ask(served, "olga@example.com")
     served.flask("stock", "set", SKU, "1")
+    served.flask("mail", "send")
     with closing(open_database(served.database_url)) as database:
         database.transact(forget_old_addresses)
         assert "olga@example.com" in told(served)
@@ -133,3 +134,19 @@ def test_somebody_who_is_forgotten_is_told_of_nothing(served: RunningShop) -> No
     before = told(served)
     served.flask("stock", "set", SKU, "3")
     assert told(served) == before
+
+
+def test_mails_of_somebody_who_is_forgotten_are_deleted_from_the_folder(
+    served: RunningShop,
+) -> None:
+    served.flask("stock", "set", SKU, "0")
+    ask(served, "paul@example.com")
+    served.flask("stock", "set", SKU, "1")
+    served.flask("mail", "send")
+
+    def letters() -> list[str]:
+        return [f.name for f in (served.instance / "mail").glob("*") if "paul@" in f.read_text()]
+
+    assert len(letters()) == 1
+    served.flask("privacy", "erase", "paul@example.com", "--yes")
+    assert letters() == []
