@@ -6,6 +6,7 @@ import socketserver
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -102,6 +103,10 @@ class _Handler(socketserver.StreamRequestHandler):
     mails: MailServer
 
     def handle(self) -> None:
+        with suppress(ConnectionError):  # a shop that is killed ends its connections so
+            self._serve()
+
+    def _serve(self) -> None:
         self.mails.connections += 1
         self.sender, self.recipients = "", [""]
         self._answer(self.mails.greeting)
@@ -139,7 +144,9 @@ class _Handler(socketserver.StreamRequestHandler):
     def do_data(self, _: str) -> bool:
         self._answer("354 go on")
         content = b""
-        while (line := self.rfile.readline()) not in (b".\r\n", b""):
+        while (line := self.rfile.readline()) != b".\r\n":
+            if not line:  # who sent it is gone, and it is no mail
+                return False
             content += line.removeprefix(b".") if line.startswith(b"..") else line
         self.mails.taken.append(Taken(self.sender, tuple(self.recipients), content))
         if self.mails.dies_after_data > 0:
