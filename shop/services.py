@@ -34,7 +34,6 @@ from shop.payments.choosing import choose_provider
 from shop.payments.provider import Provider
 from shop.payments.queue import PaymentQueue
 from shop.presence.answering import AnsweringPresence
-from shop.presence.here import OpenHere
 from shop.product_views import Levels
 from shop.pruning import Pruning
 from shop.purchase import Terms
@@ -118,7 +117,9 @@ def _build(app: Flask, settings: Settings) -> Services:
     fragments = Fragments(app.jinja_env, rendered, costs)
     descriptions, orders = Descriptions(database, rendered), Orders(database)
     contents = TabContents(hub, inventory, carts, fragments, descriptions, clock, orders)
-    here = OpenHere(hub, contents.open_carts, inventory)
+    presence = AnsweringPresence(
+        settings.instance / "run", hub, contents.open_carts, inventory, relay
+    )
     provider = choose_provider(settings, database)
     return Services(
         *(settings, database, Changes(), relay),
@@ -134,8 +135,8 @@ def _build(app: Flask, settings: Settings) -> Services:
         contents=contents,
         live=Live(database, inventory, carts, contents, hub, metrics, relay),
         metrics=metrics,
-        presence=AnsweringPresence(settings.instance / "run", here, relay),
-        servers=Servers(database, settings, here.server),
+        presence=presence,
+        servers=Servers(database, settings, presence.server),
         pruning=Pruning(database, carts, settings.keep_carts_days),
         media=Media(database, settings.instance),
         openings=Openings(database, clock, inventory),

@@ -15,7 +15,7 @@ from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, Group, in_shop, on_database, screen
 from shop.commands.screen import count
 from shop.db import DatabaseBusy
-from shop.presence import CartPresence, Overview
+from shop.presence import OpenTabs, Overview
 
 #: Lines around the carts' own: the heading, "and more", the total, a trouble, the prompt.
 _AROUND = 6
@@ -157,7 +157,7 @@ def _table(overview: Overview, most: int | None) -> list[str]:
 _HEADING = f"{'CART':<18}  {'TABS':>4}  {'ITEMS':>5}  {'OPEN FOR':>8}  PAGES"
 
 
-def _line(cart: CartPresence) -> str:
+def _line(cart: OpenTabs) -> str:
     start = f"{cart.ref:<18}  {cart.tabs:>4}  {len(cart.skus):>5}  {_age(cart.open_for):>8}  "
     pages = [page if n == 1 else f"{page} ×{n}" for page, n in sorted(cart.pages.items())]
     return screen.cut(start + ", ".join(pages))

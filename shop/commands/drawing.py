@@ -135,7 +135,8 @@ def _open_facts(overview: Overview) -> Iterator[tuple[str, str]]:
     yield "OPEN", ", ".join(count(number, what) for number, what in counts)
     if len(servers) > 1:
         for server in servers[:_MOST_SERVERS]:
-            yield "", f"{server.name}  {count(server.tabs, 'tab')}, {count(server.carts, 'cart')}"
+            carts = count(len(server.carts), "cart")
+            yield "", f"{server.name}  {count(server.tabs, 'tab')}, {carts}"
         if len(servers) > _MOST_SERVERS:
             yield "", f"and {len(servers) - _MOST_SERVERS} more"
 

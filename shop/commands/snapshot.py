@@ -86,7 +86,7 @@ def data(shown: Snapshot) -> dict[str, object]:
         "tabs": overview.tabs,
         "carts": overview.cart_count,
         "servers": [
-            {"name": server.name, "tabs": server.tabs, "carts": server.carts}
+            {"name": server.name, "tabs": server.tabs, "carts": len(server.carts)}
             for server in overview.servers
         ],
         "troubles": shown.troubles,

@@ -7,21 +7,17 @@ open is gone with it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shop.presence import sockets
-from shop.presence.overview import CartPresence, Overview, Report, Server
+from shop.presence.overview import OpenTabs, Overview, Server
 
 if TYPE_CHECKING:
     from shop.relay import Relay
 
-__all__ = ["CartPresence", "Overview", "Presence", "Server"]
-
-#: How long servers that were asked may say nothing, in seconds, before they are given up: those
-#: of this machine, and those of all.
-PATIENCE = 1.0
-PATIENCE_RELAYED = 1.5
+__all__ = ["OpenTabs", "Overview", "Presence", "Server"]
 
 CARTS, COUNTS = "carts", "counts"
 
@@ -43,59 +39,39 @@ class Presence:
             brief: only how many tabs and carts there are; costs the servers a fifth.
         """
         question = COUNTS if brief else CARTS
-        round_ = _Round()
-        if self._relay is not None:
-            round_.ask_all_machines(self._relay, question)
-        round_.ask_this_machine(self._folder, question)
-        return Overview.of(round_.reports.values(), round_.troubles())
+        servers: dict[str, Server] = {}
+        missing, troubles = self._ask_all_machines(question, servers)
+        try:
+            here = sockets.ask_all(self._folder, question, but=servers)
+        except PermissionError:
+            here = {}
+            troubles.append(f"{self._folder} can't be read: it is another user's")
+        _read(here.values(), servers)
+        silent = sorted(here.keys() - servers)
+        elsewhere = max(0, missing - len(here))  # Redis counts those of this machine as well
+        if count := len(silent) + elsewhere:
+            names = [*silent, *([f"{elsewhere} elsewhere"] if elsewhere else [])]
+            who = "1 server" if count == 1 else f"{count} servers"
+            troubles.append(f"{who} did not answer: {', '.join(names)}")
+        return Overview(tuple(sorted(servers.values())), tuple(troubles))
 
-
-class _Round:
-    """One round of asking."""
-
-    def __init__(self) -> None:
-        self.reports: dict[str, Report] = {}
-        self._missing = 0
-        self._silent: list[str] = []
-        self._troubles: list[str] = []
-
-    def ask_all_machines(self, relay: Relay, question: str) -> None:
-        from redis import RedisError
+    def _ask_all_machines(self, question: str, servers: dict[str, Server]) -> tuple[int, list[str]]:
+        """Ask whoever hears Redis; return how many of those said nothing, and what went wrong."""
+        if self._relay is None:
+            return 0, []
+        from redis import RedisError  # which takes its time, and only some shops have
 
         from shop.presence.relayed import ask_all
 
         try:
-            answers, self._missing = ask_all(relay, question, PATIENCE_RELAYED)
+            answers, reached = ask_all(self._relay, question)
         except RedisError as error:
-            self._troubles.append(f"only this machine was asked, Redis does not answer: {error}")
-        else:
-            self._missing += sum(not self._take(answer) for answer in answers)
+            return 0, [f"only this machine was asked, Redis does not answer: {error}"]
+        _read(answers, servers)
+        return reached - len(servers), []
 
-    def ask_this_machine(self, folder: Path, question: str) -> None:
-        """Ask the servers of this machine that did not answer yet: each is there, or isn't."""
-        try:
-            names = [name for name in sockets.names_in(folder) if name not in self.reports]
-        except PermissionError:
-            self._troubles.append(f"{folder} can't be read: it is another user's")
-            return
-        texts = sockets.ask_all(folder, names, question, PATIENCE)
-        self._silent = [name for name, answer in texts.items() if not self._take(answer)]
-        self._missing = max(0, self._missing - len(texts))
 
-    def troubles(self) -> list[str]:
-        """Say what keeps the round from being whole."""
-        count = len(self._silent) + self._missing
-        if not count:
-            return self._troubles
-        names = [*sorted(self._silent), *([f"{self._missing} elsewhere"] if self._missing else [])]
-        servers = "1 server" if count == 1 else f"{count} servers"
-        return [*self._troubles, f"{servers} did not answer: {', '.join(names)}"]
-
-    def _take(self, answer: bytes | None) -> bool:
-        """Note what a server said; return whether it said anything whole."""
-        try:
-            report = Report.read(answer or b"")
-        except ValueError:
-            return False
-        self.reports[report.server] = report
-        return True
+def _read(answers: Iterable[str], servers: dict[str, Server]) -> None:
+    """Enter the servers that said these, but for what was cut short."""
+    for server in filter(None, map(Server.read, answers)):
+        servers[server.name] = server

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
-class CartPresence:
-    """A cart that tabs have open, on one server or on several."""
+class OpenTabs:
+    """The tabs that have one cart open, on one server or on several."""
 
-    #: the public fingerprint
+    #: the cart's public fingerprint
     ref: str
-    #: when the first of its tabs opened, in seconds since 1970, by the clock of its server
+    #: when the first of them opened, in seconds since 1970, by the clock of its server
     since: int
     #: how long ago that was, in seconds, whatever that clock says
     open_for: int
-    #: how many tabs show which page
+    #: how many of them show which page
     pages: Counter[str]
     skus: frozenset[str]
     servers: tuple[str, ...]
@@ -29,63 +28,42 @@ class CartPresence:
     def tabs(self) -> int:
         return self.pages.total()
 
-    def __add__(self, other: CartPresence) -> CartPresence:
-        """The same cart, as two servers have it open."""
-        return CartPresence(
+    def __add__(self, other: OpenTabs) -> OpenTabs:
+        """The tabs of the same cart on two servers."""
+        return OpenTabs(
             self.ref,
             min(self.since, other.since),
             max(self.open_for, other.open_for),
             self.pages + other.pages,
             self.skus | other.skus,
-            tuple(sorted({*self.servers, *other.servers})),
+            (*self.servers, *other.servers),
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """One serving process, and how much is open there."""
+class Server(NamedTuple):
+    """One serving process, and what is open there."""
 
     name: str
     tabs: int
-    carts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What one server said; of carts all, or only short fingerprints."""
-
-    server: str
-    tabs: int
-    carts: list[Any]
+    #: by the carts' fingerprints what is known of their tabs; None where they are only counted
+    carts: dict[str, dict[str, Any] | None]
 
     @classmethod
-    def read(cls, answer: bytes) -> Report:
-        """Read an answer.
-
-        Raises:
-            ValueError: it is not whole.
-        """
-        reader = zlib.decompressobj()
+    def read(cls, answer: str) -> Server | None:
+        """Read what it answered; None: that is not whole."""
         try:
-            text = reader.decompress(answer)
-        except zlib.error as error:
-            raise ValueError("not compressed") from error
-        if not reader.eof:
-            raise ValueError("cut short")
-        head, *batches = map(json.loads, text.splitlines())
-        return cls(head["server"], head["tabs"], [cart for batch in batches for cart in batch])
+            *batches, last = map(json.loads, answer.splitlines())
+            return cls(**last, carts={ref: c for batch in batches for ref, c in batch.items()})
+        except (TypeError, ValueError):
+            return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Overview:
     """What is open over all servers that answered."""
 
     #: in the order of their names
     servers: tuple[Server, ...]
-    #: how many different carts are open
-    cart_count: int
-    #: the carts opened last come first; none, when only counts were asked for
-    carts: tuple[CartPresence, ...]
     #: what keeps it from being all, for people to read
     troubles: tuple[str, ...] = ()
 
@@ -94,32 +72,26 @@ class Overview:
         return sum(server.tabs for server in self.servers)
 
     @property
+    def cart_count(self) -> int:
+        """How many different carts are open."""
+        return len(set().union(*(server.carts for server in self.servers)))
+
+    @cached_property
+    def carts(self) -> tuple[OpenTabs, ...]:
+        """By cart, those opened last first; none, when only counts were asked for."""
+        merged: dict[str, OpenTabs] = {}
+        for server in self.servers:
+            for ref, known in server.carts.items():
+                if known is not None:
+                    tabs = _open_tabs(ref, known, server.name)
+                    merged[ref] = merged[ref] + tabs if ref in merged else tabs
+        return tuple(sorted(merged.values(), key=lambda cart: (cart.open_for, cart.ref)))
+
+    @property
     def tabs_without_cart(self) -> int:
         return self.tabs - sum(cart.tabs for cart in self.carts)
 
-    @classmethod
-    def of(cls, reports: Iterable[Report], troubles: Iterable[str] = ()) -> Overview:
-        """Put together what the servers said; a cart that several have open is one."""
-        texts = sorted(reports, key=lambda report: report.server)
-        merged: dict[str, CartPresence] = {}
-        counted: set[str] = set()
-        for report in texts:
-            for cart in report.carts:
-                if isinstance(cart, str):
-                    counted.add(cart)
-                    continue
-                opened = _open_cart(cart, report.server)
-                known = merged.get(opened.ref)
-                merged[opened.ref] = known + opened if known else opened
-        return cls(
-            servers=tuple(Server(r.server, r.tabs, len(r.carts)) for r in texts),
-            cart_count=len(merged) or len(counted),
-            carts=tuple(sorted(merged.values(), key=lambda cart: (cart.open_for, cart.ref))),
-            troubles=tuple(troubles),
-        )
 
-
-def _open_cart(texts: dict[str, Any], server: str) -> CartPresence:
-    pages, skus = Counter(texts["pages"]), frozenset(texts["skus"])
-    open_for = texts.get("open_for", 0)  # a server of the release before doesn't say
-    return CartPresence(texts["ref"], texts["since"], open_for, pages, skus, (server,))
+def _open_tabs(ref: str, known: dict[str, Any], server: str) -> OpenTabs:
+    pages, skus = Counter(known["pages"]), frozenset(known["skus"])
+    return OpenTabs(ref, known["since"], known["open_for"], pages, skus, (server,))

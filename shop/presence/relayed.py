@@ -6,20 +6,17 @@ are. Each puts its answer into a list, which is gone soon whether it is read or 
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 import time
-from base64 import b85decode, b85encode
 from collections.abc import Iterator
 from typing import Any
-
-from redis import RedisError
 
 from shop.presence.sockets import Answer
 from shop.relay import Relay
 
-log = logging.getLogger(__name__)
+#: For how many seconds all servers that were asked may say nothing, before they are given up.
+PATIENCE = 1.5
 
 #: How long an answer that nobody fetches lies in Redis, in seconds.
 EXPIRY = 10
@@ -33,45 +30,37 @@ _KIND = "presence"
 def serve(relay: Relay, answer: Answer) -> None:
     """Answer whoever asks over Redis, each in a thread (under gevent: a greenlet) of its own."""
 
-    def asked(asking: dict[str, str]) -> None:
-        arguments = (relay, asking["key"], answer(asking["question"]))
-        threading.Thread(target=_put, args=arguments, daemon=True).start()
+    def asked(payload: dict[str, str]) -> None:
+        work = (relay, payload["key"], answer(payload["question"]))
+        threading.Thread(target=_put, args=work, daemon=True).start()
 
     relay.subscribe(_KIND, asked)
 
 
-def _put(relay: Relay, key: str, pieces: Iterator[bytes]) -> None:
-    try:
-        texts = b85encode(b"".join(pieces))
-        with relay.client.pipeline() as together:
-            together.rpush(key, texts)
-            together.expire(key, EXPIRY)
-            together.execute()
-    except RedisError as error:
-        log.warning("what is open could not be reported over Redis: %s", error)
-    except Exception:
-        log.exception("what is open could not be reported")
+def _put(relay: Relay, key: str, pieces: Iterator[str]) -> None:
+    text = "".join(pieces)
+    with relay.client.pipeline() as together:
+        together.rpush(key, text)
+        together.expire(key, EXPIRY)
+        together.execute()
 
 
-def ask_all(relay: Relay, question: str, patience: float) -> tuple[list[bytes], int]:
+def ask_all(relay: Relay, question: str) -> tuple[list[str], int]:
     """Ask every server that listens on the shop's channel.
 
-    Args:
-        patience: for how many seconds nobody may say anything.
-
     Returns:
-        What was answered, and how many servers didn't.
+        What was answered, and how many servers were asked.
 
     Raises:
         RedisError: Redis doesn't answer.
     """
     key = f"{relay.prefix}{_KIND}:{secrets.token_hex(8)}"
-    expected = relay.publish(_KIND, {"question": question, "key": key})
-    answers: list[bytes] = []
-    deadline = time.monotonic() + patience
-    while len(answers) < expected and time.monotonic() < deadline:
+    reached = relay.publish(_KIND, {"question": question, "key": key})
+    answers: list[str] = []
+    deadline = time.monotonic() + PATIENCE
+    while len(answers) < reached and time.monotonic() < deadline:
         found: Any = relay.client.blpop([key], timeout=_TURN)
         if found is not None:
-            answers.append(b85decode(found[1]))
-            deadline = time.monotonic() + patience
-    return answers, expected - len(answers)
+            answers.append(found[1])
+            deadline = time.monotonic() + PATIENCE
+    return answers, reached

@@ -12,141 +12,111 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 log = logging.getLogger(__name__)
 
-#: How long somebody who asked may take to read, in seconds.
-READING = 5.0
+#: For how many seconds a process that was asked may say nothing; and whoever asked, not read.
+PATIENCE, READING = 1.0, 5.0
 
 _ENDING = ".sock"
 
-_DESCRIPTORS = Path("/proc/self/fd")
+#: The longest path by which a socket can be reached everywhere, in bytes.
+_LONGEST = 100
 
 #: A question, and its answer in pieces.
-Answer = Callable[[str], Iterator[bytes]]
+Answer = Callable[[str], Iterator[str]]
 
 
-def listen(folder: Path, name: str) -> socket.socket:
-    """Open the socket by which the process with this name is asked. Only its own user may.
+def serve(folder: Path, name: str, answer: Answer) -> None:
+    """Answer whoever asks the process with this name, in threads (under gevent: greenlets).
 
-    It is made under another name, so that nobody finds it before it listens and takes it for
-    one that was left behind.
+    Only its own user may. The socket is made under another name, so that nobody finds it before it
+    listens and takes it for one that was left behind.
 
     Raises:
         OSError: the folder can't be made or written.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with _short_path(folder) as short:
-            draft, final = short / f".{name}", short / f"{name}{_ENDING}"
-            draft.unlink(missing_ok=True)
-            listener.bind(str(draft))
-            draft.chmod(0o600)
-            listener.listen(64)
-            draft.rename(final)
-    except BaseException:
-        listener.close()
-        raise
-    atexit.register(_clear_away, folder / f"{name}{_ENDING}")
-    return listener
+    draft, path = folder / f"{name}.new", folder / f"{name}{_ENDING}"
+    listener = socket.socket(socket.AF_UNIX)
+    with _address(draft) as address:
+        listener.bind(address)
+    draft.chmod(0o600)
+    listener.listen(64)
+    draft.rename(path)
+    atexit.register(_clear_away, path)
+    threading.Thread(target=_accept, args=(listener, answer), name="presence", daemon=True).start()
 
 
-def serve(listener: socket.socket, answer: Answer) -> None:
-    """Answer whoever asks, for ever, each in a thread (under gevent: a greenlet) of its own."""
+def _accept(listener: socket.socket, answer: Answer) -> None:
     while True:
         try:
             asking, _ = listener.accept()
         except OSError as error:
             log.warning("nobody can ask this server what is open: %s", error)
             time.sleep(1.0)
-            continue
-        threading.Thread(target=_serve_one, args=(asking, answer), daemon=True).start()
+        else:
+            threading.Thread(target=_answer, args=(asking, answer), daemon=True).start()
 
 
-def _serve_one(asking: socket.socket, answer: Answer) -> None:
-    with asking:
-        try:
-            asking.settimeout(READING)
-            for piece in answer(asking.recv(64).decode("ascii", "replace").strip()):
-                asking.sendall(piece)
-        except OSError:
-            pass  # who asked is gone
-        except Exception:
-            log.exception("what is open could not be reported")
+def _answer(asking: socket.socket, answer: Answer) -> None:
+    with asking, suppress(OSError):  # who asked may be gone
+        asking.settimeout(READING)
+        for piece in answer(asking.recv(64).decode("ascii", "replace")):
+            asking.sendall(piece.encode())
 
 
-def names_in(folder: Path) -> list[str]:
-    """Return the names of the processes whose sockets lie in a folder, be they alive or not.
+def ask_all(folder: Path, question: str, but: Container[str]) -> dict[str, str]:
+    """Ask the processes of this machine, but for some by their names.
+
+    Returns:
+        What those that are there answered, cut short where one fell silent, by their names.
 
     Raises:
         PermissionError: the folder is another user's.
     """
     try:
-        return sorted(path.stem for path in folder.iterdir() if path.name[0] != ".")
+        paths = [p for p in folder.iterdir() if p.suffix == _ENDING and p.stem not in but]
     except FileNotFoundError:
-        return []
-
-
-def ask_all(
-    folder: Path, names: list[str], question: str, patience: float
-) -> dict[str, bytes | None]:
-    """Ask the processes with these names.
-
-    Args:
-        patience: for how many seconds a process may say nothing.
-
-    Returns:
-        What those that are there answered, None if nothing, by their names.
-    """
-    if not names:
         return {}
-    with ThreadPoolExecutor(max_workers=len(names)) as pool:
-        texts = list(pool.map(lambda name: _ask(folder, name, question, patience), names))
-    return {name: a or None for name, a in zip(names, texts, strict=True) if a is not _GONE}
+    with ThreadPoolExecutor(len(paths) or 1) as pool:
+        answers = list(pool.map(lambda path: _ask(path, question), paths))
+    return {p.stem: said for p, said in zip(paths, answers, strict=True) if said is not None}
 
 
-_GONE = object()
-
-
-def _ask(folder: Path, name: str, question: str, patience: float) -> Any:
-    asking = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with asking, _short_path(folder) as short:
-        path = short / f"{name}{_ENDING}"
-        asking.settimeout(patience)
-        try:
-            asking.connect(str(path))
-            asking.sendall(f"{question}\n".encode())
-            return b"".join(iter(lambda: asking.recv(1 << 16), b"")) or None
-        except ConnectionRefusedError:
-            _clear_away(path)
-            return _GONE
-        except FileNotFoundError:  # it has just closed
-            return _GONE
-        except OSError:
-            return None
+def _ask(path: Path, question: str) -> str | None:
+    said = []
+    try:
+        with socket.socket(socket.AF_UNIX) as asking, _address(path) as address:
+            asking.settimeout(PATIENCE)
+            asking.connect(address)
+            asking.sendall(question.encode())
+            while some := asking.recv(1 << 16):
+                said.append(some)
+    except (ConnectionRefusedError, FileNotFoundError):
+        _clear_away(path)
+        return None
+    except OSError:
+        pass
+    return b"".join(said).decode("ascii", "replace")
 
 
 @contextmanager
-def _short_path(folder: Path) -> Iterator[Path]:
-    """Give a folder's path by way of a descriptor: that of a socket may have 107 bytes at most.
-
-    Where the system has no /proc, it is the folder's own.
-    """
-    if not _DESCRIPTORS.exists():
-        yield folder
+def _address(path: Path) -> Iterator[str]:
+    """Give a socket's address: a long path is shortened by way of a descriptor of its folder."""
+    if len(os.fsencode(path)) <= _LONGEST:
+        yield str(path)
         return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield _DESCRIPTORS / str(descriptor)
+        yield f"/proc/self/fd/{folder}/{path.name}"
     finally:
-        os.close(descriptor)
+        os.close(folder)
 
 
 def _clear_away(path: Path) -> None:

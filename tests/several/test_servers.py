@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 from redis import Redis as Client
 
-from shop.presence.here import OpenHere
+from shop.presence.answering import AnsweringPresence
 from tests.support.clocks import clock_off_by
 from tests.support.databases import SECRET_KEY, Clusters, shop_in
 from tests.support.machines.redis import Redis
@@ -122,5 +122,5 @@ def test_a_full_disk_is_said_and_the_shop_goes_on_when_there_is_room(drop: Runni
 
 
 def test_two_servers_have_two_names_whatever_their_machines_and_processes_are_called() -> None:
-    one, other = (OpenHere(None, None, None) for _ in range(2))  # type: ignore[arg-type]
+    one, other = (AnsweringPresence(*[None] * 4) for _ in range(2))  # type: ignore[arg-type]
     assert one.server != other.server
