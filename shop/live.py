@@ -9,11 +9,9 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy.exc import DBAPIError
 
-from shop.carts import Carts
 from shop.changes import (
     EVERYTHING,
     cart_id_of,
@@ -23,7 +21,6 @@ from shop.changes import (
     is_part_of_page,
     is_somebodys,
     list_name,
-    order_name,
     product_name,
     sale_name,
 )
@@ -36,7 +33,7 @@ from shop.relay import Relay
 from shop.stock_news import StockNews
 from shop.streams import Hub
 from shop.tab_contents import TabContents
-from shop.versions import Horizon, last_number
+from shop.unannounced import Unannounced
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +44,6 @@ TICK = 0.020
 SWEEP = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A cart as it was read, and the moment of `Live` before that."""
-
-    state: CartSnapshot
-    moment: int
-
-
 class Live:
     """Keeps every open tab true."""
 
@@ -62,18 +51,15 @@ class Live:
         self,
         database: Database,
         inventory: Inventory,
-        carts: Carts,
         contents: TabContents,
+        unannounced: Unannounced,
         hub: Hub,
         metrics: Metrics,
         relay: Relay | None = None,
     ) -> None:
-        self._database, self._inventory, self._carts = database, inventory, carts
+        self._database, self._inventory = database, inventory
         self._contents, self._hub, self._metrics, self._relay = contents, hub, metrics, relay
-        self._commits, self._swept = database.watch(), database.watch()
-        #: whether something was committed that no sweep has seen yet
-        self._unswept = True
-        self._horizon = Horizon(database.overlap)
+        self._unannounced = unannounced
         self._heard: set[str] = set()
         #: counts how often something was heard, or may have been
         self.moment = 0
@@ -121,16 +107,18 @@ class Live:
         self._runner.start()
         threading.Thread(target=self._hub.keep_beating, name="heartbeat", daemon=True).start()
 
-    def present_state(self, topics: Sequence[str], read: Reading | None = None) -> str:
+    def present_state(
+        self, topics: Sequence[str], read: CartSnapshot | None = None, moment: int = -1
+    ) -> str:
         """Render all that is true now of the topics that a tab watches.
 
         Args:
             read: a cart that was read before the tab watched it. It need not be read again if
                 nothing was heard of anything since.
+            moment: the moment before it was read.
         """
         self.start()
-        state = read.state if read is not None and read.moment == self.moment else None
-        text = self._contents.present(topics, state)
+        text = self._contents.present(topics, read if moment == self.moment else None)
         for cart_id in filter(None, map(cart_id_of, topics)):
             known = self._contents.open_carts.state(cart_id)
             if known is not None and known.merged_into is not None:  # while the tab opened
@@ -164,7 +152,7 @@ class Live:
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP
             with self._metrics.sweep.time():
-                self._sweep()
+                self._heard |= self._unannounced.sweep()
         self._listen()
         notified = self._notify()
         self._away = False
@@ -186,40 +174,15 @@ class Live:
         elif concerns_stock(self._heard):
             self._inventory.current()
         if self._relay_is_up:
-            self._horizon.forget()
+            self._unannounced.pause()
             return
         self._inventory.current()
-        if self._hub and self._commits.happened():
+        if self._hub and self._unannounced.may_be_some():
             self.moment += 1
-            self._find_changed_carts()
-            self._heard |= set(map(order_name, self._contents.orders.changed()))
-
-    def _find_changed_carts(self) -> None:
-        """Hear of the carts that other processes changed since this was done last."""
-        since = self._horizon.since
-        if since is None:  # nothing was looked for yet, or not since the relay was up
-            self._horizon.reached(last_number(self._database))
-            self._sweep_at = 0.0
-            return
-        last, changed = self._carts.changed_since(since)
-        self._horizon.reached(last)
-        for cart_id, version in changed:
-            known = self._contents.open_carts.state(cart_id)
-            if known is not None and known.version != version:
-                self._heard.add(cart_name(cart_id))
-
-    def _sweep(self) -> None:
-        """Read anew all that is watched, unless nobody can have committed anything since."""
-        self._unswept |= self._swept.happened()
-        if not self._unswept:
-            return
-        self._inventory.refresh()
-        known = self._contents.open_carts.states()
-        for cart_id, state in self._carts.snapshots(known).items():
-            if state.merged_into is not None or not state.shows_what(known[cart_id]):
-                self._heard.add(cart_name(cart_id))
-        self._heard |= set(map(order_name, self._contents.orders.differing()))
-        self._unswept = False
+            found = self._unannounced.find()
+            if EVERYTHING in found:
+                self._sweep_at = 0.0
+            self._heard |= found - {EVERYTHING}
 
     def hear_stock(self, news: StockNews) -> None:
         """Note what shoppers see differently of the catalogue."""

@@ -44,6 +44,7 @@ from shop.servers import Servers
 from shop.stream_slots import StreamSlots
 from shop.streams import Hub
 from shop.tab_contents import TabContents
+from shop.unannounced import Unannounced
 from shop.versions import Floor
 
 log = logging.getLogger(__name__)
@@ -120,6 +121,7 @@ def _build(app: Flask, settings: Settings) -> Services:
     presence = AnsweringPresence(
         settings.instance / "run", hub, contents.open_carts, inventory, relay
     )
+    unannounced = Unannounced(database, inventory, carts, contents)
     provider = choose_provider(settings, database)
     return Services(
         *(settings, database, Changes(), relay),
@@ -133,7 +135,7 @@ def _build(app: Flask, settings: Settings) -> Services:
         hub=hub,
         stream_slots=StreamSlots(settings.instance / "run" / "stream_slots"),
         contents=contents,
-        live=Live(database, inventory, carts, contents, hub, metrics, relay),
+        live=Live(database, inventory, contents, unannounced, hub, metrics, relay),
         metrics=metrics,
         presence=presence,
         servers=Servers(database, settings, presence.server),

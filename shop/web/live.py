@@ -20,7 +20,6 @@ from shop.framing import (
     Joined,
     websocket_text_frame,
 )
-from shop.live import Reading
 from shop.models import UnknownOrder
 from shop.services import services
 from shop.serving.connections import most_streams
@@ -168,10 +167,8 @@ def _subscription() -> Subscription:
     products += [list_name(number) for number in _asked_lists()]
     products += _asked_order()
     moment, cart = services.live.moment, cart_of_cookie()
-    if cart is None:
-        return Subscription((*products,), None, _page(), _source())
-    topics = (cart_name(cart.cart_id), *products)
-    return Subscription(topics, Reading(cart, moment), _page(), _source())
+    topics = products if cart is None else [cart_name(cart.cart_id), *products]
+    return Subscription(tuple(topics), _page(), _source(), cart, moment)
 
 
 def _asked_order() -> list[str]:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from shop.changes import cart_name
 from shop.db import DatabaseBusy
 from shop.framing import HEARTBEAT_EVENT, Joined, sse_event
-from shop.live import Reading
+from shop.models import CartSnapshot
 from shop.services import services
 from shop.streams import HEARTBEAT, UNKNOWN_PAGE
 from shop.tabs import QueueTab, SocketTab
@@ -42,15 +42,17 @@ class Subscription:
     """What a request for a stream asks for."""
 
     topics: tuple[str, ...]
-    #: the cart among them, as it was read to find out which one it is
-    read: Reading | None
     page: str
     #: the address that it comes from, in the words of `limits`
     source: str
+    #: the cart among them, as it was read to find out which one it is
+    read: CartSnapshot | None
+    #: the moment of `Live` before that
+    moment: int
 
     def present(self) -> str:
         """Render all that is true now of what is asked for."""
-        return services.live.present_state(self.topics, self.read)
+        return services.live.present_state(self.topics, self.read, self.moment)
 
 
 class EventStream(Response):
@@ -146,7 +148,7 @@ def _with_slot(subscription: Subscription, join: Callable[[Subscription], AnyTab
     if subscription.read is None:
         return join(subscription) if subscription.page == UNKNOWN_PAGE else None
     hub, slots = services.hub, services.stream_slots
-    cart = cart_name(subscription.read.state.cart_id)
+    cart = cart_name(subscription.read.cart_id)
     if not slots.acquire(cart, hub.event_streams(cart), services.settings.sse_per_cart):
         return None
     try:
