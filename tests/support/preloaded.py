@@ -64,6 +64,7 @@ def _foreign(env: Mapping[str, str]) -> bool:
     changed = {name for name in env | os.environ if env.get(name) != os.environ.get(name)}
     if env.get("PYTHONPATH") == str(ROOT):
         changed.discard("PYTHONPATH")
+    changed.discard("PYTEST_CURRENT_TEST")  # another one in a test than in its fixtures
     return any(not name.startswith(("SHOP_", "FLASK_")) for name in changed - _PATIENCE)
 
 
