@@ -11,13 +11,13 @@ from flask import Flask, current_app
 from werkzeug.local import LocalProxy
 
 from shop import backups
+from shop.background import Background
 from shop.carts import Carts
 from shop.changes import EVERYTHING, Changes, cart_id_of
 from shop.clock import ShopClock
 from shop.command_services import CommandServices, announce_commits, open_relay
 from shop.config import Settings
 from shop.cost_file import FILE, read_costs
-from shop.costs import CostTable
 from shop.db import Database, open_database
 from shop.descriptions import Descriptions
 from shop.face.face import Face
@@ -70,34 +70,25 @@ class Services(CommandServices):
     live: Live
     metrics: Metrics
     servers: Servers
-    pruning: Pruning
     media: Media
-    mailing: Mailing
     orders: Orders
-    openings: Openings
+    background: Background
     #: on what terms is sold
     terms: Terms
     #: takes the money; None: orders are paid outside
     provider: Provider | None
-    payments: PaymentQueue | None
 
     def start(self) -> None:
         """Begin all that goes on beside the requests of a process that serves."""
         self.presence.start()
         self.servers.start()
-        self.pruning.start()
-        self.openings.start()
-        self.mailing.start()
-        if self.payments is not None:
-            self.payments.start()
+        self.background.start()
         if self.settings.https and self.provider is not None and not self.provider.live:
             log.warning("no money moves in this shop: %s", _NO_MONEY[self.provider.name])
 
     def stop(self) -> None:
         """End what goes on beside the requests."""
-        if self.payments is not None:
-            self.payments.stop()
-        self.mailing.stop()
+        self.background.stop()
         self.servers.stop()
 
 
@@ -111,53 +102,60 @@ def install_services(app: Flask, settings: Settings) -> Services:
 
 
 def _build(app: Flask, settings: Settings) -> Services:
-    database, hub, metrics = open_database(settings.database_url), Hub(), Metrics()
+    database, relay = open_database(settings.database_url), open_relay(settings)
+    hub, metrics, carts, rendered = Hub(), Metrics(), Carts(database), RenderCache()
+    run, provider = settings.instance / "run", choose_provider(settings, database)
     inventory, clock = _inventory(database, settings), ShopClock(database)
-    carts, rendered, relay = Carts(database), RenderCache(), open_relay(settings)
-    costs = read_costs(settings.instance / FILE, settings.currency)
-    fragments = Fragments(app.jinja_env, rendered, costs)
+    terms = _terms(settings, provider)
+    fragments = Fragments(app.jinja_env, rendered, terms.costs)
     descriptions, orders = Descriptions(database, rendered), Orders(database)
     contents = TabContents(hub, inventory, carts, fragments, descriptions, clock, orders)
-    presence = AnsweringPresence(
-        settings.instance / "run", hub, contents.open_carts, inventory, relay
-    )
     unannounced = Unannounced(database, inventory, carts, contents)
-    provider = choose_provider(settings, database)
+    presence = AnsweringPresence(run, hub, contents.open_carts, inventory, relay)
+    background = _background(settings, database, inventory, clock, provider)
     return Services(
-        *(settings, database, Changes(), relay),
-        clock=clock,
-        inventory=inventory,
-        carts=carts,
-        descriptions=descriptions,
+        *(settings, database, Changes(), relay, presence),
+        *(clock, inventory, carts, descriptions),
         face=Face(settings.instance, settings.name),
         fragments=fragments,
         pages=PageCache(rendered),
         hub=hub,
-        stream_slots=StreamSlots(settings.instance / "run" / "stream_slots"),
+        stream_slots=StreamSlots(run / "stream_slots"),
         contents=contents,
         live=Live(database, inventory, contents, unannounced, hub, metrics, relay),
         metrics=metrics,
-        presence=presence,
         servers=Servers(database, settings, presence.server),
-        pruning=Pruning(database, carts, settings.keep_carts_days),
         media=Media(database, settings.instance),
-        openings=Openings(database, clock, inventory),
         orders=orders,
-        mailing=Mailing(database, Outbox.of(database, settings)),
-        terms=_terms(settings, provider, costs),
+        background=background,
+        terms=terms,
         provider=provider,
-        payments=PaymentQueue.of(settings, database, provider) if provider else None,
     )
 
 
-def _terms(settings: Settings, provider: Provider | None, costs: CostTable) -> Terms:
+def _background(
+    settings: Settings,
+    database: Database,
+    inventory: Inventory,
+    clock: ShopClock,
+    provider: Provider | None,
+) -> Background:
+    return Background(
+        Pruning(database, Carts(database), settings.keep_carts_days),
+        Openings(database, clock, inventory),
+        Mailing(database, Outbox.of(database, settings)),
+        PaymentQueue.of(settings, database, provider) if provider else None,
+    )
+
+
+def _terms(settings: Settings, provider: Provider | None) -> Terms:
     return Terms(
         settings.currency,
         most=settings.max_per_order,
         most_each=settings.max_per_customer,
         provider=provider.name if provider else None,
         live=provider is not None and provider.live,
-        costs=costs,
+        costs=read_costs(settings.instance / FILE, settings.currency),
     )
 
 
@@ -172,9 +170,9 @@ def _connect(built: Services) -> None:
     announce_commits(built)
     changes.subscribe(built.inventory.hear)
     changes.subscribe(built.live.hear)
-    changes.subscribe(built.mailing.hear)
-    if built.payments is not None:
-        changes.subscribe(built.payments.hear)
+    changes.subscribe(built.background.mailing.hear)
+    if built.background.payments is not None:
+        changes.subscribe(built.background.payments.hear)
     built.inventory.listeners.append(built.live.hear_stock)
     hub.on_empty = built.contents.forget
     hub.on_event_stream = partial(_count_slot, built.stream_slots)
@@ -189,7 +187,7 @@ def _count(built: Services) -> None:
     metrics.follow(built.hub.statistics)
     metrics.follow_log(dropped_lines)
     metrics.follow_backups(partial(backups.age, built.settings.instance))
-    metrics.follow_mails(lambda: built.mailing.oldest)
+    metrics.follow_mails(lambda: built.background.mailing.oldest)
     built.inventory.on_refreshed = metrics.refresh.observe
     if built.relay is not None:
         built.relay.on_trouble = partial(metrics.troubled, REDIS)

@@ -91,7 +91,8 @@ def readyz() -> tuple[str, int, dict[str, str]]:
 
 def _unsent_mails() -> list[str]:
     """Say that mails wait; one that was only just queued is no news."""
-    count, oldest = services.mailing.backlog.waiting, int(services.mailing.oldest)
+    mailing = services.background.mailing
+    count, oldest = mailing.backlog.waiting, int(mailing.oldest)
     if not count or oldest < _NEWS:
         return []
     return [f"mail: {count} to be sent, the oldest since {oldest} s"]
