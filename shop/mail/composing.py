@@ -22,7 +22,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from shop.config import Settings
 from shop.models import Order, StockAlert
-from shop.models.mail import LINK, HeldMail
+from shop.models.mail import LINK
+from shop.models.mail_lease import HeldMail
 from shop.money import format_money
 from shop.setting_values import Sender
 from shop.text import on_one_line

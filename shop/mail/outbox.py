@@ -14,7 +14,7 @@ from shop.db import Database, DatabaseBusy, Transaction
 from shop.mail.carriers import Carrier, CarrierAway, Folder, NotTaken, Server
 from shop.mail.composing import CannotBeWritten, Composer
 from shop.models import Order
-from shop.models.mail import HeldMail, hold_next, let_go, mark_sent, postpone
+from shop.models.mail_lease import HeldMail, hold_next, let_go, mark_sent, postpone
 from shop.models.stock_alert import StockAlert
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ if "HEARTBEAT" in os.environ:  # before anybody else knows these
     shop.tabs.STALLED = float(os.environ["STALLED"])
 
 import shop.mail.mailing  # noqa: E402
-import shop.models.mail  # noqa: E402
+import shop.models.mail_lease  # noqa: E402
 import shop.pruning  # noqa: E402
 import shop.serving.handler  # noqa: E402
 import shop.web.budgets  # noqa: E402
@@ -31,7 +31,7 @@ if "PRUNE" in os.environ:
 if "MAIL_REST" in os.environ:
     rest = float(os.environ["MAIL_REST"])
     shop.mail.mailing.EVERY, shop.mail.mailing.REST = rest, (rest, rest)
-    shop.models.mail.FIRST_DELAY = shop.models.mail.FIRST_DELAY_IF_REFUSED = 1
+    shop.models.mail_lease.FIRST_DELAY = shop.models.mail_lease.FIRST_DELAY_IF_REFUSED = 1
 handler.WRITE = min(patience, handler.WRITE)
 shop.web.budgets.WINDOW = int(os.environ.get("WINDOW", "60"))
 
