@@ -12,7 +12,7 @@ from shop.models.cart import cart_ref
 from shop.versions import newest, succeed
 
 
-class _WatchedCart:
+class _Watched:
     """A cart that tabs have open."""
 
     __slots__ = (
@@ -55,14 +55,14 @@ class OpenCarts:
     """The carts that tabs have open: as last read, and which of them show which item."""
 
     def __init__(self) -> None:
-        self._carts: dict[str, _WatchedCart] = {}
+        self._carts: dict[str, _Watched] = {}
         self._showing: defaultdict[str, set[str]] = defaultdict(set)
 
     def keep(self, state: CartSnapshot) -> None:
         """Remember a cart as it was read. An earlier reading than the one known changes nothing."""
         cart = self._carts.get(state.cart_id)
         if cart is None:
-            self._carts[state.cart_id] = _WatchedCart(state)
+            self._carts[state.cart_id] = _Watched(state)
         elif cart.state.reading <= state.reading:
             cart.state = state
 
@@ -140,7 +140,7 @@ class OpenCarts:
         """Return the ids of the carts that show what has this name."""
         return self._showing.get(name, set())
 
-    def _show(self, cart_id: str, cart: _WatchedCart, contents: CartContents) -> None:
+    def _show(self, cart_id: str, cart: _Watched, contents: CartContents) -> None:
         before = cart.contents.shown if cart.contents is not None else frozenset()
         cart.contents = contents
         for name in contents.shown - before:

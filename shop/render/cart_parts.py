@@ -13,7 +13,7 @@ from shop.framing import Template
 GAPS = {"stamp": Markup("\ufdd0"), "purchase": "\ufdd1", "hold": Markup("\ufdd2")}
 
 
-class CartHtml(NamedTuple):
+class PageParts(NamedTuple):
     """The parts of a page that show a cart."""
 
     root: Markup
@@ -26,14 +26,14 @@ class CartHtml(NamedTuple):
 _TARGETS = ("#cart", "#notices-cart", "#cart-bar", "#purchase-area")
 
 
-class CartTemplates(NamedTuple):
+class PartTemplates(NamedTuple):
     """The same with placeholders for whose cart it is, and how new; and all as one message."""
 
     parts: tuple[Template, ...]
     message: Template
 
     @classmethod
-    def of(cls, parts: CartHtml) -> CartTemplates:
+    def of(cls, parts: PageParts) -> PartTemplates:
         """Make templates of what was rendered with `GAPS`."""
         message = "".join(map(partial, _TARGETS, parts))
         return cls(tuple(Template(part, GAPS) for part in parts), Template(message, GAPS))

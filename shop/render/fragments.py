@@ -15,7 +15,7 @@ from shop.framing import Message, Template
 from shop.orders import OrderView
 from shop.product_views import HIGH, LOW, MEDIUM, OUT, ProductView
 from shop.render.cache import RenderCache
-from shop.render.cart_parts import GAPS, CartHtml, CartTemplates, partial
+from shop.render.cart_parts import GAPS, PageParts, PartTemplates, partial
 
 #: What a shopper reads of a level.
 LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "going fast", LOW: "few left", OUT: "sold out"}
@@ -117,10 +117,10 @@ class Fragments:
             lambda: self._render("_cart_line.html", line=line),
         )
 
-    def cart(self, cart: CartView) -> CartHtml:
+    def cart(self, cart: CartView) -> PageParts:
         """Render a cart for a page."""
         own, templates = self._own(cart), self._cart_templates(cart.contents)
-        return CartHtml(*(Markup(part.text(own)) for part in templates.parts))  # noqa: S704
+        return PageParts(*(Markup(part.text(own)) for part in templates.parts))  # noqa: S704
 
     def stock_message(self, product: ProductView) -> Message:
         """Render what tells a tab of a product."""
@@ -158,19 +158,19 @@ class Fragments:
             lambda: self._render("_hold_notice.html", hold=hold).replace("\n", ""),
         )
 
-    def _cart_templates(self, contents: CartContents) -> CartTemplates:
+    def _cart_templates(self, contents: CartContents) -> PartTemplates:
         """Render all that is shown of a cart, whosever it is."""
         return self._once(("cart", contents.key), lambda: self._render_cart(contents))
 
-    def _render_cart(self, contents: CartContents) -> CartTemplates:
+    def _render_cart(self, contents: CartContents) -> PartTemplates:
         known = {"cart": contents, **GAPS}
-        parts = CartHtml(
+        parts = PageParts(
             root=self._render("_cart.html", lines_html=map(self.line, contents.lines), **known),
             notices=self._render("_notices_cart.html", **known),
             bar=self._render("_cart_bar.html", **known),
             purchase=self._render("_purchase.html", **self._cost_of(contents), **known),
         )
-        return CartTemplates.of(parts)
+        return PartTemplates.of(parts)
 
     def _cost_of(self, contents: CartContents) -> dict[str, object]:
         """Return what a cart comes to, in each group of countries: the page shows that of one."""

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from shop.framing import Template
 from shop.render.cache import RenderCache
-from shop.render.cart_parts import CartHtml
+from shop.render.cart_parts import PageParts
 
 #: What a page is made of: see `key_of`.
 Key = tuple[object, ...]
@@ -24,7 +24,7 @@ Key = tuple[object, ...]
 #: Stand where a visitor's own belongs: noncharacters, which are in no text that means anything.
 _GAPS = {
     name: chr(0xFDE0 + n)
-    for n, name in enumerate(("token", "notices_of_action", "now", *CartHtml._fields))
+    for n, name in enumerate(("token", "notices_of_action", "now", *PageParts._fields))
 }
 
 
@@ -36,7 +36,7 @@ class Own:
     token: str
     #: notices of what they did, as a partial
     action_notices: Markup
-    cart: CartHtml
+    cart: PageParts
     #: the shop's time, in milliseconds since 1970
     now: str
 
@@ -75,4 +75,4 @@ class PageCache:
 def _gaps() -> Own:
     marks = {name: Markup(mark) for name, mark in _GAPS.items()}  # noqa: S704  (harmless ones)
     token, notices, now = (marks.pop(name) for name in ("token", "notices_of_action", "now"))
-    return Own(token, notices, CartHtml(**marks), now)
+    return Own(token, notices, PageParts(**marks), now)

@@ -51,7 +51,7 @@ class CartCookie:
     by_https: bool = False
 
 
-class CartCookies:
+class BrowserCookies:
     """A browser's cookies: those that came with a request, and those that its answer gives."""
 
     def __init__(self, sent: Mapping[str, str], keys: Keys, *, https: bool) -> None:

@@ -24,13 +24,13 @@ from shop.models import CartSnapshot
 from shop.models.cart import cart_ref, new_cart_id
 from shop.services import Services, current_services
 from shop.web.budgets import NEW_CARTS, TooManyActions, take_of_address
-from shop.web.cookies import MOST_COOKIES, CartCookie, CartCookies
+from shop.web.cookies import MOST_COOKIES, BrowserCookies, CartCookie
 
 
 class Visitor:
     """The browser that is asking."""
 
-    def __init__(self, cart_cookies: CartCookies, services: Services) -> None:
+    def __init__(self, cart_cookies: BrowserCookies, services: Services) -> None:
         self._cart_cookies = cart_cookies
         self._services = services
         #: the valid cart cookies of the request, oldest first
@@ -217,12 +217,12 @@ def carries_over() -> bool:
     return _cart_cookies().carries_over
 
 
-def _cart_cookies(services: Services | None = None) -> CartCookies:
+def _cart_cookies(services: Services | None = None) -> BrowserCookies:
     own = g._get_current_object()  # once: it is looked up
-    found: CartCookies | None = own.get("cart_cookies")
+    found: BrowserCookies | None = own.get("cart_cookies")
     if found is None:
         settings = (services or current_services()).settings
-        found = own.cart_cookies = CartCookies(
+        found = own.cart_cookies = BrowserCookies(
             request.cookies, settings.secret_keys, https=settings.https
         )
     return found
