@@ -12,6 +12,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from shop import create_app
+from shop.services import Services
 from tests.support.cluster import Cluster
 from tests.support.databases import Clusters, Databases, Files, Stage, shop_in
 from tests.support.interior import can_be_looked_into
@@ -56,10 +58,10 @@ def on_sqlite(stocked: Path, released: Path) -> Files:
 
 
 @pytest.fixture(scope="session")
-def on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
+def on_postgresql(stocked: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
     """Shops that keep their data in PostgreSQL. One that doesn't wait for the disk will do."""
     with PostgreSQL() as server:
-        yield Clusters(server, tmp_path_factory.mktemp("postgresql"))
+        yield Clusters(server, tmp_path_factory.mktemp("postgresql"), stocked / "static")
 
 
 @pytest.fixture
@@ -104,9 +106,14 @@ def open_cluster(on_postgresql: Clusters, tmp_path: Path) -> Iterator[Callable[.
 
 @pytest.fixture(scope="session")
 def stocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An instance folder with the demo catalogue, coming soon; the same stock in every run."""
+    """An instance folder with the demo catalogue, coming soon; the same stock in every run.
+
+    Its static files are compressed: a server that finds them starts in half the time.
+    """
     shop = RunningShop(tmp_path_factory.mktemp("stocked"), SHOP_DEMO="off")
     shop.flask("seed", "--random-seed", "7")
+    services: Services = create_app(shop.environ).extensions["shop"]
+    services.database.close()
     return shop.instance
 
 

@@ -484,7 +484,7 @@ def start(shop: RunningShop, **settings: str) -> subprocess.CompletedProcess[str
         env={**shop.environ, **settings},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
 
 

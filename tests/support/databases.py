@@ -84,16 +84,21 @@ class Clusters:
 
     Args:
         folder: for the commands that fill the shop.
+        static: the static files, compressed.
     """
 
-    def __init__(self, server: PostgreSQL, folder: Path) -> None:
+    def __init__(self, server: PostgreSQL, folder: Path, static: Path) -> None:
         self.server = server
+        self._static = static
         self._numbers = itertools.count(1)
         self._make_stages(folder)
 
     def furnished(self, folder: Path, stage: Stage) -> Mapping[str, str]:
-        template = "template0" if stage == "new" else stage
-        return self._settings(self._name(), template)
+        if stage == "new":
+            return self._settings(self._name(), "template0")
+        folder.mkdir(mode=0o700)
+        shutil.copytree(self._static, folder / "static")
+        return self._settings(self._name(), stage)
 
     def replace(self, shop: RunningShop, stage: Stage) -> None:
         self.put_away(shop.environ)

@@ -12,6 +12,7 @@ import ast
 import atexit
 import ctypes
 import fcntl
+import functools
 import gc
 import inspect
 import json
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -35,7 +37,16 @@ HURRIED = ROOT / "tests" / "support" / "hurried_shop.py"
 
 #: What the shop imports when it first needs it.
 _IMPORTED_LATER = (
+    "alembic.command",
+    "alembic.context",
+    "alembic.ddl.postgresql",
+    "alembic.ddl.sqlite",
+    "alembic.op",
+    "babel.dates",
+    "encodings.idna",
+    "mako.template",
     "psycopg",
+    "shop.output",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.pysqlite",
 )
@@ -62,6 +73,7 @@ def preloaded(command: list[str], env: Mapping[str, str]) -> str | None:
 def _foreign(env: Mapping[str, str]) -> bool:
     """Tell whether an environment may change what Python or a library does as it starts."""
     changed = {name for name in env | os.environ if env.get(name) != os.environ.get(name)}
+    changed.discard("PYTEST_CURRENT_TEST")  # says another phase of the test by now
     if env.get("PYTHONPATH") == str(ROOT):
         changed.discard("PYTHONPATH")
     changed.discard("PYTEST_CURRENT_TEST")  # another one in a test than in its fixtures
@@ -184,6 +196,8 @@ def main(name: str, descriptor: int) -> None:
         if not head:
             return
         told = json.loads(_whole(asks, int.from_bytes(head, "big")))
+        if name == "server":
+            _know_key(told["environ"])
         reading, writing = os.pipe()
         between = fork()
         if between == 0:
@@ -224,11 +238,28 @@ def _become(name: str, told: dict[str, Any], descriptors: list[int]) -> None:
     os.environ.update(told["environ"])
     os.chdir(told["folder"])
     sys.argv = list(told["arguments"])
-    if name == "server":
-        runpy.run_path(sys.argv[0], run_name="__main__")
-    else:
-        sys.argv.insert(0, "shop.commands")
-        runpy.run_module("shop.commands", run_name="__main__", alter_sys=True)
+    try:
+        if name == "server":
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        else:
+            sys.argv.insert(0, "shop.commands")
+            runpy.run_module("shop.commands", run_name="__main__", alter_sys=True)
+    except SystemExit as left:
+        if left.code is not None and not isinstance(left.code, int):
+            raise
+        _leave(left.code or 0)
+
+
+def _leave(status: int) -> None:
+    """End as an interpreter does, but take nothing apart: that took as long as a command."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for the threads that must end
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # which the interpreter's own end says
+        return
+    os._exit(status & 0xFF)
 
 
 def _place(given: list[int], wanted: list[int]) -> None:
@@ -253,6 +284,17 @@ def _preload_server() -> None:
     for module in ("shop.render.template_globals", "shop.serving.assets", "shop.web.app"):
         import_module(module)
     _preload_commands()
+
+
+def _know_key(environ: Mapping[str, str]) -> None:
+    """Work the fingerprint of a shop's key out once: that takes long, and most shops share one."""
+    from shop import servers
+
+    if not hasattr(servers._fingerprint, "cache_info"):
+        servers._fingerprint = functools.cache(servers._fingerprint)
+    with suppress(OSError, KeyError, UnicodeError):  # the server itself will say so
+        file = Path(environ["SHOP_INSTANCE"], "secret_key")
+        servers._fingerprint(environ.get("SHOP_SECRET_KEY") or file.read_text().strip())
 
 
 def _preload_commands() -> None:
