@@ -20,6 +20,7 @@ import os
 import runpy
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -254,6 +255,10 @@ def _leave(status: int) -> None:
     """End as an interpreter does, but take nothing apart: that took as long as a command."""
     threading._shutdown()  # type: ignore[attr-defined]  # waits for the threads that must end
     atexit._run_exitfuncs()
+    for left in gc.get_objects():
+        if isinstance(left, sqlite3.Connection):  # the last one puts the journal into the file
+            with suppress(sqlite3.Error):  # another thread's
+                left.close()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
