@@ -52,7 +52,9 @@ def _items(session: Session) -> Iterator[Broken]:
     """Counts are what the ledger comes to; what is left, held and sold is what came in."""
     ordered = {row.item_id: row.lines for row in session.execute(_ORDERED)}
     not_sold = {row.item_id: row for row in session.execute(_NOT_SOLD)}
-    wrong: dict[int, Any] = {row.item_id: row for row in session.execute(_FIRST_WRONG)}
+    wrong: dict[int, Any] = {}
+    for row in session.execute(_WRONG):
+        wrong.setdefault(row.item_id, row)
     for row in session.execute(_COUNTS):
         counted, entered = (row.available, row.held, row.sold), (row.left, row.holding, row.selling)
         first = wrong.pop(row.id, None)
@@ -140,21 +142,22 @@ CHECKS: tuple[Callable[[Session], Iterator[Broken]], ...] = (
     *(_items, _orders, _carts, _mails, _payments),
 )
 
-_WALK = select(
-    *(Movement.id, Movement.item_id, Movement.kind, Movement.who, Movement.at),
-    Movement.count_after,
-    (
-        Movement.count_after
-        - Movement.delta
-        - func.lag(Movement.count_after, 1, 0).over(
-            partition_by=Movement.item_id, order_by=Movement.id
-        )
-    ).label("off"),
-).subquery()
-_FIRST = (
-    select(func.min(_WALK.c.id).label("id")).where(_WALK.c.off != 0).group_by(_WALK.c.item_id)
-).subquery()
-_FIRST_WRONG = select(_WALK).join(_FIRST, _FIRST.c.id == _WALK.c.id)
+# The row before is looked up by an index, in less than half the time of a window's function.
+_EARLIER = aliased(Movement)
+_COUNT_BEFORE = (
+    select(_EARLIER.count_after)
+    .where(_EARLIER.item_id == Movement.item_id, _EARLIER.id < Movement.id)
+    .order_by(_EARLIER.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_OFF = Movement.count_after - Movement.delta - func.coalesce(_COUNT_BEFORE, 0)
+_WRONG = (
+    select(*(Movement.id, Movement.item_id, Movement.kind, Movement.who, Movement.at))
+    .add_columns(Movement.count_after, _OFF.label("off"))
+    .where(_OFF != 0)
+    .order_by(Movement.id)
+)
 
 _MOVED = Movement.delta + Movement.held_delta + Movement.sold_delta
 _SUMS = (
@@ -210,21 +213,15 @@ _TOTALS = (
     .group_by(Order.id)
     .having(or_(_PIECES == 0, Order.total != _LINES_COME_TO + _BESIDES, Order.tax != _TAXES))
 )
-_LAST = (
-    select(func.max(OrderChange.id).label("id"))
-    .where(OrderChange.line_id.is_(None))
-    .group_by(OrderChange.order_id)
-    .subquery()
+_LAST_STATE = (
+    select(OrderChange.after)
+    .where(OrderChange.order_id == Order.id, OrderChange.line_id.is_(None))
+    .order_by(OrderChange.id.desc())
+    .limit(1)
+    .scalar_subquery()
 )
-_LAST_CHANGE = (
-    select(OrderChange.order_id, OrderChange.after)
-    .join(_LAST, _LAST.c.id == OrderChange.id)
-    .subquery()
-)
-_STATES = (
-    select(Order.number, Order.state, _LAST_CHANGE.c.after)
-    .outerjoin(_LAST_CHANGE, _LAST_CHANGE.c.order_id == Order.id)
-    .where(or_(_LAST_CHANGE.c.after.is_(None), _LAST_CHANGE.c.after != Order.state))
+_STATES = select(Order.number, Order.state, _LAST_STATE).where(
+    _LAST_STATE.is_distinct_from(Order.state)
 )
 _OPEN_LINES = (
     select(Order.number, Order.state, OrderLine.sku)
