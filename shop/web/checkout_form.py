@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
-from flask import request
+from flask import render_template, request
+from markupsafe import Markup
 
 from shop.buyer import IS_IT_WHOLE, LIMITS
+from shop.costs import CostTable
 from shop.models import Order, UnknownOrder
 from shop.models.order_state import CANCELLED, EXPIRED, HOLDING
 from shop.postal import (
@@ -72,7 +75,7 @@ def show(
         asked_address=typed.get("address", "") if errors.get("address") == IS_IT_WHOLE else "",
         is_text=is_text,
         country=country_of(chosen),
-        countries=_listed(),
+        country_options=_options(chosen),
         postcode_words=POSTCODE_WORDS,
         town_words=TOWN_WORDS,
         cost_table=services.terms.costs,
@@ -88,14 +91,26 @@ def not_delivered(country: str) -> str:
     return f"We don’t deliver to {countries()[country]}."
 
 
-def _listed() -> list[tuple[object, str]]:
-    """Return all countries, each with the group that says what shipping costs there."""
-    table = services.terms.costs
+def _options(chosen: str) -> Markup:
+    """Return what the list of countries offers, with the one that is chosen."""
+    options = _options_by(services.terms.costs)
+    if chosen in countries():
+        options = options.replace(f'value="{chosen}"', f'value="{chosen}" selected', 1)
+    return Markup(options)  # noqa: S704  (a template made it)
+
+
+@lru_cache(maxsize=4)
+def _options_by(table: CostTable) -> str:
+    """Return what is offered, rendered once: to render it takes longer than all else of the page.
+
+    Each country has the group with it that says what shipping costs there.
+    """
     groups = {}
     for place, group in enumerate(table.groups):
         groups.update(dict.fromkeys(group.countries, str(place)))
     others = next((str(i) for i, group in enumerate(table.groups) if not group.countries), "none")
-    return [(c, groups.get(c.code, others) if table.groups else "") for c in listed_countries()]
+    listed = [(c, groups.get(c.code, others) if table.groups else "") for c in listed_countries()]
+    return render_template("checkout/_countries.html", countries=listed)
 
 
 def _likely_country() -> str:
