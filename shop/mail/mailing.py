@@ -24,7 +24,7 @@ EVERY = 2.0
 REST = (5.0, 60.0)
 
 #: The part of its time that a process spends on mails at the most: shoppers have the other.
-SHARE = 0.1
+SHARE = 0.05
 
 
 class Mailing:

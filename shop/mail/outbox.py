@@ -31,7 +31,7 @@ class Outcome:
     why: str = ""
     #: whether its address was refused
     refused: bool = False
-    #: for how long writing it kept this process from all else, in seconds
+    #: for how long reading and writing it kept this process from all else, in seconds
     worked: float = 0.0
 
     def note(self, transaction: Transaction) -> None:
@@ -102,8 +102,8 @@ class Outbox:
     def _try(self, mail: HeldMail) -> Outcome:
         worked = 0.0
         try:
-            about, began = self._about(mail), time.perf_counter()
-            letter = self._composer.compose(mail, about)
+            began = time.perf_counter()
+            letter = self._composer.compose(mail, self._about(mail))
             worked = time.perf_counter() - began
             self._carrier.take(letter)
         except NotTaken as error:
