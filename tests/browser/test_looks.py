@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,12 +19,22 @@ AXE = (ROOT / "tests" / "vendor" / "axe.min.js").read_text()
 #: Widths in CSS pixels: a small phone, a phone, a tablet, a laptop, a wide screen.
 WIDTHS = (320, 360, 768, 1280, 1920)
 
+#: By which of axe's rules a page is checked in each scheme: it is one page in other colors.
+RULES: dict[Literal["light", "dark"], list[str] | None] = {"light": None, "dark": ["cat.color"]}
+
+Keep = Callable[[Page, str], None]
+
 
 @pytest.fixture
-def picture_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Where screenshots go: `--pictures FOLDER`, or away with the test."""
+def keep(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
+    """Give a function that takes a picture of a page, if `--pictures FOLDER` asks for them."""
     folder = request.config.getoption("--pictures")
-    return Path(folder) if folder else tmp_path / "pictures"
+
+    def take(tab: Page, name: str) -> None:
+        if folder:
+            tab.screenshot(path=Path(folder) / f"{name}.png")
+
+    return take
 
 
 def _stations(shop: RunningShop, tab: Page) -> list[tuple[str, Callable[[], object]]]:
@@ -71,27 +81,19 @@ def _stations(shop: RunningShop, tab: Page) -> list[tuple[str, Callable[[], obje
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_is_accessible_and_fits_every_screen(
-    shop: RunningShop,
-    open_window: Callable[..., BrowserContext],
-    picture_folder: Path,
-    scheme: str,
+    shop: RunningShop, open_window: Callable[..., BrowserContext], keep: Keep
 ) -> None:
-    tab = _window(open_window, scheme).new_page()
-    assert _ugly(tab, _stations(shop, tab), picture_folder, scheme) == []
+    tab = _window(open_window).new_page()
+    assert _ugly(tab, _stations(shop, tab), keep) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_of_a_payment_are_accessible_and_fit_every_screen(
-    open_shop: Callable[..., RunningShop],
-    open_window: Callable[..., BrowserContext],
-    picture_folder: Path,
-    scheme: str,
+    open_shop: Callable[..., RunningShop], open_window: Callable[..., BrowserContext], keep: Keep
 ) -> None:
     shop = open_shop(stage="released", SHOP_DEMO="off", SHOP_PAYMENTS="demo")
-    tab = _window(open_window, scheme).new_page()
-    assert _ugly(tab, _payment_stations(shop, tab), picture_folder, scheme) == []
+    tab = _window(open_window).new_page()
+    assert _ugly(tab, _payment_stations(shop, tab), keep) == []
 
 
 def _payment_stations(shop: RunningShop, tab: Page) -> list[tuple[str, Callable[[], object]]]:
@@ -118,22 +120,16 @@ def _payment_stations(shop: RunningShop, tab: Page) -> list[tuple[str, Callable[
     ]
 
 
-def _window(open_window: Callable[..., BrowserContext], scheme: str) -> BrowserContext:
+def _window(open_window: Callable[..., BrowserContext]) -> BrowserContext:
     return open_window(
         viewport={"width": 1280, "height": 900},
-        color_scheme=scheme,
         reduced_motion="reduce",
         bypass_csp=True,  # axe is put in from outside; what the pages do themselves stays checked
     )
 
 
-def _ugly(
-    tab: Page,
-    stations: Iterable[tuple[str, Callable[[], object]]],
-    picture_folder: Path,
-    scheme: str,
-) -> list[str]:
-    """Go from page to page, take a picture of each, and return what is wrong with them."""
+def _ugly(tab: Page, stations: Iterable[tuple[str, Callable[[], object]]], keep: Keep) -> list[str]:
+    """Go from page to page, and return what is wrong with them, by light and in the dark."""
     found: list[str] = []
     for name, go in stations:
         go()
@@ -142,8 +138,12 @@ def _ugly(
             if _scrolls_sideways(tab):
                 found.append(f"{name} scrolls sideways at {width} px")
             if width in (360, 1280):
-                found += [f"{name} at {width} px, {scheme}: {v}" for v in _violations(tab)]
-                tab.screenshot(path=picture_folder / f"{name}-{width}-{scheme}.png")
+                for scheme, rules in RULES.items():
+                    tab.emulate_media(color_scheme=scheme)
+                    found += [
+                        f"{name} at {width} px, {scheme}: {v}" for v in _violations(tab, rules)
+                    ]
+                    keep(tab, f"{name}-{width}-{scheme}")
     return found
 
 
@@ -154,10 +154,14 @@ def _scrolls_sideways(tab: Page) -> bool:
     return answer
 
 
-def _violations(tab: Page) -> list[str]:
+def _violations(tab: Page, rules: list[str] | None = None) -> list[str]:
+    """Return what axe finds, by all its rules or by those with certain tags."""
     if not tab.evaluate("'axe' in window"):
         tab.evaluate(AXE)
-    result: dict[str, Any] = tab.evaluate("axe.run()")
+    options: dict[str, Any] = {"resultTypes": ["violations"]}
+    if rules:
+        options["runOnly"] = {"type": "tag", "values": rules}
+    result: dict[str, Any] = tab.evaluate("options => axe.run(options)", options)
     return [
         f"{violation['id']}: {node['html'][:120]} {node['failureSummary']}"
         for violation in result["violations"]
@@ -166,7 +170,7 @@ def _violations(tab: Page) -> list[str]:
 
 
 def test_the_phone_sheet_with_a_cart_is_accessible(
-    drop: RunningShop, open_window: Callable[..., BrowserContext], picture_folder: Path
+    drop: RunningShop, open_window: Callable[..., BrowserContext], keep: Keep
 ) -> None:
     window = open_window(
         viewport={"width": 360, "height": 740}, bypass_csp=True, reduced_motion="reduce"
@@ -181,7 +185,7 @@ def test_the_phone_sheet_with_a_cart_is_accessible(
     tab.locator("#cart-bar").click()
     expect(tab.locator("#cart")).to_be_visible()
     assert _violations(tab) == []
-    tab.screenshot(path=picture_folder / "sheet-360-light.png")
+    keep(tab, "sheet-360-light")
 
 
 def test_no_request_leaves_the_shop_and_the_first_page_is_light(
@@ -205,7 +209,7 @@ def test_no_request_leaves_the_shop_and_the_first_page_is_light(
 
 
 def test_the_picture_of_the_shop_for_its_readme(
-    drop: RunningShop, window: BrowserContext, picture_folder: Path
+    drop: RunningShop, window: BrowserContext, keep: Keep
 ) -> None:
     tab = visit(window.new_page(), drop.url)
     add(tab, 1)
@@ -217,4 +221,4 @@ def test_the_picture_of_the_shop_for_its_readme(
     tab.evaluate("scrollTo(0, 0)")
     tab.mouse.move(300, 400)
     tab.wait_for_function("() => document.getAnimations().every(a => a.playState !== 'running')")
-    tab.screenshot(path=picture_folder / "shop.png")
+    keep(tab, "shop")
