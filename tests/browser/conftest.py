@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 CHROMIUM = "/usr/bin/chromium"
+
+#: How long a page may take to show what a test waits for, in milliseconds: on a busy machine a
+#: browser gets little done. What is there sooner is seen at once.
+PATIENCE = 30_000
+
+OpenWindow = Callable[..., BrowserContext]
 
 SWITCHES = [
     "--no-sandbox",  # tests run as root in containers
@@ -29,6 +43,7 @@ _LEFT = "WebSocket is closed before the connection is established"
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
         yield browser
@@ -57,32 +72,55 @@ class Complaints(list[str]):
             return
         self.append(f"{message.type}: {message.text} ({message.location.get('url')})")
 
+    def expect_none(self) -> None:
+        assert self == [], "the console shows an error or a policy violation"
+
+
+@contextmanager
+def windows(chromium: Browser, complaints: Complaints) -> Iterator[OpenWindow]:
+    """Give a function that opens a window with cookies of its own, as a private one has."""
+    opened: list[BrowserContext] = []
+
+    def open_one(**options: object) -> BrowserContext:
+        window = chromium.new_context(**options)  # type: ignore[arg-type]
+        window.set_default_timeout(PATIENCE)
+        window.on("console", complaints.hear)
+        window.on("weberror", lambda error: complaints.append(str(error.error)))
+        opened.append(window)
+        return window
+
+    yield open_one
+    for window in opened:
+        window.close()
+
 
 @pytest.fixture
 def complaints() -> Iterator[Complaints]:
     heard = Complaints()
     yield heard
-    assert heard == [], "the console shows an error or a policy violation"
+    heard.expect_none()
 
 
 @pytest.fixture
-def open_window(
-    chromium: Browser, complaints: Complaints
-) -> Iterator[Callable[..., BrowserContext]]:
-    """Give a function that opens a window with cookies of its own, as a private one has."""
-    windows: list[BrowserContext] = []
+def open_window(chromium: Browser, complaints: Complaints) -> Iterator[OpenWindow]:
+    """Give a function that opens windows, all closed after the test; see `windows`."""
+    with windows(chromium, complaints) as open_one:
+        yield open_one
 
-    def open_one(**options: object) -> BrowserContext:
-        window = chromium.new_context(**options)  # type: ignore[arg-type]
-        window.set_default_timeout(10_000)
-        window.on("console", complaints.hear)
-        window.on("weberror", lambda error: complaints.append(str(error.error)))
-        windows.append(window)
-        return window
 
-    yield open_one
-    for window in windows:
-        window.close()
+@pytest.fixture(scope="module")
+def shared_complaints() -> Iterator[Complaints]:
+    """What is heard of windows that a module's tests share, while none has one of its own."""
+    heard = Complaints()
+    yield heard
+    heard.expect_none()
+
+
+@pytest.fixture(scope="module")
+def open_shared_window(chromium: Browser, shared_complaints: Complaints) -> Iterator[OpenWindow]:
+    """Give a function that opens windows for a module's tests that leave one another alone."""
+    with windows(chromium, shared_complaints) as open_one:
+        yield open_one
 
 
 @pytest.fixture
