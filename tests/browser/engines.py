@@ -33,7 +33,10 @@ XVFB = "/usr/bin/Xvfb"
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 #: How long a program may take to be there, and to answer a command, in seconds.
-START, ANSWER = 20.0, 30.0
+START, ANSWER = 30.0, 30.0
+
+#: How long a page may take to show what is waited for, on a busy machine, in seconds.
+PATIENCE = 30.0
 
 
 class Engine(ABC):
@@ -49,6 +52,7 @@ class Engine(ABC):
         self._programs: list[subprocess.Popen[bytes]] = []
         self._gone: list[Callable[[], None]] = []
         self._first = self._current = ""
+        self._unused: list[str] = []
 
     @abstractmethod
     def _start(self) -> None:
@@ -74,9 +78,18 @@ class Engine(ABC):
             gone()
 
     def open(self, address: str) -> Tab:
-        """Open a tab and a page in it."""
-        handle = self.ask(self._first, "NewWindow", type=self._tab)["handle"]
+        """Open a tab, or one that was put away, and a page in it."""
+        if self._unused:
+            handle = self._unused.pop()
+        else:
+            handle = self.ask(self._first, "NewWindow", type=self._tab)["handle"]
         return Tab(self, handle).go(address)
+
+    def put_away(self, handle: str) -> None:
+        """Leave nothing of a tab's page, and keep the tab for the next one."""
+        self.ask(handle, "ExecuteScript", script="sessionStorage.clear()", args=[])
+        self.ask(handle, "Navigate", url="about:blank")
+        self._unused.append(handle)
 
     def ask(self, handle: str, name: str, **parameters: Any) -> Any:
         """Have a command carried out in a tab."""
@@ -129,12 +142,12 @@ class Tab:
         """Return what a script returns."""
         return self._ask("ExecuteScript", script=script, args=list(arguments))
 
-    def wait(self, condition: str, seconds: float = 10.0) -> Self:
+    def wait(self, condition: str, seconds: float = PATIENCE) -> Self:
         """Wait until an expression is true in the page."""
         eventually(lambda: self.run(f"return !!({condition})"), seconds)
         return self
 
-    def wait_for(self, selector: str, seconds: float = 10.0) -> Self:
+    def wait_for(self, selector: str, seconds: float = PATIENCE) -> Self:
         """Wait until there is an element."""
         return self.wait(f"document.querySelector({json.dumps(selector)})", seconds)
 
@@ -150,7 +163,8 @@ class Tab:
         self._ask("ElementSendKeys", id=self._find(selector), text=text)
 
     def close(self) -> None:
-        self._ask("CloseWindow")
+        """Leave the page. The tab is opened again, as a new one takes a browser seconds."""
+        self._engine.put_away(self._handle)
 
     def _find(self, selector: str) -> str:
         found = self._ask("FindElement", using="css selector", value=selector)
@@ -217,7 +231,6 @@ class WebKit(Engine):
         "GetWindowHandle": ("GET", "/window"),
         "NewWindow": ("POST", "/window/new"),
         "SwitchToWindow": ("POST", "/window"),
-        "CloseWindow": ("DELETE", "/window"),
         "Navigate": ("POST", "/url"),
         "Back": ("POST", "/back"),
         "ExecuteScript": ("POST", "/execute/sync"),
