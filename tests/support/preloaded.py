@@ -55,8 +55,12 @@ _IMPORTED_LATER = (
 #: What the hurried shop reads and can still set when all is imported.
 _PATIENCE = {"PATIENCE", "PRUNE", "MAIL_REST", "WINDOW"}
 
+#: How `machines.network` has a command run on a machine of its own.
+_NETWORK = "--net="
+
 _LENGTH = 8  # bytes that say how long the message is
 _PR_SET_CHILD_SUBREAPER = 36
+_CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -64,11 +68,19 @@ def preloaded(command: list[str], env: Mapping[str, str]) -> str | None:
     """Tell which template process can start a command, if one can: `server` or `commands`."""
     if _foreign(env):
         return None
+    _, command = _place_and_rest(command)
     if command[0] == sys.executable and command[1] in (str(SERVER), str(HURRIED)):
         return "server"
     if command[:4] == [sys.executable, "-P", "-m", "shop.commands"]:
         return "commands"
     return None
+
+
+def _place_and_rest(command: list[str]) -> tuple[str, list[str]]:
+    """Return the network namespace that a command is to run in, "" for this one, and the rest."""
+    if command[0] == "nsenter" and command[1].startswith(_NETWORK):
+        return command[1].removeprefix(_NETWORK), command[2:]
+    return "", command
 
 
 def _foreign(env: Mapping[str, str]) -> bool:
@@ -77,7 +89,6 @@ def _foreign(env: Mapping[str, str]) -> bool:
     changed.discard("PYTEST_CURRENT_TEST")  # says another phase of the test by now
     if env.get("PYTHONPATH") == str(ROOT):
         changed.discard("PYTHONPATH")
-    changed.discard("PYTEST_CURRENT_TEST")  # another one in a test than in its fixtures
     return any(not name.startswith(("SHOP_", "FLASK_")) for name in changed - _PATIENCE)
 
 
@@ -117,9 +128,11 @@ class _Forked(subprocess.Popen[str]):
         pipes = [given[name] for name in ("p2cread", "c2pwrite", "errwrite")]
         standard = [number if pipe == -1 else pipe for number, pipe in enumerate(pipes)]
         passed = list(given["pass_fds"])
+        network, command = _place_and_rest(list(given["args"]))
         told = {
+            "network": network,
             # of a server with its file, of a command without what names the shop's commands
-            "arguments": list(given["args"])[1 if self._template == "server" else 4 :],
+            "arguments": command[1 if self._template == "server" else 4 :],
             "environ": dict(given["env"]),
             "folder": str(given["cwd"] or Path.cwd()),
             "descriptors": [0, 1, 2, *passed],
@@ -227,6 +240,8 @@ def _whole(asks: socket.socket, length: int) -> bytes:
 
 def _become(name: str, told: dict[str, Any], descriptors: list[int]) -> None:
     """Run the file that was asked for as it would run in an interpreter of its own."""
+    if told["network"]:
+        _enter_network(told["network"])
     _place(descriptors, told["descriptors"])
     for number, stream, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         errors = getattr(sys, stream).errors
@@ -265,6 +280,13 @@ def _leave(status: int) -> None:
     except OSError:  # which the interpreter's own end says
         return
     os._exit(status & 0xFF)
+
+
+def _enter_network(namespace: str) -> None:
+    descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    if _libc.setns(descriptor, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), f"can't enter {namespace}")
+    os.close(descriptor)
 
 
 def _place(given: list[int], wanted: list[int]) -> None:
