@@ -26,6 +26,8 @@ class Middlebox:
         self.rules: dict[str, str] = {}
         #: how many bytes of an answer pass in any case
         self.lets_pass = 0
+        #: what was lost, by the first lines of the requests
+        self.lost: list[str] = []
         self._flowing = threading.Event()
         self._flowing.set()
         self._lines: set[_Line] = set()
@@ -123,7 +125,10 @@ class _Line:
 
     def _asks(self, data: bytes) -> bytes:
         if begins := re.match(rb"[A-Z]+ \S+ HTTP/1.1\r\n", data):
-            self._rule, self._passed = self._box.rule_for(begins[0].decode()), 0
+            request = begins[0].decode()
+            self._rule, self._passed = self._box.rule_for(request), 0
+            if self._rule == LOSE:
+                self._box.lost.append(request)
         return b"" if self._rule == LOSE else data
 
     def _answers(self, data: bytes) -> bytes | None:
