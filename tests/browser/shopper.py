@@ -124,4 +124,4 @@ def hold_without_script(tab: Page, url: str, item_id: int) -> None:
     tab.goto(f"{url}/checkout")
     fill_in(tab)
     tab.locator("#purchase").click()
-    expect(tab.locator("#hold-pay")).to_be_visible(timeout=10_000)
+    expect(tab.locator("#hold-pay")).to_be_visible()

@@ -5,10 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.shopper import add, fill_in, line, size_button, visit
 from tests.support.running import RunningShop
+
+
+@pytest.fixture
+def drop(open_drop: RunningShop) -> RunningShop:
+    """A shop after the drop, shared by the tests here: each has a cart and an order of its own."""
+    return open_drop
 
 
 def test_what_is_typed_survives_a_reload_another_size_and_the_first_order(

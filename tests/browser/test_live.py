@@ -23,6 +23,19 @@ from tests.browser.shopper import (
 from tests.support.running import RunningShop
 
 
+@pytest.fixture
+def drop(open_drop: RunningShop) -> RunningShop:
+    """A shop after the drop, shared by tests here: each begins with enough of every size."""
+    open_drop.sql("UPDATE items SET available = 600")
+    return open_drop
+
+
+@pytest.fixture
+def own_drop(open_shop: Callable[..., RunningShop]) -> RunningShop:
+    """A shop after the drop for a test that ends it, or changes its products and orders."""
+    return open_shop(stage="released", SHOP_DEMO="off")
+
+
 def test_an_answer_that_arrives_late_takes_nothing_back(
     drop: RunningShop, window: BrowserContext
 ) -> None:
@@ -94,15 +107,15 @@ def test_a_page_that_found_no_place_gets_one_when_there_is_one(
 
 
 def test_tabs_by_websocket_come_back_after_a_restart_as_well(
-    drop: RunningShop, window: BrowserContext, complaints: Complaints
+    own_drop: RunningShop, window: BrowserContext, complaints: Complaints
 ) -> None:
     complaints.server_goes_away = True
-    tabs = [visit(window.new_page(), drop.url) for _ in range(6)]
+    tabs = [visit(window.new_page(), own_drop.url) for _ in range(6)]
     add(tabs[0], 1)
-    drop.kill()
+    own_drop.kill()
     for tab in tabs:
         expect(tab.locator("html")).to_have_attribute("data-live", "off")
-    drop.start()
+    own_drop.start()
     for tab in tabs:
         wait_until_live(tab)
     add(tabs[5], 3)
@@ -111,14 +124,14 @@ def test_tabs_by_websocket_come_back_after_a_restart_as_well(
 
 
 def test_acting_while_the_shop_is_away_says_so_and_works_afterwards(
-    drop: RunningShop, tab: Page, complaints: Complaints
+    own_drop: RunningShop, tab: Page, complaints: Complaints
 ) -> None:
     complaints.server_goes_away = True
-    visit(tab, drop.url)
-    drop.kill()
+    visit(tab, own_drop.url)
+    own_drop.kill()
     size_button(tab, 1).click()
     expect(tab.locator("#notices .notice")).to_contain_text("can’t be reached")
-    drop.start()
+    own_drop.start()
     wait_until_live(tab)
     add(tab, 1)
     expect(tab.locator("#notices .notice")).to_have_count(0)
@@ -131,10 +144,10 @@ def test_the_back_button_shows_what_is_true_now(drop: RunningShop, window: Brows
     add(other, 1)
     drop.flask("stock", "set", drop.sku(3), "0")
     tab.go_back(wait_until="commit")
-    expect(line(tab, 1)).to_be_visible(timeout=1000)
-    expect(size_button(tab, 3)).to_be_disabled(timeout=1000)
+    expect(line(tab, 1)).to_be_visible()
+    expect(size_button(tab, 3)).to_be_disabled()
     tab.go_forward(wait_until="commit")
-    expect(line(tab, 1)).to_be_visible(timeout=1000)
+    expect(line(tab, 1)).to_be_visible()
 
 
 def test_a_hidden_tab_tells_of_a_sold_out_line_by_its_title(
@@ -243,11 +256,11 @@ def test_nothing_shifts_when_the_drop_opens_and_sizes_sell_out(
 
 
 def test_a_purchase_is_sent_once_however_often_the_button_is_pressed(
-    drop: RunningShop, window: BrowserContext
+    own_drop: RunningShop, window: BrowserContext
 ) -> None:
-    tab = visit(window.new_page(), drop.url)
+    tab = visit(window.new_page(), own_drop.url)
     add(tab, 1)
-    one, two = (visit(window.new_page(), f"{drop.url}/checkout") for _ in range(2))
+    one, two = (visit(window.new_page(), f"{own_drop.url}/checkout") for _ in range(2))
     for checkout in (one, two):
         fill_in(checkout)
     posts: list[Request] = []
@@ -259,86 +272,88 @@ def test_a_purchase_is_sent_once_however_often_the_button_is_pressed(
         )
     for checkout in (one, two):
         checkout.wait_for_url("**/checkout/complete")
-    (order,) = drop.orders()
+    (order,) = own_drop.orders()
     for checkout in (one, two):
         expect(checkout.locator(".receipt")).to_contain_text(order["number"])
     two.go_back()
     two.go_forward()
     expect(two.locator(".receipt")).to_contain_text(order["number"])
     assert len(posts) == 2
-    assert len(drop.orders()) == 1
+    assert len(own_drop.orders()) == 1
 
 
 def test_a_price_that_changes_on_an_open_checkout_is_not_slipped_under_the_button(
-    drop: RunningShop, window: BrowserContext
+    own_drop: RunningShop, window: BrowserContext
 ) -> None:
-    tab = visit(window.new_page(), drop.url)
+    tab = visit(window.new_page(), own_drop.url)
     add(tab, 1)
-    visit(tab, f"{drop.url}/checkout")
+    visit(tab, f"{own_drop.url}/checkout")
     fill_in(tab)
-    connection = drop.connect()
+    connection = own_drop.connect()
     connection.execute("UPDATE products SET price = 99900 WHERE id = 1")
     connection.close()
     expect(line(tab, 1)).to_contain_text("$999.00")
     tab.locator("#purchase").click()
     expect(tab.locator("#notices")).to_contain_text("The price of Tideline, size 6 has changed")
-    assert drop.orders() == []
+    assert own_drop.orders() == []
     expect(tab.locator("#email")).to_have_value("kim@example.com")
     tab.locator("#purchase").click()
     tab.wait_for_url("**/checkout/complete")
-    assert drop.orders()[0]["total"] == 99900
+    assert own_drop.orders()[0]["total"] == 99900
 
 
 def test_the_operator_empties_and_refills_the_shop_under_open_tabs(
-    drop: RunningShop, tab: Page
+    own_drop: RunningShop, tab: Page
 ) -> None:
-    visit(tab, drop.url)
+    visit(tab, own_drop.url)
     add(tab, 1)
-    drop.flask("reset", "--yes")
+    own_drop.flask("reset", "--yes")
     expect(tab.locator(".empty__title")).to_have_text("Nothing here yet")
     expect_cart(tab, [])
-    drop.flask("seed", "--random-seed", "8")
-    drop.flask("release", "1", "2")
+    own_drop.flask("seed", "--random-seed", "8")
+    own_drop.flask("release", "1", "2")
     expect(tab.locator(".size-container")).to_have_count(2)
-    available = next(i for i, row in drop.stock().items() if row["available"])
+    available = next(i for i, row in own_drop.stock().items() if row["available"])
     add(tab, available)
 
 
 def test_a_changed_price_is_said_and_bought_at_once_it_was_seen(
-    drop: RunningShop, tab: Page
+    own_drop: RunningShop, tab: Page
 ) -> None:
-    visit(tab, drop.url)
+    visit(tab, own_drop.url)
     add(tab, 1)
-    visit(tab, f"{drop.url}/checkout")
+    visit(tab, f"{own_drop.url}/checkout")
     fill_in(tab)
-    drop.flask("catalog", "edit", "OST-TIDELINE", "--price", "99.00")
+    own_drop.flask("catalog", "edit", "OST-TIDELINE", "--price", "99.00")
     expect(tab.locator("#announcement")).to_have_text(
         "The price of Tideline, size 6 is now $99.00."
     )
     expect(tab.locator("#purchase")).to_have_text("Buy for $99.00")
     expect(tab.locator("#seen-1")).to_have_value("1:9900")
     tab.locator("#purchase").click()
-    expect(tab).to_have_url(f"{drop.url}/checkout/complete")
-    assert drop.orders()[0]["total"] == 9900
+    expect(tab).to_have_url(f"{own_drop.url}/checkout/complete")
+    assert own_drop.orders()[0]["total"] == 9900
 
 
-def test_products_come_change_and_go_on_an_open_front_page(drop: RunningShop, tab: Page) -> None:
-    visit(tab, drop.url)
+def test_products_come_change_and_go_on_an_open_front_page(
+    own_drop: RunningShop, tab: Page
+) -> None:
+    visit(tab, own_drop.url)
     size_button(tab, 1).focus()
-    drop.flask(
+    own_drop.flask(
         *("catalog", "add", "GALE", "--name", "Gale", "--brand", "Northwind", "--color", "Red"),
         *("--price", "99.00", "--sizes", "41,42", "--count", "9"),
     )
     new = tab.locator('.product-listing[data-product-id="3"]')
     expect(new).to_contain_text("Gale")
     expect(size_button(tab, 1)).to_be_focused()
-    drop.flask("release", "GALE")
+    own_drop.flask("release", "GALE")
     expect(new.locator("button.size-container__entry")).to_have_count(2)
     new.locator("button.size-container__entry").first.click()
     expect_cart(tab, [27])
-    drop.flask("catalog", "edit", "GALE", "--name", "Storm")
+    own_drop.flask("catalog", "edit", "GALE", "--name", "Storm")
     expect(new.locator(".product-listing__name")).to_have_text("Storm")
     expect(line(tab, 27)).to_contain_text("Storm")
-    drop.flask("catalog", "hide", "GALE")
+    own_drop.flask("catalog", "hide", "GALE")
     expect(new).to_have_count(0)
     expect(line(tab, 27)).to_contain_text("No longer sold")

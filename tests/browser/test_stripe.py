@@ -69,7 +69,7 @@ def test_it_is_paid_without_script(
     hold_without_script(tab, shop.url, 1)
     tab.locator("#hold-pay").click()
     tab.get_by_role("button", name=re.compile("^Pay 1")).click()
-    expect(tab.locator('#hold[data-state="paid"]')).to_be_visible(timeout=10_000)
+    expect(tab.locator('#hold[data-state="paid"]')).to_be_visible()
 
 
 def test_on_a_page_that_was_ended_nobody_pays_and_the_shops_tab_tells_the_truth(

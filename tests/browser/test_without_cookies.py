@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
 
-from tests.browser.conftest import CHROMIUM, SWITCHES, Complaints
+from tests.browser.conftest import CHROMIUM, PATIENCE, SWITCHES, Complaints
 from tests.browser.shopper import size_button, visit
 from tests.support.running import RunningShop
 
@@ -17,35 +16,38 @@ from tests.support.running import RunningShop
 TABS = 7
 
 
-@pytest.fixture
-def refusing(chromium: Browser, complaints: Complaints, tmp_path: Path) -> Iterator[BrowserContext]:
+@pytest.fixture(scope="module")
+def refusing(
+    chromium: Browser, shared_complaints: Complaints, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BrowserContext]:
     """A window of a browser that is set to block all cookies."""
     blocked = {"profile": {"default_content_setting_values": {"cookies": 2}}}
-    (tmp_path / "Default").mkdir()
-    (tmp_path / "Default" / "Preferences").write_text(json.dumps(blocked))
+    folder = tmp_path_factory.mktemp("refusing")
+    (folder / "Default").mkdir()
+    (folder / "Default" / "Preferences").write_text(json.dumps(blocked))
     window = chromium.browser_type.launch_persistent_context(
-        str(tmp_path), executable_path=CHROMIUM, args=SWITCHES
+        str(folder), executable_path=CHROMIUM, args=SWITCHES
     )
-    window.set_default_timeout(10_000)
-    window.on("console", complaints.hear)
+    window.set_default_timeout(PATIENCE)
+    window.on("console", shared_complaints.hear)
     yield window
     window.close()
 
 
 def test_every_tab_of_a_browser_that_refuses_cookies_loads_and_is_live(
-    drop: RunningShop, refusing: BrowserContext
+    open_drop: RunningShop, refusing: BrowserContext
 ) -> None:
-    tabs = [visit(refusing.new_page(), drop.url) for _ in range(TABS)]
+    tabs = [visit(refusing.new_page(), open_drop.url) for _ in range(TABS)]
     assert refusing.cookies() == []
-    (item_id, *_) = (i for i, row in drop.stock().items() if row["available"])
-    drop.flask("stock", "set", drop.sku(item_id), "0")
+    (item_id, *_) = (i for i, row in open_drop.stock().items() if row["available"])
+    open_drop.flask("stock", "set", open_drop.sku(item_id), "0")
     for tab in tabs:
         expect(size_button(tab, item_id)).to_be_disabled()
 
 
 def test_a_page_that_shows_nothing_live_is_live_as_well(
-    drop: RunningShop, refusing: BrowserContext
+    open_drop: RunningShop, refusing: BrowserContext
 ) -> None:
     page = refusing.new_page()
-    page.goto(f"{drop.url}/cart")
+    page.goto(f"{open_drop.url}/cart")
     expect(page.locator('html[data-live="on"]')).to_be_attached()

@@ -38,7 +38,7 @@ class NeverHappened(AssertionError):
     """What was waited for did not come."""
 
 
-def eventually(ask: Callable[[], T], seconds: float = 10.0, every: float = 0.02) -> T:
+def eventually(ask: Callable[[], T], seconds: float = 30.0, every: float = 0.02) -> T:
     """Ask again and again until the answer is true, and return it."""
     deadline = time.monotonic() + seconds
     while True:
