@@ -96,7 +96,7 @@ class Clusters:
     def furnished(self, folder: Path, stage: Stage) -> Mapping[str, str]:
         if stage == "new":
             return self._settings(self._name(), "template0")
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=0o700, exist_ok=True)
         shutil.copytree(self._static, folder / "static")
         return self._settings(self._name(), stage)
 
