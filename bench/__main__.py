@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import sys
 
@@ -38,6 +39,9 @@ def main() -> None:
       bin/bench cluster                              2 servers, 4,000 tabs, 100 purchases/s
       bin/bench capacity                             estimates for a million shoppers
     """
+    # A stream is a file of the load client's, and of the server's.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # An ordinary exit, so that processes and folders go with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 

@@ -7,19 +7,21 @@ benchmarks measured; nothing is measured here. It says only what its small cases
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.machine import OtherWork
-from bench.report import PUBLISHED, Column, Report, Row, into_option, read_figures, spread
+from bench.report import PUBLISHED, Column, Report, Row, benchmark, spread
 from bench.sellout import CARTS
 from bench.streams import of_shop_with_carts
+from bench.tabs import page_delay
 
 #: For how long changes are gathered before a broadcast begins, in seconds; see shop/live.py.
 _TICK = 0.020
@@ -32,9 +34,6 @@ PROCESSES, TABS = 8, 10_000
 
 #: Requests a second that each process answers meanwhile.
 _RATE = 50
-
-#: How tabs come back, as pages do: the first and the longest delay, in seconds, and their jitter.
-_DELAY, _LONGEST, _JITTER = 0.3, 2.5, 0.3
 
 #: When the first and the last tab lost its stream, in seconds before the new server served.
 _LOST = {"drained": (-5.8, -0.8), "killed": (-0.8, -0.8), "all at once": (-0.8, -0.8)}
@@ -72,7 +71,7 @@ class Case:
         return {"measured": [self.measured], "model": [self.model], "ratio": [ratio]}
 
 
-@click.command()
+@benchmark
 @click.option(
     "--from",
     "folder",
@@ -90,8 +89,7 @@ class Case:
     type=click.IntRange(1000, 5_000_000),
     help="Who wait with the page open. Can be given several times.",
 )
-@into_option
-def capacity(folder: Path, counts: tuple[int, ...], into: Path) -> None:
+def capacity(folder: Path, counts: tuple[int, ...]) -> Report:
     """Estimate how many servers so many shoppers need, and how soon they see a release.
 
     Computes loads that were measured with a model and prints both side by side; then larger ones.
@@ -101,17 +99,16 @@ def capacity(folder: Path, counts: tuple[int, ...], into: Path) -> None:
     Example:
       bin/bench capacity --shoppers 300000 --into /tmp/bench
     """
-    others = OtherWork()
     names = ("streams", "sellout", "herd", "pages", "cluster")
-    figures = {name: read_figures(folder, name) for name in names}
+    figures = {name: _read(folder, name) for name in names}
     changes, returns = [*_changes(figures["streams"])], [*_returns(figures["herd"])]
     cases = [*changes, _sellout(figures["sellout"]), *returns]
     rows: dict[str, Row] = {f"measured: {case.name}": case.cells for case in cases}
-    for count in sorted(counts):
+    for shoppers in sorted(counts):
         confirmed = {"release": _agree(changes), "lost": _agree(returns)}
-        cells = _estimate(figures, count).items()
-        rows[f"{count:,} shoppers"] = {k: [v] for k, v in cells if confirmed.get(k, True)}
-    _report(rows, figures["cluster"]["cpu_per_purchase"]).publish(into, others)
+        cells = _estimate(figures, shoppers).items()
+        rows[f"{shoppers:,} shoppers"] = {k: [v] for k, v in cells if confirmed.get(k, True)}
+    return _report(rows, figures["cluster"]["cpu_per_purchase"])
 
 
 # --- The model ---------------------------------------------------------------------------------
@@ -157,17 +154,24 @@ def _arrivals(lost: Sequence[float]) -> list[float]:
     chance = random.Random(1)
 
     def arrive(at: float) -> float:
-        delay = _DELAY
-        while True:
-            at += delay * chance.uniform(1 - _JITTER, 1 + _JITTER)
+        for attempt in count(1):
+            at += page_delay(attempt, chance)
             if at >= 0:
-                return at
-            delay = min(2 * delay, _LONGEST)
+                break
+        return at
 
     return [arrive(at) for at in lost]
 
 
 # --- Small cases, and large ones -----------------------------------------------------------------
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    file = folder / f"{name}.json"
+    if not file.exists():
+        raise click.ClickException(f"{folder} lacks {file.name}. Run `bin/bench {name}` first.")
+    figures: dict[str, Any] = json.loads(file.read_text())
+    return figures
 
 
 def _changes(streams: dict[str, Any]) -> Iterator[Case]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from multiprocessing.connection import Connection
 
-from bench.background import Background
-from bench.closed_loop import ClosedLoop
-from bench.loop import Loop
+import gevent
+
 from bench.shoppers import Shoppers
 from bench.tabs import Tabs
 from bench.visitors import Unanswered
+from bench.visits import Visits
 
 
 def main() -> None:
@@ -19,14 +19,9 @@ def main() -> None:
     Each answer is whether it was done, and the result or the reason.
     """
     pipe = Connection(int(sys.argv[1]))
-    loop = Loop()
-    tabs = Tabs(loop)
-    parts = {
-        "tabs": tabs,
-        "background": Background(loop, pipe.poll),
-        "visitors": ClosedLoop(loop),
-        "shoppers": Shoppers(loop, tabs),
-    }
+    gevent.get_hub().exception_stream = None  # an error is the command's answer
+    tabs = Tabs()
+    parts = {"tabs": tabs, "visits": Visits(pipe.poll), "shoppers": Shoppers(tabs)}
     while True:
         try:
             command, options = pipe.recv()

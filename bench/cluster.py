@@ -6,23 +6,24 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import click
 import psycopg
 
-from bench.machine import OtherWork, allow_files
-from bench.processes import Client, cpu_of
-from bench.report import Column, Goal, Report, into_option, quantile, quantiles, spread
+from bench.load import LoadClient
+from bench.machine import cpu_of
+from bench.report import Column, Goal, Report, benchmark, quantile, quantiles, spread
 from bench.shoppers import BOUGHT, Purchase
 from bench.shops import OPENING, Cluster, Shop, open_cluster, open_shop
 
-#: p95, in seconds, until a change of a cart is in all of its tabs: of several servers, of one.
-SEVERAL, ALONE = 0.150, 0.100
-
 _SEVERAL = "a change of a cart to all its tabs, several servers"
 _ALONE = "… one server, SQLite"
+
+#: p95, in seconds, until a change of a cart is in all of its tabs; p99 from a commit in a drop
+#: until a tab shows it.
+_LIMITS, _IN_A_DROP = {_SEVERAL: 0.150, _ALONE: 0.100}, 0.500
 
 _COLUMNS = (
     Column("times", "times"),
@@ -31,9 +32,6 @@ _COLUMNS = (
     Column("p99", "p99", "ms"),
     Column("longest", "longest", "ms"),
 )
-
-#: p99, in seconds, from a commit in a drop until a tab shows it.
-IN_A_DROP = 0.500
 
 #: One size in so many is scarce; there is so much of it, of what will be asked for, from and to;
 #: and so much of the others, with some more for chance.
@@ -44,18 +42,32 @@ _SETTLE = 40.0
 
 _COMMITTED: LiteralString = "extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8"
 
+#: Seconds, by what took them.
+Delays = dict[str, list[float]]
 
-@click.command()
+
+@dataclass(frozen=True)
+class Books:
+    """The database as of one moment, and what tabs and answers have otherwise than it."""
+
+    #: when each order was committed by its e-mail address, and the last piece of each item that
+    #: sold out, on the wall clock
+    orders: dict[str, float]
+    sold_out_at: dict[str, float]
+    #: how much doesn't agree, by what; what the database has itself, `check` goes through
+    wrong: dict[str, int]
+
+
+@benchmark
 @click.option("--servers", default=2, type=click.IntRange(2, 8), show_default=True)
 @click.option("--tabs", default=8, type=click.IntRange(2, 40), show_default=True)
 @click.option("--changes", default=200, type=click.IntRange(10, 5000), show_default=True)
 @click.option("--streams", default=4000, type=click.IntRange(10, 50_000), show_default=True)
 @click.option("--rate", default=100.0, type=click.FloatRange(0.5, 5000), show_default=True)
 @click.option("--seconds", default=60.0, type=click.FloatRange(2, 3600), show_default=True)
-@into_option
 def cluster(
-    servers: int, tabs: int, changes: int, streams: int, rate: float, seconds: float, into: Path
-) -> None:
+    servers: int, tabs: int, changes: int, streams: int, rate: float, seconds: float
+) -> Report:
     """Measure a shop on several servers, with a real PostgreSQL (fsync on) and a real Redis.
 
     First, how soon each of CHANGES to a cart is in all TABS that show it, on whichever server; and
@@ -68,177 +80,160 @@ def cluster(
     Example:
       bin/bench cluster --streams 400 --rate 20 --seconds 15
     """
-    allow_files(2 * streams)
-    others = OtherWork()
+    delays: Delays = {}
     with open_cluster(servers) as opened:
-        several = _change_a_cart(opened.shop, tabs, changes)
+        delays[_SEVERAL] = _change_a_cart(opened.shop, tabs, changes)
     with open_shop() as shop:
-        alone = _change_a_cart(shop, min(4, tabs), changes)
-    with open_cluster(servers, streams) as opened, Client() as shoppers:
-        drop = Drop(opened, shoppers, streams, rate, seconds)
-        drop.run()
-    _report(drop, several, alone).publish(into, others)
+        delays[_ALONE] = _change_a_cart(shop, min(4, tabs), changes)
+    with open_cluster(servers) as opened, LoadClient() as shoppers:
+        _stock(opened.shop, streams, rate * seconds)
+        _let_in(opened.shop, shoppers, streams)
+        click.echo(f"they buy for {seconds:g} s …", err=True)
+        bought, cpu = _drop(opened, shoppers, rate, seconds)
+        books, shown = _read_books(opened, shoppers, bought["purchases"])
+    delays |= _delays(bought, books, shown)
+    return _report(delays, bought, books, cpu, streams, rate, seconds)
 
 
 def _change_a_cart(shop: Shop, tabs: int, changes: int) -> list[float]:
     click.echo(f"{changes} changes of a cart, {len(shop.servers)} server(s) …", err=True)
     how = {"tabs": tabs, "changes": changes, "items": [item["id"] for item in shop.items()]}
-    with Client() as visitor:
-        within = 60 + 10 * changes
-        delays: list[float] = visitor.do(
-            "shoppers.change_one_cart", within, ports=shop.ports, **how
-        )
+    with LoadClient() as visitor:
+        within, ports = 60 + 10 * changes, shop.ports
+        delays: list[float] = visitor.do("shoppers.change_one_cart", within, ports=ports, **how)
     return delays
 
 
-class Drop:
-    """Shoppers who come in and buy, and what the books say afterwards."""
+def _stock(shop: Shop, streams: int, purchases: float) -> None:
+    """Put so much on the shelf that some sizes sell out in the drop, one after another."""
+    skus = [item["sku"] for item in shop.items()]
+    asked_for = (1.5 * min(purchases, streams) + purchases) / len(skus)
+    scarce, (least, most) = skus[::_SCARCE], _FEW
+    for sku in skus:
+        shop.set_stock(sku, round(asked_for * _ENOUGH) + _SPARE)
+    for number, sku in enumerate(scarce):
+        share = least + (most - least) * number / (len(scarce) - 1)
+        shop.set_stock(sku, round(asked_for * share) + 1)
 
-    def __init__(
-        self, cluster: Cluster, client: Client, streams: int, rate: float, seconds: float
-    ) -> None:
-        self._cluster, self._client, self._shop = cluster, client, cluster.shop
-        self.streams, self.rate, self.seconds = streams, rate, seconds
-        self.cpu: dict[str, float] = {}
-        self.delays: dict[str, list[float]] = {}
-        self.books: dict[str, int] = {}
-        self.outcomes: Counter[str] = Counter()
 
-    def run(self) -> None:
-        """Let the shoppers in, have them buy, and read the books."""
-        self._stock()
-        items = [str(item["id"]) for item in self._shop.items()]
-        click.echo(f"{self.streams:,} shoppers come in …", err=True)
-        chance = random.Random(1)
-        contents = [
-            sorted(chance.sample([*map(int, items)], 1 + n % 2)) for n in range(self.streams)
-        ]
-        how = {"ports": self._shop.ports, "contents": contents, "timeout": OPENING}
-        self._client.do("shoppers.enter", 2 * OPENING, **how)
-        click.echo(f"they buy for {self.seconds:g} s …", err=True)
-        cpu = self._cpu_times()
-        pace = {"rate": self.rate, "seconds": self.seconds, "items": items}
-        bought = self._client.do("shoppers.buy", self.seconds + 60, **pace)
-        self.cpu = {part: after - cpu[part] for part, after in self._cpu_times().items()}
-        self.cpu["load client"] = bought["cpu"]
-        self._read_books(bought)
+def _let_in(shop: Shop, shoppers: LoadClient, count: int) -> None:
+    click.echo(f"{count:,} shoppers come in …", err=True)
+    chance, items = random.Random(1), [item["id"] for item in shop.items()]
+    contents = [sorted(chance.sample(items, 1 + n % 2)) for n in range(count)]
+    how = {"ports": shop.ports, "contents": contents, "timeout": OPENING}
+    shoppers.do("shoppers.enter", 2 * OPENING, **how)
 
-    @property
-    def made(self) -> float:
-        """Purchases a second that were made."""
-        return self.outcomes[BOUGHT] / self.seconds
 
-    def _stock(self) -> None:
-        """Put so much on the shelf that some sizes sell out in the drop, one after another."""
-        skus = [item["sku"] for item in self._shop.items()]
-        purchases = self.rate * self.seconds
-        asked_for = (1.5 * min(purchases, self.streams) + purchases) / len(skus)
-        scarce, (least, most) = skus[::_SCARCE], _FEW
-        for sku in skus:
-            self._shop.set_stock(sku, round(asked_for * _ENOUGH) + _SPARE)
-        for number_, sku in enumerate(scarce):
-            share = least + (most - least) * number_ / (len(scarce) - 1)
-            self._shop.set_stock(sku, round(asked_for * share) + 1)
+def _drop(
+    cluster: Cluster, shoppers: LoadClient, rate: float, seconds: float
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Have them buy; return what `Shoppers.buy` does, and seconds of CPU time by part."""
 
-    def _cpu_times(self) -> dict[str, float]:
+    def cpu() -> dict[str, float]:
         return {
-            "servers": sum(cpu_of(server.pid) for server in self._shop.servers),
-            "PostgreSQL": cpu_of(self._cluster.postgresql.pid),
-            "Redis": cpu_of(self._cluster.redis.pid),
+            "servers": sum(cpu_of(server.pid) for server in cluster.shop.servers),
+            "PostgreSQL": cpu_of(cluster.postgresql.pid),
+            "Redis": cpu_of(cluster.redis.pid),
         }
 
-    def _read_books(self, bought: dict[str, Any]) -> None:
-        """Compare the database with what was answered and shown, once nothing happens any more."""
-        purchases: list[Purchase] = bought["purchases"]
-        made = [one for one in purchases if one.outcome == BOUGHT]
-        self.outcomes = Counter(one.outcome or "no answer in time" for one in purchases)
-        self.outcomes["all shoppers still busy"] = bought["nobody"]
-        deadline = time.monotonic() + _SETTLE
-        while True:
-            shown = self._client.do("shoppers.look", after=1.0)
-            orders, sold_out_at, self.books = self._balance(made, shown)
-            if not any(self.books.values()) or time.monotonic() > deadline:
-                break
-        self._shop.command("check")
-        seen = [one for one in made if one.emptied is not None and one.email in orders]
-        self.books["purchases that the shopper's tab never showed"] = len(made) - len(seen)
-        self.delays = _delays(seen, orders) | {
-            "last piece's commit to every tab": [
-                at - since
-                for item, since in sold_out_at.items()
-                for at in shown["sold_out_at"].get(item, ())
-            ],
-            "purchase, from when it was due": [one.took for one in made],
-            **{f"answer: {kind}": took for kind, took in bought["times"].items()},
-        }
-
-    def _balance(
-        self, made: list[Purchase], shown: dict[str, Any]
-    ) -> tuple[dict[str, float], dict[str, float], dict[str, int]]:
-        """Read the database as of one moment: servers may still be at work.
-
-        Returns:
-            When each order was committed by its e-mail address, and the last piece of each item
-            that sold out, on the wall clock; and what tabs or answers have otherwise than it, by
-            name: nothing ever should be. What it has itself, `check` goes through.
-        """
-        with psycopg.connect(self._cluster.url) as connection:
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            orders = dict(_rows(connection, f"SELECT email, {_COMMITTED} FROM orders"))
-            gone = _rows(connection, f"SELECT id, {_COMMITTED} FROM items WHERE available = 0")
-            held = _rows(connection, "SELECT count(*) FROM cart_items")[0][0]
-        sold_out_at = {str(item): at for item, at in gone}
-        sold_out = sorted(sold_out_at)
-        missing = {one.email for one in made} - orders.keys()
-        wrong = {
-            "purchases answered as made, not in the orders": len(missing),
-            "lines in carts that tabs don't show, or show too many": abs(held - shown["lines"]),
-            "tabs with wrong sizes": sum(sizes != sold_out for sizes in shown["sold_out"]),
-        }
-        return orders, sold_out_at, wrong
+    before, items = cpu(), [str(item["id"]) for item in cluster.shop.items()]
+    pace = {"rate": rate, "seconds": seconds, "items": items}
+    bought: dict[str, Any] = shoppers.do("shoppers.buy", seconds + 60, **pace)
+    spent = {part: after - before[part] for part, after in cpu().items()}
+    return bought, {**spent, "load client": bought["cpu"]}
 
 
-def _rows(connection: psycopg.Connection[Any], question: LiteralString) -> list[Any]:
-    return connection.execute(question).fetchall()
+def _read_books(
+    cluster: Cluster, shoppers: LoadClient, purchases: list[Purchase]
+) -> tuple[Books, dict[str, Any]]:
+    """Compare the database with what was answered and shown, once nothing happens any more."""
+    deadline = time.monotonic() + _SETTLE
+    while True:
+        shown = shoppers.do("shoppers.look", after=1.0)
+        books = _balance(cluster, purchases, shown)
+        if not any(books.wrong.values()) or time.monotonic() > deadline:
+            break
+    cluster.shop.command("check")
+    unseen = sum(one.outcome == BOUGHT and one.emptied is None for one in purchases)
+    books.wrong["purchases that the shopper's tab never showed"] = unseen
+    return books, shown
 
 
-def _delays(seen: list[Purchase], orders: dict[str, float]) -> dict[str, list[float]]:
-    """Return the seconds from purchases' commits until the shoppers' tabs showed them."""
-    delays: dict[str, list[float]] = {}
-    for place, elsewhere in (("same server", False), ("another server", True)):
-        delays[f"commit to the shopper's tab, {place}"] = [
-            one.emptied - orders[one.email]
-            for one in seen
-            if one.elsewhere == elsewhere and one.emptied is not None
+def _balance(cluster: Cluster, purchases: list[Purchase], shown: dict[str, Any]) -> Books:
+    """Read the database in one transaction: servers may still be at work."""
+    with psycopg.connect(cluster.url) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+
+        def rows(question: LiteralString) -> list[Any]:
+            return connection.execute(question).fetchall()
+
+        orders = dict(rows(f"SELECT email, {_COMMITTED} FROM orders"))
+        gone = rows(f"SELECT id::text, {_COMMITTED} FROM items WHERE available = 0 ORDER BY 1")
+        held = rows("SELECT count(*) FROM cart_items")[0][0]
+    sold_out = [item for item, _ in gone]
+    missing = {one.email for one in purchases if one.outcome == BOUGHT} - orders.keys()
+    wrong = {
+        "purchases answered as made, not in the orders": len(missing),
+        "lines in carts that tabs don't show, or show too many": abs(held - shown["lines"]),
+        "tabs with wrong sizes": sum(sorted(sold_out) != sizes for sizes in shown["sold_out"]),
+    }
+    return Books(orders, dict(gone), wrong)
+
+
+def _delays(bought: dict[str, Any], books: Books, shown: dict[str, Any]) -> Delays:
+    made = [one for one in bought["purchases"] if one.outcome == BOUGHT]
+    delays = {
+        f"commit to the shopper's tab, {place}": [
+            one.emptied - books.orders[one.email]
+            for one in made
+            if one.elsewhere == elsewhere and one.emptied and one.email in books.orders
         ]
-    return delays
+        for place, elsewhere in (("same server", False), ("another server", True))
+    }
+    delays["last piece's commit to every tab"] = [
+        at - since
+        for item, since in books.sold_out_at.items()
+        for at in shown["sold_out_at"].get(item, ())
+    ]
+    delays["purchase, from when it was due"] = [one.took for one in made]
+    return delays | {f"answer: {kind}": took for kind, took in bought["times"].items()}
 
 
-def _goals(drop: Drop, delays: dict[str, list[float]]) -> Iterator[Goal]:
-    for name, limit in ((_SEVERAL, SEVERAL), (_ALONE, ALONE)):
+def _goals(delays: Delays, books: Books, made: float, rate: float) -> Iterator[Goal]:
+    for name, limit in _LIMITS.items():
         yield Goal(f"{name}, p95", quantile(delays[name], 0.95), limit, "ms")
-    yield Goal("purchases made, a second", drop.made, drop.rate, at_least=True)
-    yield Goal("whatever doesn't agree in the books", sum(drop.books.values()), 0)
+    yield Goal("purchases made, a second", made, rate, at_least=True)
+    yield Goal("whatever doesn't agree in the books", sum(books.wrong.values()), 0)
     for name, times in delays.items():
         if times and name.startswith(("commit", "last piece")):
-            yield Goal(f"{name}, p99", quantile(times, 0.99), IN_A_DROP, "ms")
+            yield Goal(f"{name}, p99", quantile(times, 0.99), _IN_A_DROP, "ms")
 
 
-def _report(drop: Drop, several: list[float], alone: list[float]) -> Report:
-    delays = {_SEVERAL: several, _ALONE: alone, **drop.delays}
-    outcomes = ", ".join(f"{n:,} {outcome}" for outcome, n in drop.outcomes.most_common() if n)
-    books = "; ".join(f"{name}: {count}" for name, count in drop.books.items())
-    each = {part: spent / max(1, drop.outcomes[BOUGHT]) for part, spent in drop.cpu.items()}
-    cpu = ", ".join(f"{part} {spread([spent], 'ms')}" for part, spent in each.items())
+def _report(
+    delays: Delays,
+    bought: dict[str, Any],
+    books: Books,
+    cpu: dict[str, float],
+    streams: int,
+    rate: float,
+    seconds: float,
+) -> Report:
+    outcomes = Counter(one.outcome or "no answer in time" for one in bought["purchases"])
+    outcomes["left out, the shopper being busy"] = bought["nobody"]
+    words = ", ".join(f"{n:,} {outcome}" for outcome, n in outcomes.most_common() if n)
+    wrong = "; ".join(f"{name}: {count}" for name, count in books.wrong.items())
+    each = {part: spent / max(1, outcomes[BOUGHT]) for part, spent in cpu.items()}
+    spent = ", ".join(f"{part} {spread([one], 'ms')}" for part, one in each.items())
+    made = outcomes[BOUGHT] / seconds
     return Report(
         name="cluster",
         title="time",
         columns=_COLUMNS,
         rows={name: quantiles(times) for name, times in delays.items() if times},
-        goals=[*_goals(drop, delays)],
-        figures={"made": drop.made, "streams": drop.streams, "cpu_per_purchase": each},
+        goals=[*_goals(delays, books, made, rate)],
+        figures={"made": made, "cpu_per_purchase": each},
         bars="p99",
-        note=f"{drop.streams:,} streams; {drop.rate:g} purchases a second offered for "
-        f"{drop.seconds:g} s: {outcomes}. `check` found the books right; besides, {books}. "
-        f"CPU time for a purchase: {cpu}.",
+        note=f"{streams:,} streams; {rate:g} purchases a second offered for {seconds:g} s: "
+        f"{words}. `check` found the books right; besides, {wrong}. "
+        f"CPU time for a purchase: {spent}.",
     )

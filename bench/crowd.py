@@ -12,25 +12,27 @@ from typing import Any, TypeVar
 
 import click
 
-from bench.background import Action
-from bench.machine import allow_files
-from bench.processes import Client
+from bench.load import LoadClient
 from bench.report import Column, Row, quantiles
-from bench.shops import DELIVERY, Shop, open_shop, open_tabs, pairs
+from bench.shops import DELIVERY, Shop, open_shop
+from bench.visits import Action
 
 T = TypeVar("T")
 
-#: Visitors who act: enough for all that is due while the shop takes its time.
-_VISITORS = 40
+#: Visitors who act: enough for all that is due while the shop takes its time; and the adds and
+#: removes a second that are due.
+_VISITORS, RATE = 40, 50.0
 
 #: Seconds that server and clients have for what went before, in which visitors act alone, and that
 #: visitors may take for ending what they began.
 _SETTLE, _BEFORE, _END = 1.0, 0.5, 60.0
 
-#: Until a product opens whose sizes are to be marked: it has to be announced.
-_NEVER = timedelta(days=1)
-
-#: What visitors did meanwhile.
+#: When a message reached tabs; and what visitors did meanwhile.
+REACH_COLUMNS = (
+    Column("to the first tab", "first", "ms"),
+    Column("to half of them", "half", "ms"),
+    Column("to the last", "last", "ms"),
+)
 ACTION_COLUMNS = (
     Column("adds and removes meanwhile", "times"),
     Column("p50", "p50", "ms"),
@@ -60,20 +62,20 @@ class Crowd:
         rate: how many adds and removes a second are due while others act.
     """
 
-    def __init__(self, shop: Shop, tabs: Client, visitors: Client, rate: float) -> None:
+    def __init__(self, shop: Shop, tabs: LoadClient, visitors: LoadClient, rate: float) -> None:
         self.shop, self.tabs, self._visitors, self._rate = shop, tabs, visitors, rate
         items = shop.items()
         self.scarce, wanted, self.other = items[0], items[1]["id"], items[-1]
         self._change_level = shop.level_changes(self.other["sku"])
-        visitors.do("background.enter", port=shop.server.port, count=_VISITORS, item=wanted)
+        visitors.do("visits.enter", port=shop.server.port, count=_VISITORS, item=wanted)
 
     def begin_acting(self, most: float) -> None:
         """Have visitors add and remove until `end_acting`, or for `most` seconds."""
-        self._visitors.send("background.act", rate=self._rate, most=most)
+        self._visitors.send("visits.act", rate=self._rate, most=most)
 
     def end_acting(self) -> list[Action]:
         """Have them end what they began; return all that they did."""
-        self._visitors.send("background.stop")
+        self._visitors.send("visits.stop")
         actions: list[Action] = self._visitors.answer(_END)
         self._visitors.answer(_END)
         return actions
@@ -111,30 +113,42 @@ class Crowd:
 
 @contextmanager
 def open_crowd(
-    tabs: int, rate: float, path: str, marked: bool = False, **settings: str
+    tabs: int, path: str, rate: float = RATE, marked: bool = False, **settings: str
 ) -> Iterator[Crowd]:
     """Open a shop, and so many tabs, each with a cart of its own.
 
     Args:
         path: of the tabs' streams.
+        rate: of adds and removes meanwhile, a second.
         marked: whether each cart has a size of the second product marked, which is closed.
             Without, it has two lines, of which one is of the same item for all.
         settings: of the shop.
     """
-    allow_files(tabs + _VISITORS)
-    with open_shop(tabs, **settings) as shop, Client() as client, Client() as visitors:
-        client.do("tabs.give_way")
+    with open_shop(**settings) as shop, LoadClient(nice=10) as client, LoadClient() as visitors:
         click.echo(f"{tabs:,} tabs open …", err=True)
         crowd = Crowd(shop, client, visitors, rate)
-        contents = pairs(shop, tabs, holding=crowd.scarce["id"])
+        contents = shop.pairs(tabs, holding=crowd.scarce["id"])
         if marked:
             shop.command("close", "2")
-            shop.command("release", "2", "--at", (datetime.now(UTC) + _NEVER).isoformat())
+            tomorrow = datetime.now(UTC) + timedelta(days=1)  # it has to be announced
+            shop.command("release", "2", "--at", tomorrow.isoformat())
             sizes = [one["id"] for one in shop.items() if one["product"] == crowd.other["product"]]
             contents = [[sizes[number % len(sizes)]] for number in range(tabs)]
-        open_tabs(client, shop, path, contents, marked)
+        shop.open_tabs(client, path, contents, marked)
         yield crowd
         client.do("tabs.leave")
+
+
+def broadcast_cells(broadcasts: Sequence[Broadcast], tabs: int) -> Row:
+    """Return how messages reached all tabs as cells of a row."""
+    return {
+        "first": [one.first for one in broadcasts],
+        "half": [one.half for one in broadcasts],
+        "last": [one.last for one in broadcasts],
+        "cpu_per_tab": [one.cpu / tabs for one in broadcasts],
+        "client_per_tab": [one.client_cpu / tabs for one in broadcasts],
+        **action_cells([action for one in broadcasts for action in one.actions]),
+    }
 
 
 def action_cells(actions: Sequence[Action]) -> Row:

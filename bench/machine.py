@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
+import re
+import subprocess
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-import click
 import psutil
 
-from bench.processes import ROOT, cpu_of, output_of
+ROOT = Path(__file__).resolve().parent.parent
 
-#: Descriptors that a process needs besides one for each stream.
-_SPARE_FILES = 200
+_CPUCLOCK_SCHED = 2
 
 #: What makes a difference to the figures. What they are written to does not.
 _MEASURED = ("shop", "bench", "wsgi.py", "requirements.txt")
@@ -23,9 +23,10 @@ _MEASURED = ("shop", "bench", "wsgi.py", "requirements.txt")
 
 def describe_machine() -> str:
     """Describe the machine, and the software that figures depend on most, in one line."""
-    memory = psutil.virtual_memory().total / 2**30
+    found = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(), re.M)
     return (
-        f"{_processor()}, {len(os.sched_getaffinity(0))} processors, {memory:.1f} GB, "
+        f"{found[1] if found else platform.machine()}, {len(os.sched_getaffinity(0))} processors, "
+        f"{psutil.virtual_memory().total / 2**30:.1f} GB, "
         f"{platform.system()} {platform.release()}; "
         f"{platform.python_implementation()} {platform.python_version()}, "
         f"gevent {version('gevent')}, Flask {version('flask')}"
@@ -37,28 +38,8 @@ def commit() -> str:
 
     Nothing if nobody knows: without git, or outside of a clone.
     """
-    git = ("git", "-C", str(ROOT))
-    head = output_of(*git, "rev-parse", "--short=12", "HEAD")
-    changed = output_of(*git, "status", "--porcelain", "--", *_MEASURED)
-    return head + ("+" if head and changed else "")
-
-
-def allow_files(streams: int) -> None:
-    """Let this process, and those it starts, open a file for each stream.
-
-    Raises:
-        ClickException: the system allows fewer.
-    """
-    # While it is being handed over, a stream is two files of the server's.
-    needed = streams + streams // 10 + _SPARE_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if needed <= soft:
-        return
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, max(needed, hard)))
-    except (ValueError, OSError):
-        message = f"{streams} streams need {needed} open files, {hard} are allowed here (ulimit -n)"
-        raise click.ClickException(message) from None
+    head = _git("rev-parse", "--short=12", "HEAD")
+    return head + "+" * bool(head and _git("status", "--porcelain", "--", *_MEASURED))
 
 
 class OtherWork:
@@ -73,16 +54,33 @@ class OtherWork:
         return spent / (time.monotonic() - self._began)
 
 
+def cpu_clock(pid: int) -> float:
+    """Return the CPU time that a process has used, user's and system's, in seconds.
+
+    /proc tells the same in steps of 10 ms; this is the kernel's own clock of the process
+    (clock_getcpuclockid(3)).
+    """
+    return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
+
+
+def cpu_of(pid: int) -> float:
+    """Return the CPU time of a process and of all that came of it, ended or not, in seconds."""
+    process = psutil.Process(pid)
+    seconds = 0.0
+    for one in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # ended since: its parent has its time by now
+            seconds += sum(one.cpu_times()[:4])
+    return seconds
+
+
 def _cpu_of_others() -> float:
     times = psutil.cpu_times()
     everybody = times.user + times.nice + times.system + times.irq + times.softirq + times.steal
     return float(everybody - cpu_of(os.getpid()))
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+def _git(*words: str) -> str:
+    with suppress(OSError, subprocess.SubprocessError):
+        command = ["git", "-C", str(ROOT), *words]
+        return subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
+    return ""

@@ -7,70 +7,70 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import click
 
-from bench.crowd import ACTION_COLUMNS, Broadcast, Crowd, action_p99, open_crowd
-from bench.machine import OtherWork
-from bench.report import Goal, Report, into_option
-from bench.sellout import REACH_COLUMNS, SHARED, broadcast_cells
-from bench.shops import LIST_PAGE
+from bench.crowd import (
+    ACTION_COLUMNS,
+    REACH_COLUMNS,
+    Broadcast,
+    Crowd,
+    action_p99,
+    broadcast_cells,
+    open_crowd,
+)
+from bench.report import Goal, Report, benchmark, rounds_of
+from bench.sellout import SHARED
 
 FROM_MOMENT, FROM_COMMIT = "what opens, from its moment", "… from its commit"
 
-#: The product that opens, and what tabs show when it has, without and with marks.
-OPENS = "2"
-_SHOWS: dict[str, dict[str, Any]] = {
-    "product": {"what": "product", "product": int(OPENS)},
-    "marked": {"what": "marked"},
-}
+#: What a tab asks for: the list, which stands for the products on it; the product that opens, and
+#: what shows that it has.
+_PAGE, _OPENS = "/stream?list=1", "2"
+_SHOWS: dict[str, Any] = {"what": "product", "product": 2}
 
 #: Seconds from the announcement of a moment until it comes: all tabs have heard of it by then.
 _AHEAD = 8.0
 
 
-@click.command()
+@benchmark
 @click.option("--tabs", default=5000, type=click.IntRange(10, 15_000), show_default=True)
 @click.option("--rounds", default=5, type=click.IntRange(1, 100), show_default=True)
-@click.option("--rate", default=20.0, type=click.FloatRange(1, 1000), show_default=True)
 @click.option("--marked", is_flag=True, help="Each visitor has marked a size of it before.")
-@into_option
-def release(tabs: int, rounds: int, rate: float, marked: bool, into: Path) -> None:
+def release(tabs: int, rounds: int, marked: bool) -> Report:
     """Measure how soon all tabs show the sizes of a product after its announced moment.
 
     Times count from the announced moment, and from when the database was told of it. In turn with
     it, a level of the same product changes for the same tabs, and that counts from its commit.
-    Other visitors act RATE times a second. With --marked, each tab's visitor has marked a size: a
-    tab counts when it shows that in its cart.
+    Other visitors act meanwhile. With --marked, each tab's visitor has marked a size: a tab counts
+    when it shows that in its cart.
 
     \b
     Example:
       bin/bench release --tabs 1000 --rounds 3
       bin/bench release --tabs 10000 --marked
     """
-    others = OtherWork()
     found: dict[str, list[Broadcast]] = {FROM_MOMENT: [], FROM_COMMIT: [], SHARED: []}
-    with open_crowd(tabs, rate, LIST_PAGE, marked=marked) as crowd:
+    with open_crowd(tabs, _PAGE, rate=20.0, marked=marked) as crowd:
         if not marked:
             _close(crowd)
-        for number in range(rounds):
-            click.echo(f"round {number + 1} of {rounds} …", err=True)
-            opening, late = _open(crowd, "marked" if marked else "product")
+        for _ in rounds_of(rounds):
+            opening, late = _open(crowd, {"what": "marked"} if marked else _SHOWS)
+            first, half, last = (one - late for one in (opening.first, opening.half, opening.last))
             found[FROM_MOMENT].append(opening)
-            found[FROM_COMMIT].append(_later(opening, late))
+            found[FROM_COMMIT].append(replace(opening, first=first, half=half, last=last))
             found[SHARED].append(crowd.share())
             _close(crowd)
-    _report(found, tabs, marked).publish(into, others)
+    return _report(found, tabs, marked)
 
 
 def _close(crowd: Crowd) -> None:
-    crowd.wait_for(lambda: crowd.shop.command("close", OPENS), **_SHOWS["product"])
+    crowd.wait_for(lambda: crowd.shop.command("close", _OPENS), **_SHOWS)
 
 
-def _open(crowd: Crowd, what: str) -> tuple[Broadcast, float]:
+def _open(crowd: Crowd, shows: dict[str, Any]) -> tuple[Broadcast, float]:
     """Announce a moment, wait for it, and until all tabs show what opened.
 
     Returns:
@@ -78,11 +78,11 @@ def _open(crowd: Crowd, what: str) -> tuple[Broadcast, float]:
     """
     moment = datetime.now(UTC) + timedelta(seconds=_AHEAD)
     opens = time.monotonic() + _AHEAD
-    announce = ("release", OPENS, "--at", moment.isoformat())
-    crowd.wait_for(lambda: crowd.shop.command(*announce), **_SHOWS["product"])
+    announce = ("release", _OPENS, "--at", moment.isoformat())
+    crowd.wait_for(lambda: crowd.shop.command(*announce), **_SHOWS)
     if opens - time.monotonic() < 2.0:
         raise click.ClickException("announcing the moment took too long: try fewer tabs")
-    broadcast = crowd.tell(lambda: opens, **_SHOWS[what])
+    broadcast = crowd.tell(lambda: opens, **shows)
     return broadcast, _opened_at(crowd) - moment.timestamp()
 
 
@@ -90,18 +90,12 @@ def _opened_at(crowd: Crowd) -> float:
     """Return when the product opened by the database's clock, in seconds since 1970."""
     with closing(sqlite3.connect(crowd.shop.server.database)) as database:
         question = "SELECT opened_at FROM products WHERE id = ?"
-        return float(database.execute(question, (OPENS,)).fetchone()[0]) / 1e3
-
-
-def _later(one: Broadcast, late: float) -> Broadcast:
-    """Return the same, counted from some seconds later."""
-    return replace(one, first=one.first - late, half=one.half - late, last=one.last - late)
+        return float(database.execute(question, (_OPENS,)).fetchone()[0]) / 1e3
 
 
 def _report(found: dict[str, list[Broadcast]], tabs: int, marked: bool) -> Report:
     rows = {what: broadcast_cells(ones, tabs) for what, ones in found.items()}
     lasts = {what: median(row["last"]) for what, row in rows.items()}
-    multiple = lasts[FROM_COMMIT] / lasts[SHARED]
     goals = [Goal("the moment to the first tab", median(rows[FROM_MOMENT]["first"]), 0.25, "ms")]
     if marked:
         goals.append(Goal("its commit to the last cart and tab", lasts[FROM_COMMIT], 3, "s"))
@@ -109,7 +103,7 @@ def _report(found: dict[str, list[Broadcast]], tabs: int, marked: bool) -> Repor
         goals.append(Goal("an add or remove meanwhile, p99", p99, 0.25, "ms"))
     else:
         name = "its commit to the last, as a multiple of a shared fragment's time"
-        goals.append(Goal(name, multiple, 1.5, "×"))
+        goals.append(Goal(name, lasts[FROM_COMMIT] / lasts[SHARED], 1.5, "×"))
     shown = "a marked size in its own cart" if marked else "the sizes"
     return Report(
         name="release-marked" if marked else "release",
@@ -117,7 +111,6 @@ def _report(found: dict[str, list[Broadcast]], tabs: int, marked: bool) -> Repor
         columns=(*REACH_COLUMNS, *ACTION_COLUMNS),
         rows=rows,
         goals=goals,
-        figures={"tabs": tabs, "multiple": multiple},
         bars="last",
         note=f"Medians and extremes of {len(found[SHARED])} rounds; a tab counts when it shows "
         f"{shown}. Moment and commit are by the database's clock, in milliseconds; a shared "

@@ -9,17 +9,17 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import click
 
-from bench.machine import OtherWork, commit, describe_machine
-from bench.processes import ROOT
+from bench.machine import ROOT, OtherWork, commit, describe_machine
 
 #: Where figures are kept; the document beside it, `docs/benchmarks.md`, has the tables.
 PUBLISHED = ROOT / "docs" / "benchmarks"
@@ -27,11 +27,21 @@ PUBLISHED = ROOT / "docs" / "benchmarks"
 #: Units in which figures are shown, and how many of them a second or a byte is. Others are as is.
 _SCALES = {"ms": 1e3, "µs": 1e6, "KB": 1 / 1024, "GB": 1 / 2**30}
 
+#: A row's figures by the column's name, of every run: seconds, bytes, or numbers.
+Row = Mapping[str, Sequence[float]]
+
 
 def quantile(values: Sequence[float], share: float) -> float:
     """Return the value that this share of them doesn't exceed: one that was seen."""
     ordered = sorted(values)
     return ordered[max(0, min(len(ordered), -int(-share * len(ordered) // 1)) - 1)]
+
+
+def quantiles(times: Sequence[float]) -> dict[str, list[float]]:
+    """Return how many times there are, p50, p95, p99 and the longest, as cells of a row."""
+    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "longest": 1.0}
+    some = {name: [quantile(times, share)] for name, share in shares.items()} if times else {}
+    return {"times": [len(times)], **some}
 
 
 def number(value: float, unit: str = "") -> str:
@@ -46,18 +56,9 @@ def number(value: float, unit: str = "") -> str:
 def spread(values: Sequence[float], unit: str = "") -> str:
     """Write the median of figures in a unit, with the least and the most of them."""
     inner = sorted(value * _SCALES.get(unit, 1) for value in values)
-    if not inner:
-        return "–"
     if len(inner) == 1:
         return number(inner[0], unit)
     return f"{number(median(inner), unit)} ({number(inner[0])}–{number(inner[-1])})"
-
-
-def quantiles(times: Sequence[float]) -> dict[str, list[float]]:
-    """Return how many times there are, p50, p95, p99 and the longest, as cells of a row."""
-    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "longest": 1.0}
-    some = {name: [quantile(times, share)] for name, share in shares.items()} if times else {}
-    return {"times": [len(times)], **some}
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,11 @@ class Goal:
     unit: str = ""
     at_least: bool = False
 
-    @property
-    def holds(self) -> bool:
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
-
     def __str__(self) -> str:
+        holds = self.value >= self.limit if self.at_least else self.value <= self.limit
         word = "at least" if self.at_least else "at most"
-        verdict = "holds" if self.holds else "**does not hold**"
         value, limit = spread([self.value], self.unit), spread([self.limit], self.unit)
+        verdict = "holds" if holds else "**does not hold**"
         return f"{self.name}: {value}, {word} {limit}: {verdict}"
 
 
@@ -88,10 +86,6 @@ class Column:
     title: str
     key: str
     unit: str = ""
-
-
-#: A row's figures by the column's name, of every run: seconds, bytes, or numbers.
-Row = Mapping[str, Sequence[float]]
 
 
 @dataclass
@@ -120,9 +114,6 @@ class Report:
     def publish(self, into: Path, other_work: OtherWork) -> None:
         """Print it all, and write it: `NAME.json` and `NAME.svg` into a folder, the table into
         the document beside that, between its lines `<!-- NAME -->` and `<!-- /NAME -->`.
-
-        Raises:
-            ClickException: a file can't be written.
         """
         about = {
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -133,23 +124,24 @@ class Report:
         }
         text = self._text(about)
         click.echo(text)
-        figures = json.dumps({**about, **_rounded({**self.figures, **self.medians()})}, indent=1)
-        files = {into / f"{self.name}.json": figures + "\n"}
-        if self.bars:
-            column = next(one for one in self.columns if one.key == self.bars)
-            files[into / f"{self.name}.svg"] = _bar_chart(column, self.rows)
-            text = f"![{_chart_title(column)}]({into.name}/{self.name}.svg)\n\n{text}"
+        figures = _rounded({**about, **self.figures, **self.medians()})
+        (into / f"{self.name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+        for column in self.columns:
+            if column.key == self.bars:
+                (into / f"{self.name}.svg").write_text(self._chart(column))
+                text = f"![{_chart_title(column)}]({into.name}/{self.name}.svg)\n\n{text}"
         document = into.parent / f"{self.document}.md"
         if document.exists():
-            files[document] = _put_into(document.read_text(), self.name, text)
-        for file, content in files.items():
-            _write(file, content)
-        click.echo(f"\nWritten to {', '.join(map(str, files))}", err=True)
+            between = rf"(?<=^<!-- {self.name} -->\n).*?(?=^<!-- /{self.name} -->$)"
+            old = document.read_text()
+            new = re.sub(between, lambda _: f"\n{text}\n\n", old, flags=re.S | re.M)
+            document.write_text(new)
+        click.echo(f"\nWritten to {into}", err=True)
 
     def medians(self) -> dict[str, dict[str, float]]:
         """Return the median of each row's figures, by the names of row and column."""
         return {
-            name: {key: median(values) for key, values in row.items() if values}
+            name: {key: median(values) for key, values in row.items()}
             for name, row in self.rows.items()
         }
 
@@ -166,75 +158,68 @@ class Report:
         lines = [[self.title, *(one.title for one in self.columns)]]
         lines += [["---", *["---:"] * len(self.columns)]]
         for name, row in self.rows.items():
-            cells = [
-                spread(row[one.key], one.unit) if one.key in row else "" for one in self.columns
-            ]
+            cells = [spread(row[c.key], c.unit) if c.key in row else "" for c in self.columns]
             lines.append([name, *cells])
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
+    def _chart(self, column: Column) -> str:
+        # Known only here: it puts a finder of modules of its own into Python's import system.
+        import pygal
+        from pygal.style import CleanStyle
 
-def read_figures(folder: Path, name: str) -> dict[str, Any]:
-    """Return the figures that another benchmark kept.
+        scale = _SCALES.get(column.unit, 1)
+        bars = {
+            n: scale * row[column.key] for n, row in self.medians().items() if column.key in row
+        }
+        style = CleanStyle(background="white", plot_background="white")
+        height = 90 + 45 * len(bars)
+        chart = pygal.HorizontalBar(
+            style=style, js=[], show_legend=False, print_values=True, height=height
+        )
+        chart.title = _chart_title(column)
+        chart.x_labels = [*bars]
+        chart.value_formatter = number
+        chart.add("", [*bars.values()])
+        return f"{chart.render(is_unicode=True)}\n"
 
-    Raises:
-        ClickException: it has not been run.
-    """
-    file = folder / f"{name}.json"
-    if not file.exists():
-        raise click.ClickException(f"{folder} lacks {file.name}. Run `bin/bench {name}` first.")
-    figures: dict[str, Any] = json.loads(file.read_text())
-    return figures
+
+def benchmark(measure: Callable[..., Report]) -> click.Command:
+    """Make a command of a function that measures: it has the option --into, and publishes."""
+
+    @click.option(
+        "--into",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=PUBLISHED,
+        show_default="docs/benchmarks",
+        callback=_make_folder,
+        help="Write JSON and chart there, and the table into the document beside it.",
+    )
+    @wraps(measure)
+    def run(into: Path, **options: Any) -> None:
+        others = OtherWork()
+        measure(**options).publish(into, others)
+
+    return click.command()(run)
+
+
+def rounds_of(count: int) -> Iterator[int]:
+    """Give the numbers of rounds from 0 on, and say of each that it begins."""
+    for number in range(count):
+        click.echo(f"round {number + 1} of {count} …", err=True)
+        yield number
 
 
 def _make_folder(_: click.Context, __: click.Parameter, folder: Path) -> Path:
     """Refuse before the run, not after it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".writable").touch()
-        (folder / ".writable").unlink()
     except OSError as error:
         raise click.BadParameter(f"{folder}: {error.strerror}") from None
     return folder.resolve()
 
 
-#: The option of a command to write elsewhere, as `into`.
-into_option: Callable[..., Any] = click.option(
-    "--into",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=PUBLISHED,
-    show_default="docs/benchmarks",
-    callback=_make_folder,
-    help="Write JSON and chart there, and the table into the document beside it.",
-)
-
-
-def _put_into(text: str, name: str, block: str) -> str:
-    between = re.compile(rf"(?<=^<!-- {name} -->\n).*?(?=^<!-- /{name} -->$)", re.S | re.M)
-    return between.sub(lambda _: f"\n{block}\n\n", text)
-
-
 def _chart_title(column: Column) -> str:
     return f"{column.title}, {column.unit}".removesuffix(", ")
-
-
-def _bar_chart(column: Column, rows: Mapping[str, Row]) -> str:
-    # Known only here: it puts a finder of modules of its own into Python's import system.
-    import pygal
-    from pygal.style import CleanStyle
-
-    scale = _SCALES.get(column.unit, 1)
-    bars = {
-        name: scale * median(row[column.key]) for name, row in rows.items() if column.key in row
-    }
-    style = CleanStyle(background="white", plot_background="white")
-    chart = pygal.HorizontalBar(
-        style=style, js=[], show_legend=False, print_values=True, height=90 + 45 * len(bars)
-    )
-    chart.title = _chart_title(column)
-    chart.x_labels = [*bars]
-    chart.value_formatter = number
-    chart.add("", [*bars.values()])
-    return f"{chart.render(is_unicode=True)}\n"
 
 
 def _rounded(figure: Any) -> Any:
@@ -244,10 +229,3 @@ def _rounded(figure: Any) -> Any:
     if isinstance(figure, Mapping):
         return {name: _rounded(value) for name, value in figure.items()}
     return figure
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text)
-    except OSError as error:
-        raise click.ClickException(f"{file}: {error.strerror}") from None

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from statistics import median
 
 import click
 
 from bench.crowd import (
     ACTION_COLUMNS,
+    RATE,
+    REACH_COLUMNS,
     Broadcast,
     Crowd,
-    action_cells,
     action_p99,
+    broadcast_cells,
     open_crowd,
     outcomes_of,
 )
-from bench.machine import OtherWork
-from bench.report import Column, Goal, Report, Row, into_option
+from bench.report import Column, Goal, Report, benchmark, rounds_of
 from bench.shops import FRONT_PAGE, PLENTY
 
 CARTS, SHARED = "each tab's own cart", "a shared fragment"
 
-#: When a message reached tabs.
-REACH_COLUMNS = (
-    Column("to the first tab", "first", "ms"),
-    Column("to half of them", "half", "ms"),
-    Column("to the last", "last", "ms"),
-)
 _COLUMNS = (
     *REACH_COLUMNS,
     Column("server's CPU for each tab", "cpu_per_tab", "µs"),
@@ -38,35 +32,31 @@ _COLUMNS = (
 )
 
 
-@click.command()
+@benchmark
 @click.option("--tabs", default=10_000, type=click.IntRange(10, 15_000), show_default=True)
 @click.option("--rounds", default=8, type=click.IntRange(1, 100), show_default=True)
-@click.option("--rate", default=50.0, type=click.FloatRange(1, 1000), show_default=True)
-@into_option
-def sellout(tabs: int, rounds: int, rate: float, into: Path) -> None:
+def sellout(tabs: int, rounds: int) -> Report:
     """Measure how soon all tabs know that an item in all their carts is sold out.
 
     Each tab has a two-line cart of its own. An operator in another process sells out the one item
     that all of them hold; each tab must then have its own cart, with that line struck out. In turn
     with it, a fragment that is the same for all goes to the same tabs. Meanwhile other visitors add
-    and remove RATE times a second, half of them on connections that they keep.
+    and remove, half of them on connections that they keep.
 
     \b
     Example:
       bin/bench sellout --tabs 2000 --rounds 3
     """
-    others = OtherWork()
     found: dict[str, list[Broadcast]] = {CARTS: [], SHARED: []}
-    with open_crowd(tabs, rate, FRONT_PAGE) as crowd:
+    with open_crowd(tabs, FRONT_PAGE) as crowd:
         ways: dict[str, Callable[[], Broadcast]] = {
             SHARED: crowd.share,
             CARTS: partial(_sell_out, crowd),
         }
-        for number in range(rounds):
-            click.echo(f"round {number + 1} of {rounds} …", err=True)
+        for number in rounds_of(rounds):
             for what in ways if number % 2 else reversed(ways):
                 found[what].append(ways[what]())
-    _report(found, tabs, rate).publish(into, others)
+    return _report(found, tabs)
 
 
 def _sell_out(crowd: Crowd) -> Broadcast:
@@ -78,19 +68,7 @@ def _sell_out(crowd: Crowd) -> Broadcast:
     return broadcast
 
 
-def broadcast_cells(broadcasts: Sequence[Broadcast], tabs: int) -> Row:
-    """Return how messages reached all tabs as cells of a row, by the keys of `_COLUMNS`."""
-    return {
-        "first": [one.first for one in broadcasts],
-        "half": [one.half for one in broadcasts],
-        "last": [one.last for one in broadcasts],
-        "cpu_per_tab": [one.cpu / tabs for one in broadcasts],
-        "client_per_tab": [one.client_cpu / tabs for one in broadcasts],
-        **action_cells([action for one in broadcasts for action in one.actions]),
-    }
-
-
-def _report(found: dict[str, list[Broadcast]], tabs: int, rate: float) -> Report:
+def _report(found: dict[str, list[Broadcast]], tabs: int) -> Report:
     rows = {what: broadcast_cells(ones, tabs) for what, ones in found.items()}
     lasts = zip(rows[CARTS]["last"], rows[SHARED]["last"], strict=True)
     multiple = median(own / shared for own, shared in lasts)
@@ -105,11 +83,11 @@ def _report(found: dict[str, list[Broadcast]], tabs: int, rate: float) -> Report
             Goal("… as a multiple of a shared fragment's time", multiple, 3, "×"),
             Goal("an add or remove meanwhile, p99", action_p99(rows[CARTS]), 0.1, "ms"),
         ],
-        figures={"tabs": tabs, "multiple": multiple},
+        figures={"tabs": tabs},
         bars="last",
         note=f"Medians and extremes of {len(found[CARTS])} rounds. A tab counts when all of its "
         "own cart has come, by its fingerprint, with the right line struck out; another's cart in "
-        f"it would end the run. Meanwhile {rate:g} adds and removes a second are due at given "
+        f"it would end the run. Meanwhile {RATE:g} adds and removes a second are due at given "
         "moments, each timed from its moment; the server's CPU time is with them. Not answered "
         f"200: {outcomes_of(actions)}.",
     )

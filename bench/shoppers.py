@@ -13,11 +13,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
-from bench.loop import Loop
+import gevent
+
 from bench.tabs import Tab, Tabs
-from bench.visitors import Answer, Times, Unanswered, Visitor
+from bench.visitors import Times, Unanswered, Visitor
 
 #: What everybody watches: both products of the demo catalogue.
 PATH = "/stream?product=1&product=2"
@@ -54,17 +56,17 @@ class Shopper:
 
     def __init__(self, visitor: Visitor, home: int) -> None:
         self.visitor, self.home = visitor, home
-        self.purchases, self.is_busy = 0, False
+        self.is_busy = False
         self.cart: list[str] = []
         self._version = 0
         #: by product, the items that the tab shows as sold out; and when it showed each first
-        self._sold_out: dict[str, frozenset[str]] = {}
+        self._sold_out: dict[str, list[str]] = {}
         self.sold_out_at: dict[str, float] = {}
         self.awaited: Purchase | None = None
 
     @property
-    def shows_sold_out(self) -> set[str]:
-        return set().union(*self._sold_out.values())
+    def shows_sold_out(self) -> list[str]:
+        return sorted(item for items in self._sold_out.values() for item in items)
 
     def see(self, html: str) -> None:
         """Take in a message to the tab."""
@@ -73,11 +75,23 @@ class Shopper:
             if found := _CART.search(part):
                 self._see_cart(int(found[1]), part, at)
             elif found := _STOCK.search(part):
-                self._sold_out[found[1]] = frozenset(_OUT.findall(part))
+                self._sold_out[found[1]] = _OUT.findall(part)
                 for item in self._sold_out[found[1]]:
                     self.sold_out_at.setdefault(item, at)
 
-    def purchase(self, choices: Sequence[str], purchase: Purchase) -> str:
+    def buy(self, choices: Sequence[str], purchase: Purchase) -> None:
+        """Make a purchase, and note in it what came of it."""
+        try:
+            purchase.outcome = self._purchase(choices, purchase)
+        except Unanswered as error:
+            purchase.outcome = str(error)
+        self.visitor.hang_up()
+        purchase.took = time.time() - purchase.due
+        self.is_busy = False
+        if purchase.outcome != BOUGHT:
+            self.awaited = None
+
+    def _purchase(self, choices: Sequence[str], purchase: Purchase) -> str:
         """Add one more item, take out what can't be bought, open the checkout, buy."""
         html, visitor = "", self.visitor
         for item in choices:
@@ -101,7 +115,7 @@ class Shopper:
     def _see_cart(self, version: int, html: str, at: float) -> None:
         if version < self._version:
             return
-        self._version, self.cart = version, sorted(item for _, item in _LINE.findall(html))
+        self._version, self.cart = version, [item for _, item in _LINE.findall(html)]
         if self.awaited is not None and not self.cart:
             self.awaited.emptied, self.awaited = at, None
 
@@ -112,8 +126,8 @@ class Shoppers:
     Its methods are commands to the load client.
     """
 
-    def __init__(self, loop: Loop, tabs: Tabs) -> None:
-        self._loop, self._tabs = loop, tabs
+    def __init__(self, tabs: Tabs) -> None:
+        self._tabs = tabs
         self._ports: Sequence[int] = ()
         self._shoppers: list[Shopper] = []
 
@@ -132,28 +146,30 @@ class Shoppers:
         """Begin purchases at random moments, `rate` a second on average, for some seconds.
 
         Returns:
-            The purchases; how many nobody was free to make; seconds by kind of request; this
-            process's CPU time.
+            The purchases; how many were left out as their shopper was still busy; seconds by kind
+            of request; this process's CPU time.
         """
         purchases: list[Purchase] = []
         times: Times = defaultdict(list)
         for shopper in self._shoppers:
             shopper.visitor.times = times
         chance, began, cpu, nobody = random.Random(2), time.time(), time.process_time(), 0
-        free = chance.sample(range(len(self._shoppers)), len(self._shoppers))
+        turns = cycle(chance.sample(self._shoppers, len(self._shoppers)))
         for due in sorted(began + chance.uniform(0, seconds) for _ in range(round(rate * seconds))):
-            self._run_until(due)
-            number = next((n for n in free if not self._shoppers[n].is_busy), None)
-            if number is None:
+            self._listen(due - time.time())
+            shopper = next(turns)
+            if shopper.is_busy:
                 nobody += 1
                 continue
-            free.remove(number)
-            free.append(number)
-            purchases.append(self._begin(number, due, chance.sample(items, len(items))))
-        self._run_until(began + seconds)
+            server = (shopper.home + len(purchases)) % len(self._ports)
+            shopper.visitor.port, shopper.is_busy = self._ports[server], True
+            email = f"shopper{len(purchases)}@example.com"
+            purchases.append(Purchase(email, server != shopper.home, due))
+            gevent.spawn(shopper.buy, chance.sample(items, len(items)), purchases[-1])
+        self._listen(began + seconds - time.time())
         cpu = time.process_time() - cpu
-        self._wait(_LAST_CALL, lambda: not any(one.is_busy for one in self._shoppers))
-        self._wait(_LAST_NEWS, lambda: all(one.awaited is None for one in self._shoppers))
+        self._listen(_LAST_CALL, lambda: not any(one.is_busy for one in self._shoppers))
+        self._listen(_LAST_NEWS, lambda: all(one.awaited is None for one in self._shoppers))
         return {"purchases": purchases, "nobody": nobody, "times": dict(times), "cpu": cpu}
 
     def look(self, after: float) -> dict[str, Any]:
@@ -161,14 +177,14 @@ class Shoppers:
 
         Besides, for each item that sold out, when each tab showed that first.
         """
-        self._loop.run(time.monotonic() + after)
+        self._listen(after)
         at: defaultdict[str, list[float]] = defaultdict(list)
         for shopper in self._shoppers:
             for item, moment in shopper.sold_out_at.items():
                 at[item].append(moment)
         return {
             "lines": sum(len(shopper.cart) for shopper in self._shoppers),
-            "sold_out": [sorted(shopper.shows_sold_out) for shopper in self._shoppers],
+            "sold_out": [shopper.shows_sold_out for shopper in self._shoppers],
             "sold_out_at": dict(at),
         }
 
@@ -190,46 +206,18 @@ class Shoppers:
             visitor.hang_up()
             visitor.port = ports[number // 2 % len(ports)]
             began = time.monotonic()
-            self._loop.spawn(_must_be_200, visitor.add if adds else visitor.remove, item)
+            change = gevent.spawn(visitor.add if adds else visitor.remove, item)
             shown = self._tabs.expect("line", 10.0, item=item, is_there=adds)
+            if (status := change.get().status) != 200:
+                raise RuntimeError(f"a change was refused: {status}")
             delays.append(shown["last"] - began)
-            self._loop.run(time.monotonic() + chance.uniform(0.03, 0.08))
+            self._listen(chance.uniform(0.03, 0.08))
         self._tabs.leave()
         return delays
-
-    def _begin(self, number: int, due: float, choices: Sequence[str]) -> Purchase:
-        shopper, servers = self._shoppers[number], len(self._ports)
-        shopper.purchases, shopper.is_busy = shopper.purchases + 1, True
-        server = (shopper.home + number // servers + shopper.purchases) % servers
-        email = f"shopper{number}.{shopper.purchases}@example.com"
-        purchase = Purchase(email, server != shopper.home, due)
-        shopper.visitor.port = self._ports[server]
-        self._loop.spawn(_buy, shopper, choices, purchase)
-        return purchase
 
     def _see(self, tab: Tab, size: int) -> bool:
         self._shoppers[tab.number].see(tab.text(size))
         return True
 
-    def _run_until(self, moment: float) -> None:
-        self._loop.run(time.monotonic() + moment - time.time())
-
-    def _wait(self, seconds: float, done: Callable[[], bool]) -> None:
-        self._loop.run(time.monotonic() + seconds, done)
-
-
-def _buy(shopper: Shopper, choices: Sequence[str], purchase: Purchase) -> None:
-    try:
-        purchase.outcome = shopper.purchase(choices, purchase)
-    except Unanswered as error:
-        purchase.outcome = str(error)
-    shopper.visitor.hang_up()
-    purchase.took = time.time() - purchase.due
-    shopper.is_busy = False
-    if purchase.outcome != BOUGHT:
-        shopper.awaited = None
-
-
-def _must_be_200(change: Callable[[int], Answer], item: int) -> None:
-    if (status := change(item).status) != 200:
-        raise RuntimeError(f"a change was refused: {status}")
+    def _listen(self, seconds: float, done: Callable[[], bool] = lambda: False) -> None:
+        self._tabs.listen(time.monotonic() + seconds, done)

@@ -16,7 +16,9 @@ from urllib.request import urlopen
 import click
 from flask import Flask
 
-from bench.processes import ROOT, Client, Server
+from bench.comparisons import Server
+from bench.load import LoadClient
+from bench.machine import ROOT
 from shop import create_app
 from tests.support.databases import SECRET_KEY
 from tests.support.machines.network import HERE
@@ -28,9 +30,6 @@ PLENTY, FEW = 1_000_000, 100
 
 #: What the front page of the demo catalogue watches.
 FRONT_PAGE = "/stream?product=1&product=2"
-
-#: What its page asks for: its list, which stands for the products on it.
-LIST_PAGE = "/stream?list=1"
 
 #: Seconds that filling carts and opening streams may take, and one message to reach all of them.
 OPENING, DELIVERY = 300.0, 60.0
@@ -44,6 +43,7 @@ _SETTINGS = {
     "SHOP_ACTIONS_PER_ADDRESS": "1000000",
     "SHOP_NEW_CARTS_PER_ADDRESS": "1000000",
     "SHOP_PAIRS_PER_ADDRESS": "1000000",
+    "SHOP_MAX_STREAMS": "50100",
 }
 
 
@@ -51,20 +51,14 @@ class ShopServer(Server):
     """A server of the shop, with an instance folder of its own.
 
     Args:
-        streams: how many will be open.
         settings: besides a benchmark's usual ones.
     """
 
-    def __init__(self, streams: int, settings: Mapping[str, str]) -> None:
+    def __init__(self, settings: Mapping[str, str]) -> None:
         super().__init__(sys.executable, str(ROOT / "wsgi.py"))
-        self.settings = {
-            **_SETTINGS,
-            "SHOP_INSTANCE": str(self.folder / "instance"),
-            "SHOP_PORT": str(self.port),
-            "SHOP_MAX_STREAMS": str(max(20_000, streams + 100)),
-            **settings,
-        }
-        self.environ |= self.settings
+        own = {"SHOP_INSTANCE": str(self.folder / "instance"), "SHOP_PORT": str(self.port)}
+        self.settings = {**_SETTINGS, **own, **settings}
+        self.environ = {**self.environ, **self.settings}
 
     @property
     def database(self) -> Path:
@@ -87,19 +81,11 @@ class Shop:
     """
 
     def __init__(self, servers: Sequence[ShopServer], app: Flask) -> None:
-        self.servers = servers
+        self.servers, self.server = servers, servers[0]
+        self.ports = [server.port for server in servers]
         self._operator = app.test_cli_runner()
         self._committed = 0.0
         app.extensions["shop"].changes.subscribe(self._note_commit)
-
-    @property
-    def server(self) -> ShopServer:
-        """The server, or the first of several."""
-        return self.servers[0]
-
-    @property
-    def ports(self) -> list[int]:
-        return [server.port for server in self.servers]
 
     def command(self, *words: str) -> str:
         """Run an operators' command, and return what it prints.
@@ -138,19 +124,38 @@ class Shop:
         for item in self.items():
             self.set_stock(item["sku"], PLENTY)
 
+    def pairs(self, count: int, holding: int | None = None) -> list[list[int]]:
+        """Return what `count` two-line carts hold, as different as the demo catalogue allows.
+
+        The last two sizes are left out: they are for what happens meanwhile.
+
+        Args:
+            holding: an item that each of them holds.
+        """
+        items = [item["id"] for item in self.items()][:-2]
+        different = [[*pair] for pair in combinations(items, 2) if holding in (None, *pair)]
+        return list(islice(cycle(different), count))
+
+    def open_tabs(
+        self, tabs: LoadClient, path: str, contents: Sequence[Sequence[int]], marked: bool = False
+    ) -> None:
+        """Fill a cart for each of the contents, or mark them, and open a tab that shows it."""
+        how = {"ports": self.ports, "timeout": OPENING}
+        tabs.do("tabs.fill", OPENING, contents=contents, marked=marked, **how)
+        tabs.do("tabs.open", OPENING, path=path, count=len(contents), **how)
+
     def _note_commit(self, _names: object) -> None:
         self._committed = time.monotonic()
 
 
 @contextmanager
-def open_shop(streams: int = 0, **settings: str) -> Iterator[Shop]:
+def open_shop(**settings: str) -> Iterator[Shop]:
     """Open a shop with the demo catalogue released, and plenty of every size.
 
     Args:
-        streams: how many will be open.
         settings: besides a benchmark's usual ones.
     """
-    with ShopServer(streams, settings) as server:
+    with ShopServer(settings) as server:
         shop = Shop([server], create_app(server.settings))
         if "SHOP_DATABASE_URL" in settings:  # none but the embedded one starts with the demo
             shop.command("seed")
@@ -170,45 +175,20 @@ class Cluster:
 
 
 @contextmanager
-def open_cluster(servers: int, streams: int = 0) -> Iterator[Cluster]:
+def open_cluster(servers: int) -> Iterator[Cluster]:
     """Open a shop on several servers, with a PostgreSQL that waits for the disk, and a Redis."""
-    with ExitStack() as stack:
+    with (
         # When each commit began: what tabs show is measured from there.
-        postgresql = PostgreSQL(HERE, fsync=True, track_commit_timestamp="on")
-        stack.enter_context(postgresql)
-        redis = stack.enter_context(Redis())
+        PostgreSQL(HERE, fsync=True, track_commit_timestamp="on") as postgresql,
+        Redis() as redis,
+        ExitStack() as stack,
+    ):
         url = postgresql.create_database("shop")
         shared = {"SHOP_DATABASE_URL": url, "SHOP_REDIS_URL": redis.url, "SHOP_DEMO": "off"}
-        shared["SHOP_SECRET_KEY"] = SECRET_KEY
-        running = [ShopServer(streams, shared) for _ in range(servers)]
+        running = [ShopServer({**shared, "SHOP_SECRET_KEY": SECRET_KEY}) for _ in range(servers)]
         shop = Shop(running, create_app(running[0].settings))
         shop.command("seed")
         for server in running:
             stack.enter_context(server)
         shop.release_all()
         yield Cluster(shop, postgresql, redis, url)
-
-
-def pairs(shop: Shop, count: int, holding: int | None = None) -> list[list[int]]:
-    """Return what `count` two-line carts hold, as different as the demo catalogue allows.
-
-    The last two sizes are left out: they are for what happens meanwhile.
-
-    Args:
-        holding: an item that each of them holds.
-    """
-    items = [item["id"] for item in shop.items()][:-2]
-    if holding is None:
-        different = [list(pair) for pair in combinations(items, 2)]
-    else:
-        different = [sorted((holding, other)) for other in items if other != holding]
-    return list(islice(cycle(different), count))
-
-
-def open_tabs(
-    tabs: Client, shop: Shop, path: str, contents: Sequence[Sequence[int]], marked: bool = False
-) -> None:
-    """Fill a cart for each of the contents, or mark them, and open a tab that shows it."""
-    how = {"ports": shop.ports, "timeout": OPENING}
-    tabs.do("tabs.fill", OPENING, contents=contents, marked=marked, **how)
-    tabs.do("tabs.open", OPENING, path=path, count=len(contents), **how)

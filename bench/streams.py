@@ -11,29 +11,28 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
 from typing import Any
 from urllib.request import urlopen
 
 import click
 
-from bench.contenders import TIMEOUT, contenders, publish
-from bench.machine import OtherWork, allow_files
-from bench.processes import Client, Measured
-from bench.report import Column, Goal, Report, Row, into_option
-from bench.shops import DELIVERY, OPENING, open_shop, pairs
+from bench.comparisons import HUB, NCHAN, PLAIN, STREAMERS, Measured, missing
+from bench.load import LoadClient
+from bench.report import Column, Goal, Report, Row, benchmark
+from bench.servers import event_of
+from bench.shops import DELIVERY, OPENING, open_shop
 
 #: The two messages: one such as a chat's or a counter's, and a product's of the shop.
 SMALL, FRAGMENT = "300 bytes", "product fragment"
 
-_SHOP, _CARTS = "shop", "carts"
-_OF_SHOP = {_SHOP: "the shop", _CARTS: "the shop, a cart each"}
+SHOP, CARTS, KERNEL = "the shop", "the shop, a cart each", "the kernel alone"
 
-_KERNEL = "the kernel alone"
-
-#: Who sends the shop's fragment as well: it tells little more of the others.
-_SEND_FRAGMENTS = ("nchan", "plain")
+#: What each server sends. The shop's fragment tells little more of the others.
+_SENT = {
+    SMALL: [*STREAMERS],
+    FRAGMENT: [SHOP, CARTS, NCHAN, PLAIN],
+}
 
 #: Streams that are opened and closed before, so that what is made but once isn't counted.
 _WARM_UP = 50
@@ -61,17 +60,20 @@ _COLUMNS = (
 class Case:
     """A server that sends a message to so many streams."""
 
-    who: str
-    label: str
+    server: str
     message: str
     streams: int
 
     @property
     def name(self) -> str:
-        return f"{self.label}, {self.message}, {self.streams:,}"
+        return f"{self.server}, {self.message}, {self.streams:,}"
+
+    @property
+    def path(self) -> str:
+        return "/stream?product=1" if self.server in (SHOP, CARTS) else "/stream"
 
 
-@click.command()
+@benchmark
 @click.option(
     "--streams",
     "counts",
@@ -83,8 +85,7 @@ class Case:
 )
 @click.option("--deliveries", default=20, type=click.IntRange(1, 1000), show_default=True)
 @click.option("--runs", default=1, type=click.IntRange(1, 20), show_default=True)
-@into_option
-def streams(counts: tuple[int, ...], deliveries: int, runs: int, into: Path) -> None:
+def streams(counts: tuple[int, ...], deliveries: int, runs: int) -> Report:
     """Measure open streams: memory while idle, CPU time for a delivery and an opening, delay.
 
     The shop's hub alone sends a message of 300 bytes, and the real shop a product's fragment, to
@@ -95,68 +96,74 @@ def streams(counts: tuple[int, ...], deliveries: int, runs: int, into: Path) -> 
     Example:
       bin/bench streams --streams 2000 --deliveries 10 --into /tmp/bench
     """
-    counts = tuple(sorted(set(counts)))
-    allow_files(counts[-1])
-    others, missing = OtherWork(), [c.label for c in contenders().values() if not c.is_there]
-    if missing:
-        click.echo(f"Measured without {', '.join(missing)}: see bin/bench --install", err=True)
+    if absent := missing():
+        click.echo(f"Measured without {', '.join(absent)}: see bin/bench --install", err=True)
+    cases = [
+        Case(server, message, count)
+        for count in sorted(set(counts))
+        for message, servers in _SENT.items()
+        for server in servers
+        if server not in absent
+    ]
     texts = {SMALL: _small_text(), FRAGMENT: _fragment()}
-    found: defaultdict[Case, list[Figures]] = defaultdict(list)
-    kernel: defaultdict[str, list[float]] = defaultdict(list)
+    found: defaultdict[str, list[Figures]] = defaultdict(list)
     for run in range(runs):
-        cases = list(_cases(counts))
         # Whoever goes first in one run goes last in the next.
         for case in reversed(cases) if run % 2 else cases:
-            click.echo(f"run {run + 1} of {runs}: {case.label}, {case.streams:,} …", err=True)
-            found[case].append(_measure(case, texts[case.message], deliveries))
+            click.echo(f"run {run + 1} of {runs}: {case.server}, {case.streams:,} …", err=True)
+            found[case.name].append(_measure(case, texts[case.message], deliveries))
         for message, text in texts.items():
-            kernel[message].append(_send_and_receive(len(event_of(text))))
-    _report(found, kernel, counts[-1], f"{runs} run(s) of {deliveries} messages").publish(
-        into, others
-    )
+            cpu = _send_and_receive(len(event_of(text)))
+            found[f"{KERNEL}, {message}"].append({"cpu_per_delivery": cpu})
+    rows: dict[str, Row] = {
+        name: {key: [figures[key] for figures in found[name]] for key in found[name][0]}
+        for name in [*(case.name for case in sorted(cases, key=_order)), *_kernel_rows()]
+    }
+    return _report(rows, max(counts), f"{runs} run(s) of {deliveries} messages")
 
 
 def of_shop_with_carts(figures: Mapping[str, Any]) -> list[Figures]:
     """Return the rows of tabs with a cart each, among what this command kept, the fewest first."""
-    name = f"{_OF_SHOP[_CARTS]}, {FRAGMENT}"
-    rows: list[Figures] = [row for key, row in figures.items() if key.startswith(name)]
+    rows: list[Figures] = [row for key, row in figures.items() if key.startswith(CARTS)]
     return sorted(rows, key=lambda row: row["streams"])
 
 
-def event_of(text: str) -> bytes:
-    """Return a text as an event of a stream."""
-    return ("".join(f"data: {line}\n" for line in text.split("\n")) + "\n").encode()
+def _order(case: Case) -> tuple[str, int]:
+    return case.message, case.streams
 
 
-def _cases(counts: tuple[int, ...]) -> Iterator[Case]:
-    there = {name: one.label for name, one in contenders().items() if one.is_there}
-    for streams in counts:
-        for who, label in there.items():
-            yield Case(who, label, SMALL, streams)
-        fragments = {who: label for who, label in there.items() if who in _SEND_FRAGMENTS}
-        for who, label in (_OF_SHOP | fragments).items():
-            yield Case(who, label, FRAGMENT, streams)
+def _kernel_rows() -> list[str]:
+    return [f"{KERNEL}, {message}" for message in (SMALL, FRAGMENT)]
 
 
 def _measure(case: Case, text: str, deliveries: int) -> Figures:
     with ExitStack() as stack:
-        tabs = stack.enter_context(Client())
-        if case.who in _OF_SHOP:
-            shop = stack.enter_context(open_shop(case.streams))
-            server: Measured = shop.server
-            change = shop.level_changes(shop.items()[0]["sku"])
-            if case.who == _CARTS:
-                how = {"ports": shop.ports, "timeout": OPENING}
-                tabs.do("tabs.fill", OPENING, contents=pairs(shop, case.streams), **how)
-        else:
-            server = stack.enter_context(contenders()[case.who].make(case.streams))
-            change = partial(publish, server, text)
+        tabs = stack.enter_context(LoadClient())
+        if case.server in STREAMERS:
+            server = stack.enter_context(STREAMERS[case.server](case.streams))
+            change: Callable[[], float] = partial(_publish, server, text)
             change()
+        else:
+            shop = stack.enter_context(open_shop())
+            server, change = shop.server, shop.level_changes(shop.items()[0]["sku"])
+            if case.server == CARTS:
+                how = {"ports": shop.ports, "timeout": OPENING}
+                tabs.do("tabs.fill", OPENING, contents=shop.pairs(case.streams), **how)
         return _measure_streams(server, tabs, change, case, deliveries)
 
 
+def _publish(server: Measured, text: str) -> float:
+    """Have a server send a text to all; return when it was asked to, on the monotonic clock."""
+    began = time.monotonic()
+    try:
+        urlopen(f"http://127.0.0.1:{server.port}/publish", text.encode(), 30.0).close()
+    except OSError as error:
+        raise click.ClickException(f"a server did not take a message: {error}") from None
+    return began
+
+
 def _measure_streams(
-    server: Measured, tabs: Client, change: Callable[[], float], case: Case, deliveries: int
+    server: Measured, tabs: LoadClient, change: Callable[[], float], case: Case, deliveries: int
 ) -> Figures:
     _open(tabs, server, case, min(_WARM_UP, case.streams))
     _deliver(tabs, change)
@@ -187,13 +194,12 @@ def _measure_streams(
     }
 
 
-def _open(tabs: Client, server: Measured, case: Case, count: int) -> None:
-    path = "/stream?product=1" if case.who in _OF_SHOP else "/stream"
-    how = {"ports": [server.port], "path": path, "timeout": OPENING}
+def _open(tabs: LoadClient, server: Measured, case: Case, count: int) -> None:
+    how = {"ports": [server.port], "path": case.path, "timeout": OPENING}
     tabs.do("tabs.open", OPENING, count=count, **how)
 
 
-def _deliver(tabs: Client, change: Callable[[], float]) -> Figures:
+def _deliver(tabs: LoadClient, change: Callable[[], float]) -> Figures:
     tabs.do("tabs.prepare")
     tabs.send("tabs.expect", what="message", timeout=DELIVERY)
     began = change()
@@ -239,24 +245,12 @@ def _fragment() -> str:
     """Return the text that the shop sends of a product, for the other servers to send as well."""
     with open_shop() as shop:
         address = f"http://127.0.0.1:{shop.server.port}/stream?product=1"
-        with urlopen(address, timeout=TIMEOUT) as answer:
+        with urlopen(address, timeout=30.0) as answer:
             lines = iter(lambda: answer.readline().decode().rstrip("\n"), "")
             return "\n".join(line.removeprefix("data: ") for line in lines)
 
 
-def _report(
-    found: dict[Case, list[Figures]],
-    kernel: dict[str, list[float]],
-    most: int,
-    runs: str,
-) -> Report:
-    cases = sorted(found, key=lambda case: (case.message, case.streams))
-    rows: dict[str, Row] = {
-        case.name: {key: [run[key] for run in found[case]] for key in found[case][0]}
-        for case in cases
-    }
-    for message, times in kernel.items():
-        rows[f"{_KERNEL}, {message}"] = {"cpu_per_delivery": times}
+def _report(rows: dict[str, Row], most: int, runs: str) -> Report:
     report = Report(
         name="streams",
         title="server",
@@ -266,24 +260,22 @@ def _report(
         note=f"Medians of {runs}; what a change is, is another process's commit to the shop's "
         "database, and a request to the other servers. Goals are of the most streams.",
     )
-    report.goals = [*_goals(report.medians(), [case for case in cases if case.streams == most])]
+    report.goals = [*_goals(report.medians(), most)]
     return report
 
 
-def _goals(medians: Mapping[str, Figures], cases: list[Case]) -> Iterator[Goal]:
-    found = {(case.who, case.message): medians[case.name] for case in cases}
-    yield Goal("memory of an idle stream", found[_SHOP, FRAGMENT]["memory"], 1.5 * 1024, "KB")
-    with_cart = found[_CARTS, FRAGMENT]
+def _goals(medians: Mapping[str, Figures], most: int) -> Iterator[Goal]:
+    shop, with_cart = (medians[Case(who, FRAGMENT, most).name] for who in (SHOP, CARTS))
+    yield Goal("memory of an idle stream", shop["memory"], 1.5 * 1024, "KB")
     yield Goal("… with a cart of two lines", with_cart["memory"], 3 * 1024, "KB")
     yield Goal("CPU to open one with a cart", with_cart["cpu_per_opening"], 0.0008, "ms")
-    for message, who in ((SMALL, "hub"), (FRAGMENT, _SHOP)):
-        ours = found[who, message]
-        name = f"CPU per delivery, {message}"
-        kernel = medians[f"{_KERNEL}, {message}"]["cpu_per_delivery"]
-        ratio = ours["cpu_per_delivery"] / kernel
+    for message, who in ((SMALL, HUB), (FRAGMENT, SHOP)):
+        ours, nchan = (medians.get(Case(one, message, most).name, {}) for one in (who, NCHAN))
+        name, kernel = f"CPU per delivery, {message}", medians[f"{KERNEL}, {message}"]
+        ratio = ours["cpu_per_delivery"] / kernel["cpu_per_delivery"]
         yield Goal(f"{name}, of a bare send and receive", ratio, 1.5, "×")
-        if other := found.get(("nchan", message)):
-            ratio = ours["cpu_per_delivery"] / other["cpu_per_delivery"]
+        if nchan:
+            ratio = ours["cpu_per_delivery"] / nchan["cpu_per_delivery"]
             yield Goal(f"{name}, of nchan's", ratio, 1, "×")
-            ratio = ours["first_to_last"] / other["first_to_last"]
+            ratio = ours["first_to_last"] / nchan["first_to_last"]
             yield Goal(f"first tab to last, {message}, of nchan's", ratio, 1, "×")

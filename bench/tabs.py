@@ -6,7 +6,6 @@ server costs, so that one can see that the server is what is measured.
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import select
@@ -18,16 +17,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.loop import Loop, addresses, check_connected, dial
-from bench.visitors import Visitor, run_all
+import gevent
+from gevent.event import Event
+
+from bench.visitors import Visitor, addresses, connect, do_all
 
 #: Visitors who fill carts at the same time; and tabs that wait for their first message.
 _FILL_AT_ONCE, _OPEN_AT_ONCE = 16, 64
 
-#: Between two looks at what has come, in seconds: see `Loop.run`.
-_PAUSE = 0.0005
+#: Seconds to sleep after each look at what has come. A client that always waits at the sockets is
+#: woken by nearly every message, and waking it is on the server's account.
+_PAUSE = 0.001
 
-#: Between two looks whether a server listens again, and for one of them, in seconds.
+#: Seconds until a tab tries again that comes back at once.
 _PROBE = 0.005
 
 _OK = b"HTTP/1.1 200 "
@@ -171,25 +173,18 @@ class Tab:
 class Tabs:
     """All of them, at the servers in turn. Their methods are commands to the load client."""
 
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._sources = addresses()
         #: whose carts the tabs show
         self.visitors: list[Visitor] = []
         self._carts: list[Cart] = []
         self._are_marked = False
         self._tabs: list[Tab] = []
+        self._epoll = select.epoll()
+        self._by_descriptor: dict[int, Tab] = {}
         self._finds: Finds = any_message
         self._missing = 0
         self._lost: Callable[[Tab, OSError], None] = _fail
-
-    def give_way(self) -> None:
-        """Take a lower priority (nice(2)).
-
-        Where there are but two processors, somebody who acts in the meantime must not wait until
-        ten thousand tabs have been read.
-        """
-        os.nice(10)
 
     def fill(
         self,
@@ -200,10 +195,10 @@ class Tabs:
     ) -> None:
         """Fill a cart for each of the contents, or mark them; tabs opened from now on show them."""
         self._are_marked = marked
-        self.visitors = [Visitor(self._loop, ports[n % len(ports)]) for n in range(len(contents))]
+        self.visitors = [Visitor(ports[n % len(ports)]) for n in range(len(contents))]
         self._carts = [Cart("", "", tuple(items)) for items in contents]
         works = [partial(self._fill, number) for number in range(len(contents))]
-        run_all(self._loop, works, _FILL_AT_ONCE, timeout)
+        do_all(works, _FILL_AT_ONCE, timeout)
 
     def share(self, tabs: int) -> None:
         """Have so many tabs show the first cart, all of them the same."""
@@ -218,10 +213,8 @@ class Tabs:
         finds: Finds | None = None,
     ) -> None:
         """Open streams, and wait until each has its first message: its own cart, if it has one."""
-        self._tabs = [
-            Tab(n, ports[n % len(ports)], path, self._carts[n] if self._carts else None)
-            for n in range(count)
-        ]
+        carts: Sequence[Cart | None] = self._carts or [None] * count
+        self._tabs = [Tab(n, ports[n % len(ports)], path, carts[n]) for n in range(count)]
         is_whole = self._carts and not self._are_marked
         self.await_(finds or (own_cart(None) if is_whole else any_message))
         deadline = time.monotonic() + timeout
@@ -229,11 +222,12 @@ class Tabs:
             self._connect(tab)
             # At the end, all of them are waited for.
             most = _OPEN_AT_ONCE - 1 if begun < count else 0
-            self._wait(deadline, lambda: begun - (count - self._missing) <= most)  # noqa: B023
+            self._wait(deadline, most + count - begun)
 
     def prepare(self) -> None:
         """Read whatever there is by now."""
-        self._loop.drain()
+        while self._look():
+            pass
 
     def expect(self, what: str, timeout: float, **which: Any) -> dict[str, float]:
         """Wait until each tab has found something in what comes from now on.
@@ -245,38 +239,46 @@ class Tabs:
             When the first, half and all of them had it, on the monotonic clock in seconds; this
             process's CPU time.
         """
-        cpu, deadline = time.process_time(), time.monotonic() + timeout
+        cpu = time.process_time()
         self.await_(EXPECTATIONS[what](**which))
-        self._wait(deadline, lambda: not self._missing)
+        self._wait(time.monotonic() + timeout)
         spent = time.process_time() - cpu
         times = sorted(tab.found_at for tab in self._tabs)
         half = times[len(times) // 2]
         return {"first": times[0], "half": half, "last": times[-1], "cpu": spent}
 
-    def come_back(self, struck: int, timeout: float, **pace: Any) -> dict[str, Any]:
+    def come_back(self, struck: int, timeout: float, at_once: bool) -> dict[str, Any]:
         """Have each tab come back when its stream ends, until each has its cart as it is by then.
 
         Args:
             struck: the item that is sold out by then.
-            pace: how they come back, see `Return`.
+            at_once: whether they come in the moment in which the server listens again, when all
+                have lost their streams; else as pages do, at random moments.
 
         Returns:
             When each tab was current again, on the monotonic clock; how many attempts failed.
         """
-        self.await_(own_cart(struck))
-        back = Return(self._loop, self._tabs, self._connect, **pace)
+        losses: Counter[int] = Counter()
+        chance, go = random.Random(1), Event()
 
         def lose(tab: Tab, _: OSError) -> None:
-            self._hang_up(tab)
             self._missing += bool(tab.found_at)  # it was current, and lost that again
             tab.found_at = 0.0
-            back.lose(tab)
+            losses[tab.number] += 1
+            delay = _PROBE if at_once else page_delay(losses[tab.number], chance)
+            gevent.spawn(self._return, tab, delay, go)
 
         self._lost = lose
-        if not self._loop.run(time.monotonic() + timeout, lambda: not self._missing):
-            raise RuntimeError(f"{self._missing} tabs did not come back in time")
+        self.await_(own_cart(struck))
+        deadline = time.monotonic() + timeout
+        if at_once:
+            self.listen(deadline, lambda: len(losses) == len(self._tabs) and self._is_served())
+        go.set()
+        self._wait(deadline)
         self._lost = _fail
-        return {"current": [tab.found_at for tab in self._tabs], "failures": back.failures}
+        # All losses but each tab's first are attempts that failed.
+        failures = losses.total() - len(losses)
+        return {"current": [tab.found_at for tab in self._tabs], "failures": failures}
 
     def leave(self) -> None:
         """Close all streams."""
@@ -289,6 +291,38 @@ class Tabs:
         self._finds, self._missing = finds, len(self._tabs)
         for tab in self._tabs:
             tab.found_at = 0.0
+
+    def listen(self, until: float, done: Callable[[], bool] = lambda: False) -> bool:
+        """Read what comes until a moment, or until something is done; return whether it is.
+
+        Args:
+            until: on the monotonic clock, in seconds.
+        """
+        while not done() and time.monotonic() < until:
+            self._look()
+            gevent.sleep(_PAUSE)
+        return done()
+
+    def _wait(self, deadline: float, most: int = 0) -> None:
+        """Read until no more tabs than `most` lack what they wait for."""
+        if not self.listen(deadline, lambda: self._missing <= most):
+            raise RuntimeError(f"{self._missing} tabs did not get what was sent in time")
+
+    def _look(self) -> int:
+        """Read what has come, and return of how many tabs."""
+        ready = self._epoll.poll(0, 1024)
+        for descriptor, _ in ready:
+            tab = self._by_descriptor[descriptor]
+            try:
+                size = tab.read()
+            except OSError as error:
+                self._hang_up(tab)
+                self._lost(tab, error)
+                continue
+            if size and not tab.found_at and self._finds(tab, size):
+                tab.found_at = time.monotonic()
+                self._missing -= 1
+        return len(ready)
 
     def _fill(self, number: int) -> None:
         visitor, items = self.visitors[number], self._carts[number].items
@@ -303,105 +337,42 @@ class Tabs:
             raise RuntimeError("a cart could not be filled")
         self._carts[number] = Cart(visitor.cookies, ref[1], items)
 
-    def _wait(self, deadline: float, done: Callable[[], bool]) -> None:
-        if not self._loop.run(deadline, done, _PAUSE):
-            raise RuntimeError(f"{self._missing} tabs did not get what was sent in time")
-
     def _connect(self, tab: Tab) -> None:
-        try:
-            tab.socket = dial(next(self._sources), tab.port)
-        except OSError as error:
-            self._lost(tab, error)
-            return
-        self._loop.watch(tab.socket.fileno(), partial(self._ask, tab), select.EPOLLOUT)
+        connection = connect(next(self._sources), tab.port)
+        connection.sendall(tab.request)
+        # From here on it is read as it comes, without a greenlet.
+        tab.socket = socket.socket(fileno=connection.detach())
+        tab.socket.setblocking(False)
+        self._by_descriptor[tab.socket.fileno()] = tab
+        self._epoll.register(tab.socket.fileno(), select.EPOLLIN)
 
-    def _ask(self, tab: Tab) -> None:
-        assert tab.socket is not None
+    def _return(self, tab: Tab, delay: float, go: Event) -> None:
+        gevent.sleep(delay)
+        go.wait()
         try:
-            check_connected(tab.socket)
-            tab.socket.sendall(tab.request)
+            self._connect(tab)
         except OSError as error:
             self._lost(tab, error)
-            return
-        self._loop.watch(tab.socket.fileno(), partial(self._hear, tab), select.EPOLLIN)
-
-    def _hear(self, tab: Tab) -> None:
-        try:
-            size = tab.read()
-        except OSError as error:
-            self._lost(tab, error)
-            return
-        if size and not tab.found_at and self._finds(tab, size):
-            tab.found_at = time.monotonic()
-            self._missing -= 1
 
     def _hang_up(self, tab: Tab) -> None:
         if tab.socket is not None:
-            self._loop.forget(tab.socket.fileno())
+            del self._by_descriptor[tab.socket.fileno()]
             tab.close()
 
-
-class Return:
-    """When tabs that lost their streams try again.
-
-    A page waits after a stream's end, and twice as long after each attempt that fails.
-
-    Args:
-        connect: begins to connect a tab.
-        delay, longest: the first and the longest of these delays, in seconds.
-        jitter: share of a delay by which it is longer or shorter, at random.
-        at_once: instead, all wait until the server listens again, and come in that moment.
-    """
-
-    def __init__(
-        self,
-        loop: Loop,
-        tabs: Sequence[Tab],
-        connect: Callable[[Tab], None],
-        *,
-        delay: float = 0.0,
-        longest: float = 0.0,
-        jitter: float = 0.0,
-        at_once: bool = False,
-    ) -> None:
-        self._loop, self._all, self._connect = loop, len(tabs), connect
-        self._delay, self._longest, self._jitter = delay, longest, jitter
-        self._at_once = at_once
-        self._waiting: list[Tab] = []
-        self._losses: Counter[int] = Counter()
-        self._chance = random.Random(1)
-        if at_once:
-            self._come_together()
-
-    @property
-    def failures(self) -> int:
-        """How many attempts failed: all losses of a stream but each tab's first."""
-        return self._losses.total() - len(self._losses)
-
-    def lose(self, tab: Tab) -> None:
-        """Note that a stream ended or did not come about; it is tried again."""
-        self._losses[tab.number] += 1
-        if self._at_once:
-            self._waiting.append(tab)
-            return
-        delay = min(self._delay * 2.0 ** (self._losses[tab.number] - 1), self._longest)
-        delay *= 1 + self._jitter * self._chance.uniform(-1, 1)
-        self._loop.call_at(time.monotonic() + delay, partial(self._connect, tab))
-
-    def _come_together(self) -> None:
-        """Connect all when all have lost their streams and somebody listens; look again soon."""
-        if self._waiting and len(self._losses) == self._all and self._somebody_listens():
-            together, self._waiting = self._waiting, []
-            for tab in together:
-                self._connect(tab)
-        self._loop.call_at(time.monotonic() + _PROBE, self._come_together)
-
-    def _somebody_listens(self) -> bool:
+    def _is_served(self) -> bool:
         try:
-            socket.create_connection(("127.0.0.1", self._waiting[0].port), _PROBE).close()
+            connect(next(self._sources), self._tabs[0].port).close()
         except OSError:
             return False
         return True
+
+
+def page_delay(attempt: int, chance: random.Random) -> float:
+    """Return for how many seconds a page waits before an attempt to come back, the first being 1.
+
+    As shop/static/live.js has it.
+    """
+    return float(min(0.3 * 2.0 ** (attempt - 1), 2.5) * chance.uniform(0.7, 1.3))
 
 
 def _fail(_: Tab, error: OSError) -> None:

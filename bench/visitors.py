@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import re
 import select
 import socket
+import struct
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from html import unescape
+from itertools import count
 from urllib.parse import urlencode
 
-from bench.loop import Loop, addresses, check_connected, dial
+import gevent
+from gevent import socket as gevent_socket
+from gevent.pool import Pool
 
 #: What may come of a request besides an answer.
 REFUSED, CUT_OFF, UNANSWERED = "refused", "cut off", "no answer"
@@ -20,12 +25,15 @@ REFUSED, CUT_OFF, UNANSWERED = "refused", "cut off", "no answer"
 #: For how long an answer is waited for, in seconds.
 TIMEOUT = 30.0
 
-_BUYER = {"name": "Kim", "address": "1 Quay Street\n1000 Harbour", "email": "kim@example.com"}
-
-_sources = addresses()
+_BUYER = {"name": "Kim", "address": "1 Quay Street\n1000 Harbour"}
+_IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; the constant came with Python 3.12
+_RESET = struct.pack("ii", 1, 0)  # closing leaves no TIME_WAIT behind
 
 #: Seconds until the answer, by the kind of request.
 Times = defaultdict[str, list[float]]
+
+
+Form = Mapping[str, object] | None
 
 
 class Unanswered(Exception):
@@ -54,15 +62,12 @@ class Visitor:
         times: where the seconds until each answer are noted.
     """
 
-    def __init__(
-        self, loop: Loop, port: int, *, keeps: bool = True, times: Times | None = None
-    ) -> None:
-        self._loop, self.port, self._keeps = loop, port, keeps
-        self._source = next(_sources)
+    def __init__(self, port: int, *, keeps: bool = True, times: Times | None = None) -> None:
+        self.port, self._keeps, self._source = port, keeps, next(_sources)
         self.times: Times = defaultdict(list) if times is None else times
         self._cookies: dict[str, str] = {}
         self._token = ""
-        self._socket: socket.socket | None = None
+        self._socket: gevent_socket.socket | None = None
 
     @property
     def cookies(self) -> str:
@@ -95,141 +100,137 @@ class Visitor:
         """Take an item out of the cart, as HTMX does."""
         return self._act("remove", f"/cart/items/{item}/remove")
 
-    def order(self, html: str, email: str = _BUYER["email"]) -> Answer:
+    def order(self, html: str, email: str = "kim@example.com") -> Answer:
         """Buy the cart whose checkout form is in `html`."""
         hidden = re.findall(r'<input type="hidden" name="(purchase|seen)" value="([^"]*)"', html)
-        form = [("csrf_token", self._token), *hidden, *{**_BUYER, "email": email}.items()]
+        form = {"csrf_token": self._token, **dict(hidden), **_BUYER, "email": email}
         return self._ask("checkout", "POST", "/checkout", form)
 
     def hang_up(self) -> None:
         """Close the connection, whatever is on it."""
         if self._socket is not None:
-            self._loop.forget(self._socket.fileno())
             self._socket.close()
         self._socket = None
 
     def _act(self, kind: str, path: str, **form: object) -> Answer:
-        fields = {"csrf_token": self._token, **form}
-        return self._ask(kind, "POST", path, fields.items(), {"HX-Request": "true"})
+        return self._ask(kind, "POST", path, {"csrf_token": self._token, **form}, "true")
 
     def _ask(
         self,
         kind: str,
         method: str,
         path: str,
-        form: Iterable[tuple[str, object]] | None = None,
-        headers: Mapping[str, str] | None = None,
+        form: Form = None,
+        htmx: str = "",
     ) -> Answer:
         """Send a request and return what is answered.
 
         Raises:
-            Unanswered: the connection was refused, or ended before the answer.
+            Unanswered: the connection was refused or ended before the answer, or none came in time.
         """
         began = time.perf_counter()
         try:
-            if self._was_closed():
-                self.hang_up()
-            connection = self._socket or self._connect()
-            connection.sendall(self._write(method, path, form, headers or {}))
-            answer = self._read(connection)
+            if self._socket is not None and _is_readable(self._socket):
+                self.hang_up()  # the server closed what was kept; browsers look first, too
+            self._socket = self._socket or connect(self._source, self.port)
+            self._socket.sendall(self._write(method, path, form, htmx))
+            answer = _read(self._socket)
         except OSError as error:
             self.hang_up()
-            refused = isinstance(error, ConnectionRefusedError)
-            raise Unanswered(REFUSED if refused else CUT_OFF) from None
+            reasons = {ConnectionRefusedError: REFUSED, TimeoutError: UNANSWERED}
+            raise Unanswered(reasons.get(type(error), CUT_OFF)) from None
         self.times[kind].append(time.perf_counter() - began)
         self._keep_cookies(answer)
         if not self._keeps or answer.header("connection").lower() == "close":
             self.hang_up()
         return answer
 
-    def _connect(self) -> socket.socket:
-        self._socket = dial(self._source, self.port)
-        self._loop.wait(self._socket.fileno(), select.EPOLLOUT)
-        check_connected(self._socket)
-        return self._socket
-
-    def _was_closed(self) -> bool:
-        """Tell whether the server closed the connection that was kept, as browsers look first."""
-        try:
-            return self._socket is not None and self._socket.recv(1, socket.MSG_PEEK) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-
-    def _write(
-        self,
-        method: str,
-        path: str,
-        form: Iterable[tuple[str, object]] | None,
-        headers: Mapping[str, str],
-    ) -> bytes:
-        body = b"" if form is None else urlencode([*form]).encode()
-        sent = {"Host": f"127.0.0.1:{self.port}", **headers}
-        if self._cookies:
-            sent["Cookie"] = self.cookies
+    def _write(self, method: str, path: str, form: Form, htmx: str) -> bytes:
+        body = urlencode(form or {}).encode()
+        sent = {"Host": f"127.0.0.1:{self.port}", "HX-Request": htmx, "Cookie": self.cookies}
         if form is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
             sent["Content-Length"] = str(len(body))
-        lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in sent.items())]
-        return "\r\n".join([*lines, "", ""]).encode() + body
-
-    def _read(self, connection: socket.socket) -> Answer:
-        came = bytearray()
-        while (answer := _whole_answer(came)) is None:
-            self._loop.wait(connection.fileno(), select.EPOLLIN)
-            more = connection.recv(1 << 17)
-            if not more:
-                raise ConnectionResetError
-            came += more
-        return answer
+        lines = [f"{name}: {value}" for name, value in sent.items() if value]
+        return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body
 
     def _keep_cookies(self, answer: Answer) -> None:
         for name, value in answer.headers:
             if name == "set-cookie":
                 key, _, text = value.partition(";")[0].partition("=")
+                self._cookies[key] = text
                 if "max-age=0;" in value.lower() + ";":
-                    self._cookies.pop(key, None)
-                else:
-                    self._cookies[key] = text
+                    del self._cookies[key]
 
 
-def _whole_answer(came: bytearray) -> Answer | None:
-    """Return the answer once all of it came; it must have a Content-Length."""
-    end = came.find(b"\r\n\r\n")
-    if end < 0:
-        return None
+def addresses() -> Iterator[str]:
+    """Give addresses of this machine, one after another, that hardly any run before has used.
+
+    Each visitor has one, as shoppers have; so no limit for an address is met.
+    """
+    for n in count(random.randrange(1 << 22)):
+        within = n % (1 << 22)  # 127.64.0.0/10
+        yield f"127.{64 + (within >> 16)}.{within >> 8 & 255}.{within & 255}"
+
+
+_sources = addresses()
+
+
+def connect(source: str, port: int) -> gevent_socket.socket:
+    """Connect to a server on this machine.
+
+    Raises:
+        OSError: it could not be reached.
+    """
+    connection = gevent_socket.socket()
+    try:
+        connection.settimeout(TIMEOUT)
+        # The port is chosen when it connects: among those that are free for this very server.
+        connection.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.bind((source, 0))
+        connection.connect(("127.0.0.1", port))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def do_all(works: Iterable[Callable[[], object]], at_once: int, timeout: float) -> None:
+    """Have visitors do all of these works, so many of them at the same time.
+
+    Raises:
+        RuntimeError: they are not done in time.
+        Unanswered: one of them had no answer.
+    """
+    with gevent.Timeout(timeout, RuntimeError("visitors were not done in time")):
+        for _ in Pool(at_once).imap_unordered(lambda work: work(), works):
+            pass
+
+
+def _is_readable(connection: gevent_socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _read(connection: gevent_socket.socket) -> Answer:
+    """Read an answer, which must have a Content-Length."""
+    came = bytearray()
+    while (end := came.find(b"\r\n\r\n")) < 0:
+        came += _receive(connection)
     first, *lines = came[:end].decode("latin-1").split("\r\n")
     headers = [(k.lower(), v.strip()) for k, _, v in (line.partition(":") for line in lines)]
     length = dict(headers).get("content-length")
     if length is None:
         raise RuntimeError(f"an answer without Content-Length: {first}")
-    whole = end + 4 + int(length)
-    if len(came) < whole:
-        return None
-    return Answer(int(first.split()[1]), headers, came[end + 4 : whole].decode())
+    while len(came) < end + 4 + int(length):
+        came += _receive(connection)
+    return Answer(int(first.split()[1]), headers, came[end + 4 :].decode())
 
 
-def run_all(
-    loop: Loop, works: Iterable[Callable[[], object]], at_once: int, timeout: float
-) -> None:
-    """Have visitors do all of these works, so many of them at the same time.
-
-    Raises:
-        RuntimeError: they are not done in time, or one of them had no answer.
-    """
-    waiting, busy = iter(works), at_once
-
-    def work() -> None:
-        nonlocal busy
-        try:
-            for one in waiting:
-                one()
-        except Unanswered as error:
-            raise RuntimeError(f"a visitor had no answer: {error}") from None
-        busy -= 1
-
-    for _ in range(at_once):
-        loop.spawn(work)
-    if not loop.run(time.monotonic() + timeout, lambda: not busy):
-        raise RuntimeError("visitors could not do in time what they came for")
+def _receive(connection: gevent_socket.socket) -> bytes:
+    if more := connection.recv(1 << 17):
+        return bytes(more)
+    raise ConnectionResetError("the connection ended")

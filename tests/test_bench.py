@@ -16,10 +16,10 @@ import pytest
 
 from bench import tabs as client_tabs
 from bench.capacity import Case, time_to_return, time_to_tell
-from bench.loop import addresses
 from bench.report import Goal, number, quantile, spread
-from bench.streams import event_of
+from bench.servers import event_of
 from bench.tabs import Cart, Tab, any_message, marked_cart, own_cart, product_fragment
+from bench.visitors import addresses
 from tests.support.running import ROOT
 
 SMALL = {

@@ -9,8 +9,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from gevent.pywsgi import WSGIServer
-
 HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",
@@ -18,7 +16,12 @@ HEADERS = {
 }
 
 
-def serve(app: Callable[..., Any], server_class: type[WSGIServer] = WSGIServer) -> None:
-    """Serve an app until killed."""
+def event_of(text: str) -> bytes:
+    """Return a text as an event of a stream."""
+    return ("".join(f"data: {line}\n" for line in text.split("\n")) + "\n").encode()
+
+
+def serve(app: Callable[..., Any], server_class: Callable[..., Any]) -> None:
+    """Serve an app with a class like gevent's `WSGIServer` until killed."""
     address = ("127.0.0.1", int(os.environ["PORT"]))
     server_class(address, app, log=None, backlog=4096).serve_forever()

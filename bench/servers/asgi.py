@@ -1,12 +1,11 @@
 """Event streams on asyncio: Starlette and sse-starlette, on uvicorn with uvloop and httptools.
 
-Each stream is a generator that waits at an `asyncio.Queue`. What it yields is encoded once for
-all, and pings are as good as off: both spare this server some work.
+What a stream yields is encoded once for all, and pings are as good as off: both spare this server
+some work.
 """
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator
 
 import uvicorn
@@ -16,8 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from bench.servers import HEADERS
-from shop.framing import sse_event
+from bench.servers import HEADERS, event_of
 
 #: Between two pings to a stream, in seconds: longer than any run.
 _PING = 3600
@@ -44,26 +42,15 @@ async def messages() -> AsyncIterator[bytes]:
 async def publish(request: Request) -> Response:
     """Make the request's body the present state, and tell every stream."""
     global present
-    present = sse_event((await request.body()).decode())
+    present = event_of((await request.body()).decode())
     for queue in queues:
         queue.put_nowait(present)
     return PlainTextResponse("told")
 
 
-app = Starlette(
-    routes=[Route("/stream", stream), Route("/publish", publish, methods=["POST"])],
-)
-
-
-def main() -> None:
-    """Serve at the port in the environment until killed."""
-    listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=4096)
-    config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", ws="none", lifespan="off", log_config=None
-    )
-    config.access_log = False
-    uvicorn.Server(config).run([listener])
-
+app = Starlette(routes=[Route("/stream", stream), Route("/publish", publish, methods=["POST"])])
 
 if __name__ == "__main__":
-    main()
+    port = int(os.environ["PORT"])
+    how = {"loop": "uvloop", "http": "httptools", "ws": "none", "lifespan": "off"}
+    uvicorn.run(app, port=port, backlog=4096, log_config=None, access_log=False, **how)

@@ -10,12 +10,5 @@ from bench.servers import serve  # noqa: E402
 from shop.serving.server import Server  # noqa: E402
 
 app = Flask(__name__)
-
-
-@app.get("/")
-def ok() -> str:
-    return "ok"
-
-
-if __name__ == "__main__":
-    serve(app, Server)
+app.add_url_rule("/", view_func=lambda: "ok")
+serve(app, Server)

@@ -53,5 +53,4 @@ def publish() -> str:
     return "told"
 
 
-if __name__ == "__main__":
-    serve(app, Server)
+serve(app, Server)

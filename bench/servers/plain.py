@@ -1,7 +1,6 @@
 """Event streams the textbook way: a generator, a queue and a greenlet for each stream.
 
-Flask hands gevent's WSGI server a generator, which waits at a `gevent.queue.Queue`. There are no
-heartbeats here, which spares this server a timer for each stream, and some deliveries.
+There are no heartbeats here, which spares this server a timer for each stream, and some deliveries.
 """
 
 from gevent import monkey
@@ -11,13 +10,13 @@ monkey.patch_all()
 from collections.abc import Iterator  # noqa: E402
 
 from flask import Flask, Response, request  # noqa: E402
+from gevent.pywsgi import WSGIServer  # noqa: E402
 from gevent.queue import Queue  # noqa: E402
 
-from bench.servers import HEADERS, serve  # noqa: E402
-from shop.framing import sse_event  # noqa: E402
+from bench.servers import HEADERS, event_of, serve  # noqa: E402
 
 app = Flask(__name__)
-queues: set[Queue] = set()
+queues: set[Queue[bytes]] = set()
 present = b""
 
 
@@ -27,7 +26,7 @@ def stream() -> Response:
 
 
 def messages() -> Iterator[bytes]:
-    queue: Queue = Queue()
+    queue: Queue[bytes] = Queue()
     queues.add(queue)
     try:
         yield present
@@ -41,11 +40,10 @@ def messages() -> Iterator[bytes]:
 def publish() -> str:
     """Make the request's body the present state, and tell every stream."""
     global present
-    present = sse_event(request.get_data(as_text=True))
+    present = event_of(request.get_data(as_text=True))
     for queue in queues:
         queue.put(present)
     return "told"
 
 
-if __name__ == "__main__":
-    serve(app)
+serve(app, WSGIServer)

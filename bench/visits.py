@@ -1,0 +1,219 @@
+"""The load client's commands for visitors, who act at given moments, or answer by answer."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gevent
+from gevent.pool import Group
+from gevent.queue import Queue
+
+from bench.machine import cpu_clock
+from bench.visitors import TIMEOUT, Answer, Times, Unanswered, Visitor, do_all
+
+#: Requests of each visitor before any is counted.
+_WARM_UP = 6
+
+#: Visitors who fill their carts at the same time, before they buy.
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An add or a remove."""
+
+    #: when its moment had come, on the monotonic clock in seconds
+    due: float
+    #: seconds from then until it was answered, or was given up
+    took: float
+    #: the answer's status, or why there was none
+    outcome: str
+
+    @property
+    def ended(self) -> float:
+        return self.due + self.took
+
+
+class Actor:
+    """A visitor who adds an item, and removes it when the last answer's cart has it."""
+
+    def __init__(self, visitor: Visitor, item: int) -> None:
+        self._visitor, self._item, self._has = visitor, item, False
+
+    def act(self) -> str:
+        """Add or remove, and return what came of it."""
+        try:
+            answer = (self._visitor.remove if self._has else self._visitor.add)(self._item)
+        except Unanswered as error:
+            return str(error)
+        self._has = f'data-item-id="{self._item}"' in answer.text
+        return str(answer.status)
+
+
+class Used:
+    """Seconds that go by from now on, and the CPU time that a process uses meanwhile."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid, self._cpu, self._began = pid, cpu_clock(pid), time.perf_counter()
+
+    def now(self) -> dict[str, float]:
+        took = time.perf_counter() - self._began
+        return {"seconds": took, "cpu": cpu_clock(self._pid) - self._cpu}
+
+
+class Visits:
+    """Visitors at one server. The methods are commands to the load client.
+
+    Args:
+        is_called: tells whether the next command is there.
+    """
+
+    def __init__(self, is_called: Callable[[], bool]) -> None:
+        self._is_called = is_called
+        self._idle: Queue[Actor] = Queue()
+
+    def enter(self, port: int, count: int, item: int) -> None:
+        """Have visitors open the front page; `item` is what they add and remove.
+
+        Half of them keep their connections, the others open one for each action.
+        """
+        visitors = [Visitor(port, keeps=n % 2 == 0) for n in range(count)]
+        do_all([visitor.enter for visitor in visitors], count, TIMEOUT)
+        for visitor in visitors:
+            self._idle.put(Actor(visitor, item))
+
+    def act(self, rate: float, most: float) -> list[Action]:
+        """Act `rate` times a second until the next command comes, for `most` seconds at the most.
+
+        An action is due at its moment, however the shop is doing, and is timed from then.
+        """
+        actions: list[Action] = []
+        begun, chance, due = Group(), random.Random(1), time.monotonic()
+        until = due + most
+        while not self._is_called() and time.monotonic() < until:
+            begun.spawn(self._act_once, due, actions)
+            due += chance.uniform(0.5, 1.5) / rate
+            gevent.sleep(max(0.0, due - time.monotonic()))
+        begun.join(raise_error=True)
+        return actions
+
+    def stop(self) -> None:
+        """Do nothing: it has ended `act` by coming."""
+
+    def visit(
+        self, port: int, pid: int, script: str, connections: int, seconds: float
+    ) -> dict[str, Any]:
+        """Have visitors ask, each waiting for its answer before it asks again.
+
+        Args:
+            pid: the server's process, whose CPU time is measured.
+            script: a name in `SCRIPTS`.
+
+        Returns:
+            Seconds it went on, the server's CPU time in seconds, and by kind of request the seconds
+            that answers took.
+        """
+        times: Times = defaultdict(list)
+        visitors = [Visitor(port, times=times) for _ in range(connections)]
+        scripts = [SCRIPTS[script](visitor, number) for number, visitor in enumerate(visitors)]
+        do_all([partial(_follow, one, _WARM_UP) for one in scripts], connections, TIMEOUT)
+        times.clear()
+        used, group = Used(pid), Group()
+        for one in scripts:
+            group.spawn(_follow, one)
+        group.join(seconds, raise_error=True)
+        done = {**used.now(), "times": dict(times)}
+        group.kill()
+        for visitor in visitors:
+            visitor.hang_up()
+        return done
+
+    def buy(
+        self, port: int, pid: int, items: Sequence[int], orders: int, shoppers: int
+    ) -> dict[str, Any]:
+        """Have so many carts that hold these items bought, by some shoppers at a time.
+
+        Returns:
+            As `visit` does, of the orders alone.
+        """
+        times: Times = defaultdict(list)
+        forms: dict[Visitor, str] = {}
+        visitors = [Visitor(port, times=times) for _ in range(orders)]
+        do_all([partial(_fill, one, items, forms) for one in visitors], _AT_ONCE, 10 * TIMEOUT)
+        works = [
+            partial(_order, one, page, f"kim{n}@example.com")
+            for n, (one, page) in enumerate(forms.items())
+        ]
+        used = Used(pid)
+        do_all(works, shoppers, TIMEOUT)
+        done = {**used.now(), "times": times["checkout"]}
+        for visitor in visitors:
+            visitor.hang_up()
+        return done
+
+    def _act_once(self, due: float, actions: list[Action]) -> None:
+        actor = self._idle.get()
+        outcome = actor.act()
+        actions.append(Action(due, time.monotonic() - due, outcome))
+        self._idle.put(actor)
+
+
+#: Answers, each with the status that it should have.
+Script = Iterator[tuple[Answer, int]]
+
+
+def _pages(visitor: Visitor, _: int) -> Script:
+    while True:
+        yield visitor.get("/"), 200
+
+
+def _adds_and_removes(visitor: Visitor, number: int) -> Script:
+    items = visitor.enter()
+    item = items[number % len(items)]
+    while True:
+        yield visitor.add(item), 200
+        yield visitor.remove(item), 200
+
+
+def _purchases(visitor: Visitor, number: int) -> Script:
+    items = visitor.enter()
+    while True:
+        added = visitor.add(items[number % len(items)])
+        yield added, 200
+        yield visitor.order(added.text), 303
+
+
+SCRIPTS = {
+    "bare route": _pages,
+    "page": _pages,
+    "add": _adds_and_removes,
+    "checkout": _purchases,
+}
+
+
+def _follow(script: Script, answers: int = -1) -> None:
+    """Go on with a script, for so many answers or without an end."""
+    while answers and (found := next(script)):
+        answers -= 1
+        answer, status = found
+        if answer.status != status:
+            raise RuntimeError(f"a visitor was answered {answer.status}, not {status}")
+
+
+def _fill(visitor: Visitor, items: Sequence[int], forms: dict[Visitor, str]) -> None:
+    visitor.enter()
+    if any(visitor.add(item).status != 200 for item in items):
+        raise RuntimeError("a cart could not be filled")
+    forms[visitor] = visitor.get("/checkout").text
+
+
+def _order(visitor: Visitor, form: str, email: str) -> None:
+    answer = visitor.order(form, email)
+    if answer.header("location") in ("", "/checkout"):
+        raise RuntimeError(f"an order was not taken: {answer.status}")
