@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from bench.report import PUBLISHED, Column, Report, Row, benchmark, spread
+from bench.report import PUBLISHED, Column, Figures, Report, benchmark, spread
 from bench.sellout import CARTS
 from bench.streams import of_shop_with_carts
 from bench.tabs import page_delay
@@ -66,9 +66,9 @@ class Case:
         return _AGREES[0] <= self.model / self.measured <= _AGREES[1]
 
     @property
-    def cells(self) -> Row:
+    def figures(self) -> Figures:
         ratio = self.model / self.measured
-        return {"measured": [self.measured], "model": [self.model], "ratio": [ratio]}
+        return {"measured": self.measured, "model": self.model, "ratio": ratio}
 
 
 @benchmark
@@ -103,11 +103,11 @@ def capacity(folder: Path, counts: tuple[int, ...]) -> Report:
     figures = {name: _read(folder, name) for name in names}
     changes, returns = [*_changes(figures["streams"])], [*_returns(figures["herd"])]
     cases = [*changes, _sellout(figures["sellout"]), *returns]
-    rows: dict[str, Row] = {f"measured: {case.name}": case.cells for case in cases}
+    rows = {f"measured: {case.name}": [case.figures] for case in cases}
     for shoppers in sorted(counts):
         confirmed = {"release": _agree(changes), "lost": _agree(returns)}
         cells = _estimate(figures, shoppers).items()
-        rows[f"{shoppers:,} shoppers"] = {k: [v] for k, v in cells if confirmed.get(k, True)}
+        rows[f"{shoppers:,} shoppers"] = [{k: v for k, v in cells if confirmed.get(k, True)}]
     return _report(rows, figures["cluster"]["cpu_per_purchase"])
 
 
@@ -217,7 +217,7 @@ def _estimate(figures: dict[str, Any], shoppers: int) -> dict[str, float]:
     }
 
 
-def _report(rows: dict[str, Row], purchase: dict[str, float]) -> Report:
+def _report(rows: dict[str, list[Figures]], purchase: dict[str, float]) -> Report:
     processors = ceil(purchase["PostgreSQL"] / purchase["servers"] * PROCESSES)
     return Report(
         name="capacity",

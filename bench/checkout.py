@@ -10,8 +10,8 @@ from statistics import median
 import click
 
 from bench.load import LoadClient
-from bench.pages import ANSWER_COLUMNS, Slice
-from bench.report import Goal, Report, Row, benchmark, rounds_of
+from bench.pages import ANSWER_COLUMNS, figures_of
+from bench.report import Figures, Goal, Report, benchmark, in_turn
 from bench.shops import Shop, open_shop
 from tests.support.databases import SECRET_KEY
 from tests.support.machines.network import HERE
@@ -44,15 +44,14 @@ def checkout(orders: int, rounds: int) -> Report:
     Example:
       bin/bench checkout --orders 100 --rounds 2
     """
-    found: defaultdict[str, list[Slice]] = defaultdict(list)
+    found: defaultdict[str, list[Figures]] = defaultdict(list)
     with ExitStack() as stack:
         shops = dict(_shops(stack))
         load = stack.enter_context(LoadClient())
-        for number in rounds_of(rounds):
-            for name, shop in reversed(shops.items()) if number % 2 else shops.items():
-                for size, words in _SIZES.items():
-                    count = orders if size == 1 else orders // _FEWER
-                    found[f"{name}, {words}"].append(_buy(load, shop, size, count))
+        for name in in_turn(shops, rounds):
+            for size, words in _SIZES.items():
+                count = orders if size == 1 else orders // _FEWER
+                found[f"{name}, {words}"].append(_buy(load, shops[name], size, count))
     return _report(found, rounds)
 
 
@@ -67,35 +66,29 @@ def _shops(stack: ExitStack) -> Iterator[tuple[str, Shop]]:
             yield f"{database}, {payments}", stack.enter_context(open_shop(**settings))
 
 
-def _buy(load: LoadClient, shop: Shop, size: int, orders: int) -> Slice:
+def _buy(load: LoadClient, shop: Shop, size: int, orders: int) -> Figures:
     items = [item["id"] for item in shop.items()][:size]
     how = {"port": shop.server.port, "pid": shop.server.pid, "shoppers": _SHOPPERS}
     told = load.do("visits.buy", 600, items=items, orders=max(orders, _SHOPPERS), **how)
-    return Slice.of(told, len(told["times"]), told["times"])
+    return figures_of(told, told["times"], len(told["times"]))
 
 
-def _goals(found: dict[str, list[Slice]]) -> Iterator[Goal]:
+def _goals(found: dict[str, list[Figures]]) -> Iterator[Goal]:
     for words in _SIZES.values():
         for database in _DATABASES:
             demo, manual = (found[f"{database}, {by}, {words}"] for by in ("demo", "manual"))
             pairs = zip(demo, manual, strict=True)
-            ratio = median(one.rate / outside.rate for one, outside in pairs)
+            ratio = median(one["rate"] / outside["rate"] for one, outside in pairs)
             title = f"{database}, {words}: paid by the demo's page, of paid outside"
             yield Goal(title, ratio, _LEAST, "×", at_least=True)
 
 
-def _report(found: dict[str, list[Slice]], rounds: int) -> Report:
-    rows: dict[str, Row] = {
-        what: {
-            column.key: [getattr(one, column.key) for one in slices] for column in ANSWER_COLUMNS
-        }
-        for what, slices in found.items()
-    }
+def _report(found: dict[str, list[Figures]], rounds: int) -> Report:
     return Report(
         name="checkout",
         title="orders",
         columns=ANSWER_COLUMNS,
-        rows=rows,
+        rows=found,
         goals=[*_goals(found)],
         bars="rate",
         note=f"{_SHOPPERS} shoppers, each waiting for its answer before the next order; medians "

@@ -229,7 +229,7 @@ def _report(
         name="cluster",
         title="time",
         columns=_COLUMNS,
-        rows={name: quantiles(times) for name, times in delays.items() if times},
+        rows={name: [quantiles(times)] for name, times in delays.items() if times},
         goals=[*_goals(delays, books, made, rate)],
         figures={"made": made, "cpu_per_purchase": each},
         bars="p99",

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from bench.load import LoadClient
-from bench.report import Column, Row, quantiles
+from bench.report import Column, Figures, quantiles
 from bench.shops import DELIVERY, Shop, open_shop
 from bench.visits import Action
 
@@ -42,16 +42,11 @@ ACTION_COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Broadcast:
-    """One message to all tabs. Times in seconds from the commit; CPU times in seconds."""
+    """One message to all tabs, by the keys of `REACH_COLUMNS`; what visitors did meanwhile."""
 
-    first: float
-    half: float
-    last: float
-    cpu: float
-    client_cpu: float
-    #: what visitors did meanwhile
+    figures: Figures
     actions: list[Action]
 
 
@@ -59,11 +54,15 @@ class Crowd:
     """A shop, with an item `scarce` that all carts hold, and `other` that none does; who is there.
 
     Args:
+        count: of the tabs.
         rate: how many adds and removes a second are due while others act.
     """
 
-    def __init__(self, shop: Shop, tabs: LoadClient, visitors: LoadClient, rate: float) -> None:
-        self.shop, self.tabs, self._visitors, self._rate = shop, tabs, visitors, rate
+    def __init__(
+        self, shop: Shop, tabs: LoadClient, visitors: LoadClient, count: int, rate: float
+    ) -> None:
+        self.shop, self.tabs, self._visitors = shop, tabs, visitors
+        self._count, self._rate = count, rate
         items = shop.items()
         self.scarce, wanted, self.other = items[0], items[1]["id"], items[-1]
         self._change_level = shop.level_changes(self.other["sku"])
@@ -99,8 +98,9 @@ class Crowd:
         heard, began = self.wait_for(change, what, **which)
         cpu = self.shop.server.cpu() - cpu
         actions = [a for a in self.end_acting() if a.due <= heard["last"] and a.ended >= began]
-        first, half, last = (heard[moment] - began for moment in ("first", "half", "last"))
-        return Broadcast(first, half, last, cpu, heard["cpu"], actions)
+        figures = {moment: heard[moment] - began for moment in ("first", "half", "last")}
+        figures |= {"cpu_per_tab": cpu / self._count, "client_per_tab": heard["cpu"] / self._count}
+        return Broadcast(figures, actions)
 
     def wait_for(
         self, change: Callable[[], T], what: str, **which: Any
@@ -126,7 +126,7 @@ def open_crowd(
     """
     with open_shop(**settings) as shop, LoadClient(nice=10) as client, LoadClient() as visitors:
         click.echo(f"{tabs:,} tabs open …", err=True)
-        crowd = Crowd(shop, client, visitors, rate)
+        crowd = Crowd(shop, client, visitors, tabs, rate)
         contents = shop.pairs(tabs, holding=crowd.scarce["id"])
         if marked:
             shop.command("close", "2")
@@ -139,30 +139,19 @@ def open_crowd(
         client.do("tabs.leave")
 
 
-def broadcast_cells(broadcasts: Sequence[Broadcast], tabs: int) -> Row:
-    """Return how messages reached all tabs as cells of a row."""
-    return {
-        "first": [one.first for one in broadcasts],
-        "half": [one.half for one in broadcasts],
-        "last": [one.last for one in broadcasts],
-        "cpu_per_tab": [one.cpu / tabs for one in broadcasts],
-        "client_per_tab": [one.client_cpu / tabs for one in broadcasts],
-        **action_cells([action for one in broadcasts for action in one.actions]),
-    }
+def row_of(broadcasts: Sequence[Broadcast]) -> list[Figures]:
+    """Return a row of broadcasts, and of what visitors did during all of them."""
+    actions = [action for one in broadcasts for action in one.actions]
+    return [*(one.figures for one in broadcasts), figures_of(actions)]
 
 
-def action_cells(actions: Sequence[Action]) -> Row:
-    """Return what visitors did as cells of a row, see `ACTION_COLUMNS`."""
+def figures_of(actions: Sequence[Action]) -> Figures:
+    """Return what visitors did, by the keys of `ACTION_COLUMNS`."""
     others = sum(action.outcome != "200" for action in actions)
-    return {**quantiles([action.took for action in actions]), "others": [others]}
+    return {**quantiles([action.took for action in actions]), "others": others}
 
 
 def outcomes_of(actions: Sequence[Action]) -> str:
     """Return in words how often there was which outcome but 200."""
     found = Counter(action.outcome for action in actions if action.outcome != "200")
     return ", ".join(f"{count} {outcome}" for outcome, count in found.items()) or "none"
-
-
-def action_p99(cells: Row) -> float:
-    """Return the p99 of what visitors did, in seconds; 0 if they did nothing."""
-    return cells["p99"][0] if "p99" in cells else 0.0

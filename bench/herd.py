@@ -10,16 +10,8 @@ from statistics import median
 
 import click
 
-from bench.crowd import (
-    ACTION_COLUMNS,
-    RATE,
-    Crowd,
-    action_cells,
-    action_p99,
-    open_crowd,
-    outcomes_of,
-)
-from bench.report import Column, Goal, Report, Row, benchmark
+from bench.crowd import ACTION_COLUMNS, RATE, Crowd, figures_of, open_crowd, outcomes_of
+from bench.report import Column, Figures, Goal, Report, benchmark, in_turn, values_of
 from bench.shops import DELIVERY, FRONT_PAGE
 from bench.visitors import CUT_OFF, REFUSED, UNANSWERED
 from bench.visits import Action
@@ -41,24 +33,15 @@ _COLUMNS = (
     Column("server's CPU a tab", "cpu_per_tab", "ms"),
     Column("failed tries", "failures"),
     *ACTION_COLUMNS,
-    Column("sent, no answer", "unanswered"),
 )
 
 
 @dataclass(frozen=True)
 class Restart:
-    """What came of it. Moments in seconds since the new server was ready."""
+    """What came of it, by the keys of the columns; what visitors did while tabs came back."""
 
-    #: when the last tab was current again, and half of them
-    last: float
-    half: float
-    #: the new server's CPU time until then, without its start, in seconds
-    cpu: float
-    #: attempts of tabs that failed
-    failures: int
-    #: what visitors did while tabs came back, and requests on which no answer came
-    meanwhile: list[Action]
-    unanswered: int
+    figures: Figures
+    actions: list[Action]
 
 
 @benchmark
@@ -79,11 +62,9 @@ def herd(tabs: int, ways: Sequence[str], runs: int) -> Report:
       bin/bench herd --tabs 1000 --way drained
     """
     found: dict[str, list[Restart]] = {way: [] for way in ways}
-    for way in ways:
-        for run in range(runs):
-            click.echo(f"{way}, run {run + 1} of {runs} …", err=True)
-            with open_crowd(tabs, FRONT_PAGE, SHOP_DRAIN_SECONDS=f"{_DRAIN:g}") as crowd:
-                found[way].append(_restart(crowd, way))
+    for way in in_turn(ways, runs):
+        with open_crowd(tabs, FRONT_PAGE, SHOP_DRAIN_SECONDS=f"{_DRAIN:g}") as crowd:
+            found[way].append(_restart(crowd, way))
     return _report(found, tabs)
 
 
@@ -103,50 +84,33 @@ def _restart(crowd: Crowd, way: str) -> Restart:
     cpu = server.cpu() - cpu
     time.sleep(_AFTER)
     actions = crowd.end_acting()
+    _check(actions)
     current = sorted(at - back for at in came["current"])
-    return Restart(
-        last=current[-1],
-        half=current[len(current) // 2],
-        cpu=cpu,
-        failures=came["failures"],
-        meanwhile=[a for a in actions if 0 <= a.due - back <= current[-1]],
-        unanswered=_count_unanswered(actions),
-    )
+    half, last = current[len(current) // 2], current[-1]
+    figures = {"half": half, "last": last, "cpu_per_tab": cpu / len(current)}
+    figures["failures"] = came["failures"]
+    return Restart(figures, [a for a in actions if 0 <= a.due - back <= last])
 
 
-def _count_unanswered(actions: Sequence[Action]) -> int:
-    """Return how many requests had no answer.
-
-    Raises:
-        ClickException: an answer is none that may come: 200, or that it had been done before, which
-            only follows on a request without an answer.
-    """
+def _check(actions: Sequence[Action]) -> None:
+    """Refuse answers but 200, and but that it had been done, after a request without an answer."""
     outcomes = Counter(action.outcome for action in actions)
-    unanswered = outcomes[CUT_OFF] + outcomes[UNANSWERED]
     wrong = outcomes.keys() - {"200", "404", "409", CUT_OFF, UNANSWERED, REFUSED}
-    if wrong or outcomes["404"] + outcomes["409"] > unanswered:
+    if wrong or outcomes["404"] + outcomes["409"] > outcomes[CUT_OFF] + outcomes[UNANSWERED]:
         raise click.ClickException(f"adds and removes came to {outcomes_of(actions)}")
-    return unanswered
 
 
 def _report(found: dict[str, list[Restart]], tabs: int) -> Report:
-    rows: dict[str, Row] = {}
+    rows: dict[str, list[Figures]] = {}
     goals: list[Goal] = []
     for way, runs in found.items():
-        actions = [action for run in runs for action in run.meanwhile]
-        rows[way] = {
-            "half": [run.half for run in runs],
-            "last": [run.last for run in runs],
-            "cpu_per_tab": [run.cpu / tabs for run in runs],
-            "failures": [run.failures for run in runs],
-            "unanswered": [run.unanswered for run in runs],
-            **action_cells(actions),
-        }
-        last = median(rows[way]["last"])
+        actions = [action for run in runs for action in run.actions]
+        rows[way] = [*(run.figures for run in runs), figures_of(actions)]
+        last = median(values_of(rows[way], "last"))
         goals.append(Goal(f"{way}: all {tabs:,} tabs are current after", last, 6, "s"))
-        p99 = action_p99(action_cells([a for a in actions if a.outcome == "200"]))
+        p99 = figures_of([a for a in actions if a.outcome == "200"]).get("p99", 0.0)
         goals.append(Goal(f"{way}: an add or remove meanwhile, p99", p99, 0.5, "ms"))
-    all_actions = [action for runs in found.values() for run in runs for action in run.meanwhile]
+    all_actions = [action for runs in found.values() for run in runs for action in run.actions]
     return Report(
         name="herd",
         title="the server",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import Any
@@ -13,7 +12,7 @@ import click
 
 from bench.comparisons import Server, python
 from bench.load import LoadClient
-from bench.report import Column, Goal, Report, Row, benchmark, quantile, rounds_of
+from bench.report import Column, Figures, Goal, Report, benchmark, quantile
 from bench.shops import FRONT_PAGE, open_shop
 
 BARE, NONE, OPEN = "bare route", "no stream open", "streams open"
@@ -37,33 +36,19 @@ ANSWER_COLUMNS = (
 _COLUMNS = (ANSWER_COLUMNS[0], Column("of the bare route's", "of_bare", "×"), *ANSWER_COLUMNS[1:])
 
 
-@dataclass(frozen=True)
-class Slice:
-    """What some seconds of one script came to: requests a second, CPU seconds for each."""
-
-    rate: float
-    cpu: float
-    p50: float
-    p99: float
-
-    @classmethod
-    def of(cls, told: dict[str, Any], answers: int, times: list[float]) -> Slice:
-        """Make one of so many answers, and those times, in seconds."""
-        quantiles = quantile(times, 0.5), quantile(times, 0.99)
-        return cls(answers / told["seconds"], told["cpu"] / answers, *quantiles)
-
-    def less(self, other: Slice) -> Slice:
-        """Return the same of one of two requests that alternate, the other being measured, too.
-
-        What both take is more than one by what the other takes; but for a disturbed slice, that is
-        no more than half.
-        """
-        rate = 1 / max(2 / self.rate - 1 / other.rate, 1 / self.rate)
-        return Slice(rate, 2 * self.cpu - other.cpu, self.p50, self.p99)
+#: The figures of one round, by what is measured and where.
+Round = dict[tuple[str, str], Figures]
 
 
-#: The slices of one round, by what is measured and where.
-Round = dict[tuple[str, str], Slice]
+def figures_of(told: dict[str, Any], times: list[float], answers: int) -> Figures:
+    """Return what so many answers came to, by the keys of `ANSWER_COLUMNS`.
+
+    Args:
+        told: of the load client: the seconds it went on, and the server's CPU time.
+        times: that answers took, in seconds.
+    """
+    each = {"rate": answers / told["seconds"], "cpu": told["cpu"] / answers}
+    return {**each, "p50": quantile(times, 0.5), "p99": quantile(times, 0.99)}
 
 
 @benchmark
@@ -91,56 +76,58 @@ def pages(seconds: float, rounds: int, streams: int) -> Report:
                 if count:
                     shops[turn].open_tabs(crowd, FRONT_PAGE, shops[turn].pairs(streams))
                 where = {BARE: bare, NONE: shops[1 - turn].server, OPEN: shops[turn].server}
-                done += [_round(visit, where, number % 2 == 1) for number in rounds_of(count)]
+                done += [_round(visit, where, turned=n % 2 == 1) for n in range(count)]
     return _report(done, streams, seconds)
 
 
 def _round(visit: Any, servers: dict[str, Server], turned: bool) -> Round:
-    slices: Round = {}
+    found: Round = {}
     for what in GOALS:
         for where in reversed(servers) if turned else servers:
-            slices[what, where] = visit(servers[where], BARE if where == BARE else what)
+            found[what, where] = visit(servers[where], BARE if where == BARE else what)
     for where in (NONE, OPEN):
-        slices["checkout", where] = slices["checkout", where].less(slices["add", where])
-    return slices
+        found["checkout", where] |= _without(found["checkout", where], found["add", where])
+    for (what, _), figures in found.items():
+        figures["of_bare"] = figures["rate"] / found[what, BARE]["rate"]
+    return found
 
 
-def _visit(visitors: LoadClient, seconds: float, to: Server, script: str) -> Slice:
+def _visit(visitors: LoadClient, seconds: float, to: Server, script: str) -> Figures:
     how = {"port": to.port, "pid": to.pid, "script": script, "connections": _VISITORS}
     told = visitors.do("visits.visit", seconds + 60, seconds=seconds, **how)
     times = [time for some in told["times"].values() for time in some]
     if len(times) < 10:
         raise click.ClickException("too few answers to measure; give more --seconds")
-    return Slice.of(told, len(times), told["times"].get("checkout", times))
+    return figures_of(told, told["times"].get("checkout", times), len(times))
 
 
-def _cells(rounds: list[Round], what: str, where: str) -> Row:
-    slices = [one[what, where] for one in rounds]
-    return {
-        "rate": [one.rate for one in slices],
-        "of_bare": [one[what, where].rate / one[what, BARE].rate for one in rounds],
-        "cpu": [one.cpu for one in slices],
-        "p50": [one.p50 for one in slices],
-        "p99": [one.p99 for one in slices],
-    }
+def _without(both: Figures, other: Figures) -> Figures:
+    """Return what one of two requests that alternate takes, by what both and the other one take.
+
+    But for a disturbed slice, the other one takes no more than half.
+    """
+    seconds = max(2 / both["rate"] - 1 / other["rate"], 1 / both["rate"])
+    return {"rate": 1 / seconds, "cpu": 2 * both["cpu"] - other["cpu"]}
 
 
 def _goals(rounds: list[Round], streams: int) -> Iterator[Goal]:
     for what, least in GOALS.items():
-        ratio = median(_cells(rounds, what, NONE)["of_bare"])
+        ratio = median(one[what, NONE]["of_bare"] for one in rounds)
         yield Goal(f"{what}: of the bare route's rate", ratio, least, "×", at_least=True)
-        both = [(one[what, OPEN], one[what, NONE]) for one in rounds]
         with_streams = f"with {streams:,} streams, of that with none"
-        rate = median(some.rate / none.rate for some, none in both)
+        rate, cpu = (
+            median(one[what, OPEN][key] / one[what, NONE][key] for one in rounds)
+            for key in ("rate", "cpu")
+        )
         yield Goal(f"{what}: rate {with_streams}", rate, 1 - _WITHIN, "×", at_least=True)
-        cpu = median(some.cpu / none.cpu for some, none in both)
         yield Goal(f"{what}: server's CPU {with_streams}", cpu, 1 + _WITHIN, "×")
 
 
 def _report(rounds: list[Round], streams: int, seconds: float) -> Report:
-    rows = {BARE: _cells(rounds, "page", BARE)}
+    rows = {BARE: [one["page", BARE] for one in rounds]}
     for what in GOALS:
-        rows |= {f"{what}, {where}": _cells(rounds, what, where) for where in (NONE, OPEN)}
+        for where in (NONE, OPEN):
+            rows[f"{what}, {where}"] = [one[what, where] for one in rounds]
     return Report(
         name="pages",
         title="requests",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
@@ -17,11 +16,10 @@ from bench.crowd import (
     REACH_COLUMNS,
     Broadcast,
     Crowd,
-    action_p99,
-    broadcast_cells,
     open_crowd,
+    row_of,
 )
-from bench.report import Goal, Report, benchmark, rounds_of
+from bench.report import Goal, Report, benchmark, values_of
 from bench.sellout import SHARED
 
 FROM_MOMENT, FROM_COMMIT = "what opens, from its moment", "… from its commit"
@@ -56,11 +54,11 @@ def release(tabs: int, rounds: int, marked: bool) -> Report:
     with open_crowd(tabs, _PAGE, rate=20.0, marked=marked) as crowd:
         if not marked:
             _close(crowd)
-        for _ in rounds_of(rounds):
+        for _ in range(rounds):
             opening, late = _open(crowd, {"what": "marked"} if marked else _SHOWS)
-            first, half, last = (one - late for one in (opening.first, opening.half, opening.last))
+            since = {column.key: opening.figures[column.key] - late for column in REACH_COLUMNS}
             found[FROM_MOMENT].append(opening)
-            found[FROM_COMMIT].append(replace(opening, first=first, half=half, last=last))
+            found[FROM_COMMIT].append(Broadcast(since, opening.actions))
             found[SHARED].append(crowd.share())
             _close(crowd)
     return _report(found, tabs, marked)
@@ -94,12 +92,13 @@ def _opened_at(crowd: Crowd) -> float:
 
 
 def _report(found: dict[str, list[Broadcast]], tabs: int, marked: bool) -> Report:
-    rows = {what: broadcast_cells(ones, tabs) for what, ones in found.items()}
-    lasts = {what: median(row["last"]) for what, row in rows.items()}
-    goals = [Goal("the moment to the first tab", median(rows[FROM_MOMENT]["first"]), 0.25, "ms")]
+    rows = {what: row_of(ones) for what, ones in found.items()}
+    lasts = {what: median(values_of(row, "last")) for what, row in rows.items()}
+    first = median(values_of(rows[FROM_MOMENT], "first"))
+    goals = [Goal("the moment to the first tab", first, 0.25, "ms")]
     if marked:
         goals.append(Goal("its commit to the last cart and tab", lasts[FROM_COMMIT], 3, "s"))
-        p99 = action_p99(rows[FROM_MOMENT])
+        p99 = max(values_of(rows[FROM_MOMENT], "p99"), default=0.0)
         goals.append(Goal("an add or remove meanwhile, p99", p99, 0.25, "ms"))
     else:
         name = "its commit to the last, as a multiple of a shared fragment's time"

@@ -9,13 +9,14 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import wraps
+from itertools import chain
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -27,8 +28,10 @@ PUBLISHED = ROOT / "docs" / "benchmarks"
 #: Units in which figures are shown, and how many of them a second or a byte is. Others are as is.
 _SCALES = {"ms": 1e3, "µs": 1e6, "KB": 1 / 1024, "GB": 1 / 2**30}
 
-#: A row's figures by the column's name, of every run: seconds, bytes, or numbers.
-Row = Mapping[str, Sequence[float]]
+#: What one run came to, by the column's name: seconds, bytes, or numbers.
+Figures = dict[str, float]
+
+T = TypeVar("T")
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -37,11 +40,11 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, min(len(ordered), -int(-share * len(ordered) // 1)) - 1)]
 
 
-def quantiles(times: Sequence[float]) -> dict[str, list[float]]:
-    """Return how many times there are, p50, p95, p99 and the longest, as cells of a row."""
+def quantiles(times: Sequence[float]) -> Figures:
+    """Return how many times there are, p50, p95, p99 and the longest."""
     shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "longest": 1.0}
-    some = {name: [quantile(times, share)] for name, share in shares.items()} if times else {}
-    return {"times": [len(times)], **some}
+    some = {name: quantile(times, share) for name, share in shares.items()} if times else {}
+    return {"times": len(times), **some}
 
 
 def number(value: float, unit: str = "") -> str:
@@ -56,6 +59,8 @@ def number(value: float, unit: str = "") -> str:
 def spread(values: Sequence[float], unit: str = "") -> str:
     """Write the median of figures in a unit, with the least and the most of them."""
     inner = sorted(value * _SCALES.get(unit, 1) for value in values)
+    if not inner:
+        return ""
     if len(inner) == 1:
         return number(inner[0], unit)
     return f"{number(median(inner), unit)} ({number(inner[0])}–{number(inner[-1])})"
@@ -95,7 +100,8 @@ class Report:
     Args:
         name: its command's.
         title: of the first column, which has the names of the rows.
-        rows: by name. The table shows their medians and extremes, JSON the medians.
+        rows: by name, the figures of each run; not all must have all of them. The table shows
+            medians and extremes, JSON the medians.
         figures: further ones, for JSON only.
         bars: name of the column that the chart shows.
         note: how it was measured, in a sentence or more.
@@ -104,7 +110,7 @@ class Report:
     name: str
     title: str
     columns: Sequence[Column]
-    rows: Mapping[str, Row]
+    rows: Mapping[str, Sequence[Figures]]
     goals: Sequence[Goal] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
     bars: str = ""
@@ -141,8 +147,8 @@ class Report:
     def medians(self) -> dict[str, dict[str, float]]:
         """Return the median of each row's figures, by the names of row and column."""
         return {
-            name: {key: median(values) for key, values in row.items()}
-            for name, row in self.rows.items()
+            name: {key: median(values_of(runs, key)) for key in dict.fromkeys(chain(*runs))}
+            for name, runs in self.rows.items()
         }
 
     def _text(self, about: Mapping[str, Any]) -> str:
@@ -157,8 +163,8 @@ class Report:
     def _table(self) -> str:
         lines = [[self.title, *(one.title for one in self.columns)]]
         lines += [["---", *["---:"] * len(self.columns)]]
-        for name, row in self.rows.items():
-            cells = [spread(row[c.key], c.unit) if c.key in row else "" for c in self.columns]
+        for name, runs in self.rows.items():
+            cells = [spread(values_of(runs, one.key), one.unit) for one in self.columns]
             lines.append([name, *cells])
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
@@ -167,10 +173,10 @@ class Report:
         import pygal
         from pygal.style import CleanStyle
 
-        scale = _SCALES.get(column.unit, 1)
-        bars = {
-            n: scale * row[column.key] for n, row in self.medians().items() if column.key in row
-        }
+        medians = [
+            (name, row[column.key]) for name, row in self.medians().items() if column.key in row
+        ]
+        bars = {name: value * _SCALES.get(column.unit, 1) for name, value in medians}
         style = CleanStyle(background="white", plot_background="white")
         height = 90 + 45 * len(bars)
         chart = pygal.HorizontalBar(
@@ -202,11 +208,16 @@ def benchmark(measure: Callable[..., Report]) -> click.Command:
     return click.command()(run)
 
 
-def rounds_of(count: int) -> Iterator[int]:
-    """Give the numbers of rounds from 0 on, and say of each that it begins."""
-    for number in range(count):
-        click.echo(f"round {number + 1} of {count} …", err=True)
-        yield number
+def values_of(runs: Sequence[Figures], key: str) -> list[float]:
+    """Return a figure of those runs that have it."""
+    return [figures[key] for figures in runs if key in figures]
+
+
+def in_turn(cases: Collection[T], rounds: int) -> Iterator[T]:
+    """Give all cases in each round; whoever goes first in one round goes last in the next."""
+    for number in range(rounds):
+        click.echo(f"round {number + 1} of {rounds} …", err=True)
+        yield from reversed([*cases]) if number % 2 else cases
 
 
 def _make_folder(_: click.Context, __: click.Parameter, folder: Path) -> Path:

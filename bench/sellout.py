@@ -14,12 +14,11 @@ from bench.crowd import (
     REACH_COLUMNS,
     Broadcast,
     Crowd,
-    action_p99,
-    broadcast_cells,
     open_crowd,
     outcomes_of,
+    row_of,
 )
-from bench.report import Column, Goal, Report, benchmark, rounds_of
+from bench.report import Column, Goal, Report, benchmark, in_turn, values_of
 from bench.shops import FRONT_PAGE, PLENTY
 
 CARTS, SHARED = "each tab's own cart", "a shared fragment"
@@ -50,12 +49,11 @@ def sellout(tabs: int, rounds: int) -> Report:
     found: dict[str, list[Broadcast]] = {CARTS: [], SHARED: []}
     with open_crowd(tabs, FRONT_PAGE) as crowd:
         ways: dict[str, Callable[[], Broadcast]] = {
-            SHARED: crowd.share,
             CARTS: partial(_sell_out, crowd),
+            SHARED: crowd.share,
         }
-        for number in rounds_of(rounds):
-            for what in ways if number % 2 else reversed(ways):
-                found[what].append(ways[what]())
+        for what in in_turn(ways, rounds):
+            found[what].append(ways[what]())
     return _report(found, tabs)
 
 
@@ -69,9 +67,10 @@ def _sell_out(crowd: Crowd) -> Broadcast:
 
 
 def _report(found: dict[str, list[Broadcast]], tabs: int) -> Report:
-    rows = {what: broadcast_cells(ones, tabs) for what, ones in found.items()}
-    lasts = zip(rows[CARTS]["last"], rows[SHARED]["last"], strict=True)
-    multiple = median(own / shared for own, shared in lasts)
+    rows = {what: row_of(ones) for what, ones in found.items()}
+    own, shared = (values_of(rows[what], "last") for what in (CARTS, SHARED))
+    multiple = median(one / other for one, other in zip(own, shared, strict=True))
+    p99 = max(values_of(rows[CARTS], "p99"), default=0.0)
     actions = [action for ones in found.values() for one in ones for action in one.actions]
     return Report(
         name="sellout",
@@ -79,9 +78,9 @@ def _report(found: dict[str, list[Broadcast]], tabs: int) -> Report:
         columns=_COLUMNS,
         rows=rows,
         goals=[
-            Goal("to the last tab, each with its own cart", median(rows[CARTS]["last"]), 1, "s"),
+            Goal("to the last tab, each with its own cart", median(own), 1, "s"),
             Goal("… as a multiple of a shared fragment's time", multiple, 3, "×"),
-            Goal("an add or remove meanwhile, p99", action_p99(rows[CARTS]), 0.1, "ms"),
+            Goal("an add or remove meanwhile, p99", p99, 0.1, "ms"),
         ],
         figures={"tabs": tabs},
         bars="last",

@@ -19,7 +19,7 @@ import click
 
 from bench.comparisons import HUB, NCHAN, PLAIN, STREAMERS, Measured, missing
 from bench.load import LoadClient
-from bench.report import Column, Goal, Report, Row, benchmark
+from bench.report import Column, Figures, Goal, Report, benchmark, in_turn
 from bench.servers import event_of
 from bench.shops import DELIVERY, OPENING, open_shop
 
@@ -42,9 +42,6 @@ _IDLE, _LOOK, _SETTLE = 0.02, 0.1, 10.0
 
 #: Connections that are written to in turn, to see what the kernel alone takes, and how often.
 _PAIRS, _ROUNDS = 200, 25
-
-#: Figures of one run of one server: times in seconds, sizes in bytes.
-Figures = dict[str, float]
 
 _COLUMNS = (
     Column("memory per idle stream", "memory", "KB"),
@@ -100,25 +97,19 @@ def streams(counts: tuple[int, ...], deliveries: int, runs: int) -> Report:
         click.echo(f"Measured without {', '.join(absent)}: see bin/bench --install", err=True)
     cases = [
         Case(server, message, count)
-        for count in sorted(set(counts))
         for message, servers in _SENT.items()
+        for count in sorted(set(counts))
         for server in servers
         if server not in absent
     ]
     texts = {SMALL: _small_text(), FRAGMENT: _fragment()}
-    found: defaultdict[str, list[Figures]] = defaultdict(list)
-    for run in range(runs):
-        # Whoever goes first in one run goes last in the next.
-        for case in reversed(cases) if run % 2 else cases:
-            click.echo(f"run {run + 1} of {runs}: {case.server}, {case.streams:,} …", err=True)
-            found[case.name].append(_measure(case, texts[case.message], deliveries))
-        for message, text in texts.items():
-            cpu = _send_and_receive(len(event_of(text)))
-            found[f"{KERNEL}, {message}"].append({"cpu_per_delivery": cpu})
-    rows: dict[str, Row] = {
-        name: {key: [figures[key] for figures in found[name]] for key in found[name][0]}
-        for name in [*(case.name for case in sorted(cases, key=_order)), *_kernel_rows()]
-    }
+    rows: defaultdict[str, list[Figures]] = defaultdict(list)
+    for case in in_turn(cases, runs):
+        click.echo(f"{case.name} …", err=True)
+        rows[case.name].append(_measure(case, texts[case.message], deliveries))
+    for message, text in texts.items():
+        cpu = [_send_and_receive(len(event_of(text))) for _ in range(runs)]
+        rows[f"{KERNEL}, {message}"] = [{"cpu_per_delivery": one} for one in cpu]
     return _report(rows, max(counts), f"{runs} run(s) of {deliveries} messages")
 
 
@@ -126,14 +117,6 @@ def of_shop_with_carts(figures: Mapping[str, Any]) -> list[Figures]:
     """Return the rows of tabs with a cart each, among what this command kept, the fewest first."""
     rows: list[Figures] = [row for key, row in figures.items() if key.startswith(CARTS)]
     return sorted(rows, key=lambda row: row["streams"])
-
-
-def _order(case: Case) -> tuple[str, int]:
-    return case.message, case.streams
-
-
-def _kernel_rows() -> list[str]:
-    return [f"{KERNEL}, {message}" for message in (SMALL, FRAGMENT)]
 
 
 def _measure(case: Case, text: str, deliveries: int) -> Figures:
@@ -250,7 +233,7 @@ def _fragment() -> str:
             return "\n".join(line.removeprefix("data: ") for line in lines)
 
 
-def _report(rows: dict[str, Row], most: int, runs: str) -> Report:
+def _report(rows: dict[str, list[Figures]], most: int, runs: str) -> Report:
     report = Report(
         name="streams",
         title="server",
