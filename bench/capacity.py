@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from bench.herd import AT_ONCE, DRAINED, KILLED
 from bench.report import PUBLISHED, Column, Figures, Report, benchmark, spread
 from bench.sellout import CARTS
 from bench.streams import of_shop_with_carts
@@ -36,7 +37,7 @@ PROCESSES, TABS = 8, 10_000
 _RATE = 50
 
 #: When the first and the last tab lost its stream, in seconds before the new server served.
-_LOST = {"drained": (-5.8, -0.8), "killed": (-0.8, -0.8), "all at once": (-0.8, -0.8)}
+_LOST = {DRAINED: (-5.8, -0.8), KILLED: (-0.8, -0.8), AT_ONCE: (-0.8, -0.8)}
 
 #: How soon nginx sends tabs of a lost server elsewhere, in seconds.
 _NOTICED = 1.0
@@ -62,13 +63,12 @@ class Case:
     model: float
 
     @property
-    def agrees(self) -> bool:
-        return _AGREES[0] <= self.model / self.measured <= _AGREES[1]
+    def ratio(self) -> float:
+        return self.model / self.measured
 
     @property
-    def figures(self) -> Figures:
-        ratio = self.model / self.measured
-        return {"measured": self.measured, "model": self.model, "ratio": ratio}
+    def agrees(self) -> bool:
+        return _AGREES[0] <= self.ratio <= _AGREES[1]
 
 
 @benchmark
@@ -101,17 +101,23 @@ def capacity(folder: Path, counts: tuple[int, ...]) -> Report:
     """
     names = ("streams", "sellout", "herd", "pages", "cluster")
     figures = {name: _read(folder, name) for name in names}
-    changes, returns = [*_changes(figures["streams"])], [*_returns(figures["herd"])]
-    cases = [*changes, _sellout(figures["sellout"]), *returns]
-    rows = {f"measured: {case.name}": [case.figures] for case in cases}
+    changes = [*_changes(figures["streams"], figures["sellout"])]
+    returns = [*_returns(figures["herd"])]
+    rows = {
+        f"measured: {case.name}": [
+            {"measured": case.measured, "model": case.model, "ratio": case.ratio}
+        ]
+        for case in changes + returns
+    }
+    confirmed = {
+        "release": all(case.agrees for case in changes),
+        "lost": all(case.agrees for case in returns),
+    }
     for shoppers in sorted(counts):
-        confirmed = {"release": _agree(changes), "lost": _agree(returns)}
-        cells = _estimate(figures, shoppers).items()
-        rows[f"{shoppers:,} shoppers"] = [{k: v for k, v in cells if confirmed.get(k, True)}]
+        estimate = _estimate(figures, shoppers).items()
+        row = {key: value for key, value in estimate if confirmed.get(key, True)}
+        rows[f"{shoppers:,} shoppers"] = [row]
     return _report(rows, figures["cluster"]["cpu_per_purchase"])
-
-
-# --- The model ---------------------------------------------------------------------------------
 
 
 def time_to_tell(tabs: int, each: float, rate: float, action: float) -> float:
@@ -138,32 +144,22 @@ def time_to_return(arrivals: Sequence[float], opening: float, rate: float, actio
 
 
 def _share_left(rate: float, action: float) -> float:
-    """Return how much of a process requests leave for other work, from 0 to 1.
-
-    Raises:
-        ClickException: nothing is left.
-    """
-    left = 1 - rate * action
-    if left <= 0:
+    """Return how much of a process requests leave for other work, from 0 to 1."""
+    if rate * action >= 1:
         raise click.ClickException(f"{rate:.0f} requests a second are more than a process answers")
-    return left
+    return 1 - rate * action
 
 
 def _arrivals(lost: Sequence[float]) -> list[float]:
     """Return when tabs find the server again that serves from 0 on, by when they lost theirs."""
-    chance = random.Random(1)
-
-    def arrive(at: float) -> float:
+    chance, found = random.Random(1), []
+    for at in lost:
         for attempt in count(1):
             at += page_delay(attempt, chance)
             if at >= 0:
                 break
-        return at
-
-    return [arrive(at) for at in lost]
-
-
-# --- Small cases, and large ones -----------------------------------------------------------------
+        found.append(at)
+    return found
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
@@ -174,17 +170,14 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     return figures
 
 
-def _changes(streams: dict[str, Any]) -> Iterator[Case]:
+def _changes(streams: dict[str, Any], sellout: dict[str, Any]) -> Iterator[Case]:
     for row in of_shop_with_carts(streams):
         tabs = round(row["streams"])
         model = time_to_tell(tabs, row["cpu_per_delivery"], 0, 0)
         yield Case(f"a change to {tabs:,} tabs", row["to_last"], model)
-
-
-def _sellout(figures: dict[str, Any]) -> Case:
-    tabs, row = figures["tabs"], figures[CARTS]
+    tabs, row = sellout["tabs"], sellout[CARTS]
     model = time_to_tell(tabs, row["cpu_per_tab"], 0, 0)
-    return Case(f"an item sells out in {tabs:,} carts", row["last"], model)
+    yield Case(f"an item sells out in {tabs:,} carts", row["last"], model)
 
 
 def _returns(herd: dict[str, Any]) -> Iterator[Case]:
@@ -192,16 +185,12 @@ def _returns(herd: dict[str, Any]) -> Iterator[Case]:
     for way, (began, ended) in _LOST.items():
         if way in herd:
             lost = [began + (ended - began) * number / tabs for number in range(tabs)]
-            arrivals = [0.0] * tabs if way == "all at once" else _arrivals(lost)
+            arrivals = [0.0] * tabs if way == AT_ONCE else _arrivals(lost)
             model = time_to_return(arrivals, herd[way]["cpu_per_tab"], 0, 0)
             yield Case(f"{tabs:,} tabs come back, {way}", herd[way]["last"], model)
 
 
-def _agree(cases: Sequence[Case]) -> bool:
-    return all(case.agrees for case in cases)
-
-
-def _estimate(figures: dict[str, Any], shoppers: int) -> dict[str, float]:
+def _estimate(figures: dict[str, Any], shoppers: int) -> Figures:
     tab = of_shop_with_carts(figures["streams"])[-1]
     action = figures["pages"]["add, no stream open"]["cpu"]
     purchase = figures["cluster"]["cpu_per_purchase"]["servers"]

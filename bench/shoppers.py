@@ -18,7 +18,8 @@ from typing import Any
 
 import gevent
 
-from bench.tabs import Tab, Tabs
+from bench.tab import Tab
+from bench.tabs import Tabs
 from bench.visitors import Times, Unanswered, Visitor
 
 #: What everybody watches: both products of the demo catalogue.
@@ -140,7 +141,9 @@ class Shoppers:
         people = enumerate(self._tabs.visitors)
         self._shoppers = [Shopper(visitor, number % len(ports)) for number, visitor in people]
         self._tabs.open(ports, PATH, len(contents), timeout, self._see)
-        self._tabs.await_(lambda tab, size: not self._see(tab, size))  # they see all that comes
+        self._tabs.await_(
+            lambda tab, message: not self._see(tab, message)
+        )  # they see all that comes
 
     def buy(self, rate: float, seconds: float, items: Sequence[str]) -> dict[str, Any]:
         """Begin purchases at random moments, `rate` a second on average, for some seconds.
@@ -215,8 +218,8 @@ class Shoppers:
         self._tabs.leave()
         return delays
 
-    def _see(self, tab: Tab, size: int) -> bool:
-        self._shoppers[tab.number].see(tab.text(size))
+    def _see(self, tab: Tab, message: bytes) -> bool:
+        self._shoppers[tab.number].see(message.decode())
         return True
 
     def _listen(self, seconds: float, done: Callable[[], bool] = lambda: False) -> None:

@@ -1,8 +1,4 @@
-"""The load client's tabs: thousands of event streams, and what is looked for in their bytes.
-
-One buffer for all, and nothing made for a message: what reading costs is printed beside what the
-server costs, so that one can see that the server is what is measured.
-"""
+"""The load client's tabs: thousands of event streams, heard without a greenlet for each."""
 
 from __future__ import annotations
 
@@ -13,13 +9,22 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import gevent
 from gevent.event import Event
 
+from bench.tab import (
+    Cart,
+    Finds,
+    Tab,
+    any_message,
+    cart_line,
+    marked_cart,
+    own_cart,
+    product_fragment,
+)
 from bench.visitors import Visitor, addresses, connect, do_all
 
 #: Visitors who fill carts at the same time; and tabs that wait for their first message.
@@ -32,81 +37,6 @@ _PAUSE = 0.001
 #: Seconds until a tab tries again that comes back at once.
 _PROBE = 0.005
 
-_OK = b"HTTP/1.1 200 "
-
-#: How the last event of a message ends; an event without a fragment, a heartbeat, ends otherwise.
-_FRAGMENT_END = b">\n\n"
-
-#: How bytes end where a message may end: that of an event stream, or of one in chunks.
-_ENDS = (b"\n\n", b"\n\n\r\n")
-
-_REF, _STRUCK, _ITEM = b'data-cart-ref="', b"cart-item--out-of-stock", b'data-item-id="'
-
-_buffer = bytearray(1 << 18)
-_view = memoryview(_buffer)
-
-
-@dataclass(frozen=True)
-class Cart:
-    """A visitor's cart: what the browser sends as `Cookie`, its public fingerprint, its items."""
-
-    cookies: str
-    ref: str
-    items: tuple[int, ...]
-
-
-#: Tells whether the first so many bytes of the buffer are what a tab waits for.
-Finds = Callable[["Tab", int], bool]
-
-
-def any_message(_: Tab, size: int) -> bool:
-    """Find a message, whatever it says."""
-    return _buffer.find(_FRAGMENT_END, 0, size) >= 0
-
-
-def product_fragment(product: int) -> Finds:
-    """Find a product's fragment, whatever it says."""
-    mark = f'id="stock-{product}"'.encode()
-    return lambda _, size: _buffer.find(mark, 0, size) >= 0
-
-
-def cart_line(item: int, is_there: bool) -> Finds:
-    """Find a cart with a line of an item, or without one."""
-    line = _line(item)
-    return lambda _, size: (
-        _buffer.find(_REF, 0, size) >= 0 and (_buffer.find(line, 0, size) >= 0) == is_there
-    )
-
-
-def marked_cart(tab: Tab, size: int) -> bool:
-    """Find the tab's own cart with all lines that were marked before."""
-    has_cart = _buffer.find(tab.ref, 0, size) >= 0
-    return has_cart and all(_buffer.find(one, 0, size) >= 0 for one in tab.lines)
-
-
-def own_cart(struck: int | None) -> Finds:
-    """Find the tab's own cart, whole, with one item's line struck out, or none.
-
-    Another's cart, or one that lost a line, ends the run.
-    """
-    line = _line(struck) if struck is not None else b""
-
-    def finds(tab: Tab, size: int) -> bool:
-        carts = _buffer.count(_REF, 0, size)
-        if not carts:
-            return False
-        if _buffer.count(tab.ref, 0, size) != carts:
-            raise RuntimeError("a tab was sent another's cart")
-        if any(_buffer.find(one, 0, size) < 0 for one in tab.lines):
-            raise RuntimeError("a tab was sent its cart without its lines")
-        at = _buffer.find(_STRUCK, 0, size)
-        if at < 0 or not line:
-            return at < 0 and not line
-        return _buffer.startswith(line, _buffer.find(_ITEM, at, size))
-
-    return finds
-
-
 #: What can be expected from outside, by name.
 EXPECTATIONS: dict[str, Callable[..., Finds]] = {
     "message": lambda: any_message,
@@ -115,59 +45,6 @@ EXPECTATIONS: dict[str, Callable[..., Finds]] = {
     "marked": lambda: marked_cart,
     "line": cart_line,
 }
-
-
-def _line(item: int) -> bytes:
-    return f'data-item-id="{item}"'.encode()
-
-
-class Tab:
-    """One open page: a stream that is open, on its way, or lost."""
-
-    __slots__ = ("_rest", "found_at", "lines", "number", "port", "ref", "request", "socket")
-
-    def __init__(self, number: int, port: int, path: str, cart: Cart | None) -> None:
-        self.number, self.port = number, port
-        self.ref = _REF + f'{cart.ref}"'.encode() if cart else b""
-        self.lines = [_line(item) for item in cart.items] if cart else []
-        lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Accept: text/event-stream"]
-        lines += [f"Cookie: {cart.cookies}"] if cart else []
-        self.request = "\r\n".join([*lines, "", ""]).encode()
-        self.socket: socket.socket | None = None
-        self._rest = b""
-        #: when it found what it waits for, on the monotonic clock; 0 before
-        self.found_at = 0.0
-
-    def read(self) -> int:
-        """Take what has come into the shared buffer; return its size if a message ends there.
-
-        Raises:
-            ConnectionError: there is no stream any more, or none was given.
-        """
-        assert self.socket is not None
-        held = len(self._rest)
-        _buffer[:held] = self._rest
-        came = self.socket.recv_into(_view[held:])
-        if came == 0:
-            raise ConnectionResetError("the stream ended")
-        size = held + came
-        if not held and _buffer.startswith(b"HTTP/") and not _buffer.startswith(_OK):
-            raise ConnectionRefusedError(f"answered {_buffer[9:12].decode()}")
-        if _buffer.endswith(_ENDS, 0, size):
-            self._rest = b""
-            return size
-        self._rest = bytes(_view[:size])
-        return 0
-
-    def text(self, size: int) -> str:
-        """Return what was just read."""
-        return _buffer[:size].decode()
-
-    def close(self) -> None:
-        """Close the stream."""
-        if self.socket is not None:
-            self.socket.close()
-        self.socket, self._rest = None, b""
 
 
 class Tabs:
@@ -314,12 +191,12 @@ class Tabs:
         for descriptor, _ in ready:
             tab = self._by_descriptor[descriptor]
             try:
-                size = tab.read()
+                message = tab.read()
             except OSError as error:
                 self._hang_up(tab)
                 self._lost(tab, error)
                 continue
-            if size and not tab.found_at and self._finds(tab, size):
+            if message and not tab.found_at and self._finds(tab, message):
                 tab.found_at = time.monotonic()
                 self._missing -= 1
         return len(ready)

@@ -14,11 +14,10 @@ from xml.etree import ElementTree
 import click
 import pytest
 
-from bench import tabs as client_tabs
 from bench.capacity import Case, time_to_return, time_to_tell
 from bench.report import Goal, number, quantile, spread
 from bench.servers import event_of
-from bench.tabs import Cart, Tab, any_message, marked_cart, own_cart, product_fragment
+from bench.tab import Cart, Tab, any_message, marked_cart, own_cart, product_fragment
 from bench.visitors import addresses
 from tests.support.running import ROOT
 
@@ -130,10 +129,10 @@ def test_a_message_counts_when_it_is_whole_wherever_it_is_split(
     message = HEAD + event_of(cart_html())
     for cut in range(1, len(message), 7):
         theirs.sendall(message[:cut])
-        assert tab.read() == 0, f"not whole at {cut}"
+        assert not tab.read(), f"not whole at {cut}"
         theirs.sendall(message[cut:])
-        size = tab.read()
-        assert any_message(tab, size) and own_cart(None)(tab, size)
+        whole = tab.read()
+        assert any_message(tab, whole) and own_cart(None)(tab, whole)
 
 
 def test_a_heartbeat_is_no_message(line: tuple[socket.socket, Tab]) -> None:
@@ -202,10 +201,6 @@ def test_a_refused_or_ended_stream_is_an_error(line: tuple[socket.socket, Tab]) 
     theirs.close()
     with pytest.raises(ConnectionResetError):
         tab.read()
-
-
-def test_a_buffer_is_larger_than_the_largest_message() -> None:
-    assert len(client_tabs._buffer) >= 256 * 1024, "shop.tabs.MOST_PENDING"
 
 
 def test_each_visitor_has_an_address_of_its_own() -> None:
