@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from email_validator import EmailNotValidError, validate_email
@@ -142,7 +142,7 @@ def check_email(typed: str, *, test_emails: bool = False) -> str:
         WrongDetails: it is none.
     """
     try:
-        return _checked("email", typed, test_emails, _MISSING["email"])
+        return _checked("email", typed, test_emails, _MISSING.get)
     except _Wrong as wrong:
         raise WrongDetails({"email": str(wrong)}) from None
 
@@ -159,9 +159,7 @@ class _Reading:
     def read(self, field: str) -> str:
         """Return what was typed into a field as it is to be stored."""
         try:
-            return _checked(
-                field, self._typed.get(field, ""), self._test_emails, self._missing(field)
-            )
+            return _checked(field, self._typed.get(field, ""), self._test_emails, self._missing)
         except _Wrong as wrong:
             self.wrong[field] = str(wrong)
             return ""
@@ -188,8 +186,14 @@ class _Reading:
         return _MISSING.get(field)
 
 
-def _checked(field: str, typed: str, test_emails: bool, missing: str | None) -> str:
-    """Return what was typed into a field as it is to be stored."""
+def _checked(
+    field: str, typed: str, test_emails: bool, missing: Callable[[str], str | None]
+) -> str:
+    """Return what was typed into a field as it is to be stored.
+
+    Args:
+        missing: what is said of the field if it is empty; None: it may be.
+    """
     label = _LABELS[field]
     if no_text := find_no_text(typed):
         raise _Wrong(f"There is a character in this {label} that can’t be printed ({no_text}).")
@@ -197,10 +201,11 @@ def _checked(field: str, typed: str, test_emails: bool, missing: str | None) -> 
     if len(text) > LIMITS[field] and field != "country":
         raise _Wrong(f"This {label} is too long: at most {LIMITS[field]} characters, please.")
     if is_blank(text):
-        if missing is None:
+        why = missing(field)
+        if why is None:
             return ""
         unseen = f"This {label} is blank. " if typed.strip() else ""
-        raise _Wrong(unseen + missing)
+        raise _Wrong(unseen + why)
     if "\n" in text and field not in _SEVERAL_LINES:
         raise _Wrong(f"Please give your {label} on one line.")
     return _well_formed(field, text, test_emails)

@@ -31,7 +31,8 @@ _MAY_BE_MADE_ANEW = (*HOLDING, EXPIRED, CANCELLED)
 
 def typed_now() -> dict[str, str]:
     """Return what was sent of the form's fields."""
-    return {field: request.form[field] for field in LIMITS if field in request.form}
+    form = request.form
+    return {field: form[field] for field in LIMITS if field in form}
 
 
 def typed_before(receipt: str) -> Mapping[str, str]:
