@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from shop.serving.sockets import stop_accepting
+from tests.support import preloaded
 from tests.support.running import ROOT, SERVER, NeverHappened, RunningShop, eventually, listens
 from tests.support.servers import PlainGunicorn
 from tests.support.shopper import Shopper, SocketTab, Tab
@@ -83,13 +84,7 @@ def streams_on_all_workers(shop: RunningShop, stack: ExitStack) -> dict[int, Tab
 
 def run(*args: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("SHOP_")}
-    return subprocess.run(
-        [sys.executable, str(SERVER), *args],
-        env={**environ, **settings},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    return preloaded.run([sys.executable, str(SERVER), *args], {**environ, **settings}, 30)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "101", "two", "", "1.5"])
