@@ -66,7 +66,7 @@ class Crowd:
         items = shop.items()
         self.scarce, wanted, self.other = items[0], items[1]["id"], items[-1]
         self._change_level = shop.level_changes(self.other["sku"])
-        visitors.do("visits.enter", port=shop.server.port, count=_VISITORS, item=wanted)
+        visitors.do("visits.enter", port=shop.server.port, visitors=_VISITORS, item=wanted)
 
     def begin_acting(self, most: float) -> None:
         """Have visitors add and remove until `end_acting`, or for `most` seconds."""

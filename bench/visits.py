@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any
 
 import gevent
@@ -56,17 +57,6 @@ class Actor:
         return str(answer.status)
 
 
-class Used:
-    """Seconds that go by from now on, and the CPU time that a process uses meanwhile."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid, self._cpu, self._began = pid, cpu_clock(pid), time.perf_counter()
-
-    def now(self) -> dict[str, float]:
-        took = time.perf_counter() - self._began
-        return {"seconds": took, "cpu": cpu_clock(self._pid) - self._cpu}
-
-
 class Visits:
     """Visitors at one server. The methods are commands to the load client.
 
@@ -78,14 +68,14 @@ class Visits:
         self._is_called = is_called
         self._idle: Queue[Actor] = Queue()
 
-    def enter(self, port: int, count: int, item: int) -> None:
+    def enter(self, port: int, visitors: int, item: int) -> None:
         """Have visitors open the front page; `item` is what they add and remove.
 
         Half of them keep their connections, the others open one for each action.
         """
-        visitors = [Visitor(port, keeps=n % 2 == 0) for n in range(count)]
-        do_all([visitor.enter for visitor in visitors], count, TIMEOUT)
-        for visitor in visitors:
+        for number in range(visitors):
+            visitor = Visitor(port, keeps=number % 2 == 0)
+            visitor.enter()
             self._idle.put(Actor(visitor, item))
 
     def act(self, rate: float, most: float) -> list[Action]:
@@ -124,14 +114,13 @@ class Visits:
         scripts = [SCRIPTS[script](visitor, number) for number, visitor in enumerate(visitors)]
         do_all([partial(_follow, one, _WARM_UP) for one in scripts], connections, TIMEOUT)
         times.clear()
-        used, group = Used(pid), Group()
+        group, spent = Group(), _spend(pid)
         for one in scripts:
             group.spawn(_follow, one)
         group.join(seconds, raise_error=True)
-        done = {**used.now(), "times": dict(times)}
+        done = {**spent(), "times": dict(times)}
         group.kill()
-        for visitor in visitors:
-            visitor.hang_up()
+        _hang_up(visitors)
         return done
 
     def buy(
@@ -143,18 +132,15 @@ class Visits:
             As `visit` does, of the orders alone.
         """
         times: Times = defaultdict(list)
-        forms: dict[Visitor, str] = {}
         visitors = [Visitor(port, times=times) for _ in range(orders)]
+        forms: dict[Visitor, str] = {}
         do_all([partial(_fill, one, items, forms) for one in visitors], _AT_ONCE, 10 * TIMEOUT)
-        works = [
-            partial(_order, one, page, f"kim{n}@example.com")
-            for n, (one, page) in enumerate(forms.items())
-        ]
-        used = Used(pid)
+        emails = (f"kim{number}@example.com" for number in count())
+        works = [partial(_order, one, forms[one], next(emails)) for one in visitors]
+        spent = _spend(pid)
         do_all(works, shoppers, TIMEOUT)
-        done = {**used.now(), "times": times["checkout"]}
-        for visitor in visitors:
-            visitor.hang_up()
+        done = {**spent(), "times": times["checkout"]}
+        _hang_up(visitors)
         return done
 
     def _act_once(self, due: float, actions: list[Action]) -> None:
@@ -204,6 +190,17 @@ def _follow(script: Script, answers: int = -1) -> None:
         answer, status = found
         if answer.status != status:
             raise RuntimeError(f"a visitor was answered {answer.status}, not {status}")
+
+
+def _spend(pid: int) -> Callable[[], dict[str, float]]:
+    """Return a function that tells the seconds since, and the CPU time that a process used."""
+    began, cpu = time.perf_counter(), cpu_clock(pid)
+    return lambda: {"seconds": time.perf_counter() - began, "cpu": cpu_clock(pid) - cpu}
+
+
+def _hang_up(visitors: Sequence[Visitor]) -> None:
+    for visitor in visitors:
+        visitor.hang_up()
 
 
 def _fill(visitor: Visitor, items: Sequence[int], forms: dict[Visitor, str]) -> None:
