@@ -33,9 +33,12 @@ _COLUMNS = (
     Column("longest", "longest", "ms"),
 )
 
-#: One size in so many is scarce; there is so much of it, of what will be asked for, from and to;
+#: One size in so many is scarce: there is so much of it, of what will be asked for, from and to;
 #: and so much of the others, with some more for chance.
 _SCARCE, _FEW, _ENOUGH, _SPARE = 3, (0.2, 0.9), 1.6, 10
+
+#: Servers of the shop, and tabs that show the cart that is changed, there and at a single server.
+_SERVERS, _TABS, _TABS_ALONE = 2, 8, 4
 
 #: Seconds that servers have, when the shoppers have left, for what they were asked before.
 _SETTLE = 40.0
@@ -59,18 +62,14 @@ class Books:
 
 
 @benchmark
-@click.option("--servers", default=2, type=click.IntRange(2, 8), show_default=True)
-@click.option("--tabs", default=8, type=click.IntRange(2, 40), show_default=True)
 @click.option("--changes", default=200, type=click.IntRange(10, 5000), show_default=True)
 @click.option("--streams", default=4000, type=click.IntRange(10, 50_000), show_default=True)
 @click.option("--rate", default=100.0, type=click.FloatRange(0.5, 5000), show_default=True)
 @click.option("--seconds", default=60.0, type=click.FloatRange(2, 3600), show_default=True)
-def cluster(
-    servers: int, tabs: int, changes: int, streams: int, rate: float, seconds: float
-) -> Report:
+def cluster(changes: int, streams: int, rate: float, seconds: float) -> Report:
     """Measure a shop on several servers, with a real PostgreSQL (fsync on) and a real Redis.
 
-    First, how soon each of CHANGES to a cart is in all TABS that show it, on whichever server; and
+    First, how soon each of CHANGES to a cart is in all tabs that show it, on whichever server; and
     the same on one server with SQLite. Then a drop: shoppers with a tab and a cart each buy at
     random moments, RATE a second, half of them at another server than their tab's, and some sizes
     sell out. A purchase is an add, the checkout page and the order. Afterwards the books must agree
@@ -81,11 +80,11 @@ def cluster(
       bin/bench cluster --streams 400 --rate 20 --seconds 15
     """
     delays: Delays = {}
-    with open_cluster(servers) as opened:
-        delays[_SEVERAL] = _change_a_cart(opened.shop, tabs, changes)
+    with open_cluster(_SERVERS) as opened:
+        delays[_SEVERAL] = _change_a_cart(opened.shop, _TABS, changes)
     with open_shop() as shop:
-        delays[_ALONE] = _change_a_cart(shop, min(4, tabs), changes)
-    with open_cluster(servers) as opened, LoadClient() as shoppers:
+        delays[_ALONE] = _change_a_cart(shop, _TABS_ALONE, changes)
+    with open_cluster(_SERVERS) as opened, LoadClient() as shoppers:
         _stock(opened.shop, streams, rate * seconds)
         _let_in(opened.shop, shoppers, streams)
         click.echo(f"they buy for {seconds:g} s …", err=True)
@@ -106,21 +105,16 @@ def _change_a_cart(shop: Shop, tabs: int, changes: int) -> list[float]:
 
 def _stock(shop: Shop, streams: int, purchases: float) -> None:
     """Put so much on the shelf that some sizes sell out in the drop, one after another."""
-    skus = [item["sku"] for item in shop.items()]
-    asked_for = (1.5 * min(purchases, streams) + purchases) / len(skus)
-    scarce, (least, most) = skus[::_SCARCE], _FEW
-    for sku in skus:
-        shop.set_stock(sku, round(asked_for * _ENOUGH) + _SPARE)
-    for number, sku in enumerate(scarce):
-        share = least + (most - least) * number / (len(scarce) - 1)
-        shop.set_stock(sku, round(asked_for * share) + 1)
+    skus, chance = [item["sku"] for item in shop.items()], random.Random(1)
+    asked_for = (2 * min(purchases, streams) + purchases) / len(skus)
+    for number, sku in enumerate(skus):
+        few, enough = asked_for * chance.uniform(*_FEW) + 1, asked_for * _ENOUGH + _SPARE
+        shop.set_stock(sku, round(enough if number % _SCARCE else few))
 
 
 def _let_in(shop: Shop, shoppers: LoadClient, count: int) -> None:
     click.echo(f"{count:,} shoppers come in …", err=True)
-    chance, items = random.Random(1), [item["id"] for item in shop.items()]
-    contents = [sorted(chance.sample(items, 1 + n % 2)) for n in range(count)]
-    how = {"ports": shop.ports, "contents": contents, "timeout": OPENING}
+    how = {"ports": shop.ports, "contents": shop.pairs(count), "timeout": OPENING}
     shoppers.do("shoppers.enter", 2 * OPENING, **how)
 
 

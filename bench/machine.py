@@ -74,9 +74,9 @@ def cpu_of(pid: int) -> float:
 
 
 def _cpu_of_others() -> float:
-    times = psutil.cpu_times()
-    everybody = times.user + times.nice + times.system + times.irq + times.softirq + times.steal
-    return float(everybody - cpu_of(os.getpid()))
+    times = psutil.cpu_times()._asdict()
+    everybody = sum(times[kind] for kind in ("user", "nice", "system", "irq", "softirq", "steal"))
+    return float(everybody) - cpu_of(os.getpid())
 
 
 def _git(*words: str) -> str:

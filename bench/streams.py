@@ -192,11 +192,10 @@ def _deliver(tabs: LoadClient, change: Callable[[], float]) -> Figures:
 
 def _settle(server: Measured) -> None:
     """Wait until the server has done what it has to do."""
-    deadline, before = time.monotonic() + _SETTLE, server.cpu()
-    while time.monotonic() < deadline:
+    for _ in range(round(_SETTLE / _LOOK)):
+        before = server.cpu()
         time.sleep(_LOOK)
-        worked, before = server.cpu() - before, server.cpu()
-        if worked < _IDLE * _LOOK:
+        if server.cpu() - before < _IDLE * _LOOK:
             return
 
 

@@ -28,7 +28,7 @@ SMALL = {
     "release-marked": "--tabs 20 --rounds 1 --marked",
     "herd": "--tabs 20 --way killed",
     "pages": "--streams 10 --rounds 1 --seconds 0.3",
-    "cluster": "--streams 30 --rate 6 --seconds 4 --changes 10 --tabs 4",
+    "cluster": "--streams 30 --rate 6 --seconds 4 --changes 10",
 }
 
 

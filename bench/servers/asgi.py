@@ -52,5 +52,14 @@ app = Starlette(routes=[Route("/stream", stream), Route("/publish", publish, met
 
 if __name__ == "__main__":
     port = int(os.environ["PORT"])
-    how = {"loop": "uvloop", "http": "httptools", "ws": "none", "lifespan": "off"}
-    uvicorn.run(app, port=port, backlog=4096, log_config=None, access_log=False, **how)
+    uvicorn.run(
+        app,
+        port=port,
+        backlog=4096,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+    )
