@@ -69,7 +69,7 @@ def _shops(stack: ExitStack) -> Iterator[tuple[str, Shop]]:
 def _buy(load: LoadClient, shop: Shop, size: int, orders: int) -> Figures:
     items = [item["id"] for item in shop.items()][:size]
     how = {"port": shop.server.port, "pid": shop.server.pid, "shoppers": _SHOPPERS}
-    told = load.do("visits.buy", 600, items=items, orders=max(orders, _SHOPPERS), **how)
+    told = load.do("visits.buy", items=items, orders=max(orders, _SHOPPERS), **how)
     return figures_of(told, told["times"], len(told["times"]))
 
 

@@ -16,7 +16,7 @@ from bench.load import LoadClient
 from bench.machine import cpu_of
 from bench.report import Column, Goal, Report, benchmark, quantile, quantiles, spread
 from bench.shoppers import BOUGHT, Purchase
-from bench.shops import OPENING, Cluster, Shop, open_cluster, open_shop
+from bench.shops import Cluster, Shop, open_cluster, open_shop
 
 _SEVERAL = "a change of a cart to all its tabs, several servers"
 _ALONE = "… one server, SQLite"
@@ -98,8 +98,7 @@ def _change_a_cart(shop: Shop, tabs: int, changes: int) -> list[float]:
     click.echo(f"{changes} changes of a cart, {len(shop.servers)} server(s) …", err=True)
     how = {"tabs": tabs, "changes": changes, "items": [item["id"] for item in shop.items()]}
     with LoadClient() as visitor:
-        within, ports = 60 + 10 * changes, shop.ports
-        delays: list[float] = visitor.do("shoppers.change_one_cart", within, ports=ports, **how)
+        delays: list[float] = visitor.do("shoppers.change_one_cart", ports=shop.ports, **how)
     return delays
 
 
@@ -114,8 +113,7 @@ def _stock(shop: Shop, streams: int, purchases: float) -> None:
 
 def _let_in(shop: Shop, shoppers: LoadClient, count: int) -> None:
     click.echo(f"{count:,} shoppers come in …", err=True)
-    how = {"ports": shop.ports, "contents": shop.pairs(count), "timeout": OPENING}
-    shoppers.do("shoppers.enter", 2 * OPENING, **how)
+    shoppers.do("shoppers.enter", ports=shop.ports, contents=shop.pairs(count))
 
 
 def _drop(
@@ -132,7 +130,7 @@ def _drop(
 
     before, items = cpu(), [str(item["id"]) for item in cluster.shop.items()]
     pace = {"rate": rate, "seconds": seconds, "items": items}
-    bought: dict[str, Any] = shoppers.do("shoppers.buy", seconds + 60, **pace)
+    bought: dict[str, Any] = shoppers.do("shoppers.buy", **pace)
     spent = {part: after - before[part] for part, after in cpu().items()}
     return bought, {**spent, "load client": bought["cpu"]}
 

@@ -14,7 +14,7 @@ import click
 
 from bench.load import LoadClient
 from bench.report import Column, Figures, quantiles
-from bench.shops import DELIVERY, Shop, open_shop
+from bench.shops import Shop, open_shop
 from bench.visits import Action
 
 T = TypeVar("T")
@@ -23,9 +23,8 @@ T = TypeVar("T")
 #: removes a second that are due.
 _VISITORS, RATE = 40, 50.0
 
-#: Seconds that server and clients have for what went before, in which visitors act alone, and that
-#: visitors may take for ending what they began.
-_SETTLE, _BEFORE, _END = 1.0, 0.5, 60.0
+#: Seconds that server and clients have for what went before, and in which visitors act alone.
+_SETTLE, _BEFORE = 1.0, 0.5
 
 #: When a message reached tabs; and what visitors did meanwhile.
 REACH_COLUMNS = (
@@ -68,15 +67,15 @@ class Crowd:
         self._change_level = shop.level_changes(self.other["sku"])
         visitors.do("visits.enter", port=shop.server.port, visitors=_VISITORS, item=wanted)
 
-    def begin_acting(self, most: float) -> None:
-        """Have visitors add and remove until `end_acting`, or for `most` seconds."""
-        self._visitors.send("visits.act", rate=self._rate, most=most)
+    def begin_acting(self) -> None:
+        """Have visitors add and remove until `end_acting`."""
+        self._visitors.send("visits.act", rate=self._rate)
 
     def end_acting(self) -> list[Action]:
         """Have them end what they began; return all that they did."""
         self._visitors.send("visits.stop")
-        actions: list[Action] = self._visitors.answer(_END)
-        self._visitors.answer(_END)
+        actions: list[Action] = self._visitors.answer()
+        self._visitors.answer()
         return actions
 
     def share(self) -> Broadcast:
@@ -92,7 +91,7 @@ class Crowd:
         """
         time.sleep(_SETTLE)
         self.tabs.do("tabs.prepare")
-        self.begin_acting(2 * DELIVERY)
+        self.begin_acting()
         time.sleep(_BEFORE)
         cpu = self.shop.server.cpu()
         heard, began = self.wait_for(change, what, **which)
@@ -106,9 +105,9 @@ class Crowd:
         self, change: Callable[[], T], what: str, **which: Any
     ) -> tuple[dict[str, float], T]:
         """Change something; return when tabs show it, and what `change` returned."""
-        self.tabs.send("tabs.expect", what=what, timeout=DELIVERY, **which)
+        self.tabs.send("tabs.expect", what=what, **which)
         began = change()
-        return self.tabs.answer(2 * DELIVERY), began
+        return self.tabs.answer(), began
 
 
 @contextmanager

@@ -12,15 +12,12 @@ import click
 
 from bench.crowd import ACTION_COLUMNS, RATE, Crowd, figures_of, open_crowd, outcomes_of
 from bench.report import Column, Figures, Goal, Report, benchmark, in_turn, values_of
-from bench.shops import DELIVERY, FRONT_PAGE
+from bench.shops import FRONT_PAGE
 from bench.visitors import CUT_OFF, REFUSED, UNANSWERED
 from bench.visits import Action
 
 #: The default of `SHOP_DRAIN_SECONDS`.
 _DRAIN = 5.0
-
-#: Seconds that tabs may take to come back.
-_BACK = 120.0
 
 #: Seconds for which visitors act before the end, and after everything is well again.
 _BEFORE, _AFTER = 1.0, 1.0
@@ -72,15 +69,14 @@ def _restart(crowd: Crowd, way: str) -> Restart:
     """End the server, start another, and wait until all tabs are current."""
     server, scarce = crowd.shop.server, crowd.scarce
     crowd.tabs.do("tabs.prepare")
-    how = {"struck": scarce["id"], "timeout": _BACK + _DRAIN, "at_once": way == AT_ONCE}
-    crowd.tabs.send("tabs.come_back", **how)
-    crowd.begin_acting(_BACK + DELIVERY)
+    crowd.tabs.send("tabs.come_back", struck=scarce["id"], at_once=way == AT_ONCE)
+    crowd.begin_acting()
     time.sleep(_BEFORE)
     (server.stop if way == DRAINED else server.kill)()
     crowd.shop.set_stock(scarce["sku"], 0)
     server.start()
     back, cpu = time.monotonic(), server.cpu()
-    came = crowd.tabs.answer(_BACK + DELIVERY)
+    came = crowd.tabs.answer()
     cpu = server.cpu() - cpu
     time.sleep(_AFTER)
     actions = crowd.end_acting()

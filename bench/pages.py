@@ -94,7 +94,7 @@ def _round(visit: Any, servers: dict[str, Server], turned: bool) -> Round:
 
 def _visit(visitors: LoadClient, seconds: float, to: Server, script: str) -> Figures:
     how = {"port": to.port, "pid": to.pid, "script": script, "connections": _VISITORS}
-    told = visitors.do("visits.visit", seconds + 60, seconds=seconds, **how)
+    told = visitors.do("visits.visit", seconds=seconds, **how)
     times = [time for some in told["times"].values() for time in some]
     if len(times) < 10:
         raise click.ClickException("too few answers to measure; give more --seconds")

@@ -11,7 +11,7 @@ import random
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -132,15 +132,13 @@ class Shoppers:
         self._ports: Sequence[int] = ()
         self._shoppers: list[Shopper] = []
 
-    def enter(
-        self, ports: Sequence[int], contents: Sequence[Sequence[int]], timeout: float
-    ) -> None:
+    def enter(self, ports: Sequence[int], contents: Sequence[Sequence[int]]) -> None:
         """Fill a cart for each of the contents, and open a tab that shows it."""
-        self._tabs.fill(ports, contents, timeout)
+        self._tabs.fill(ports, contents)
         self._ports = ports
         people = enumerate(self._tabs.visitors)
         self._shoppers = [Shopper(visitor, number % len(ports)) for number, visitor in people]
-        self._tabs.open(ports, PATH, len(contents), timeout, self._see)
+        self._tabs.open(ports, PATH, len(contents), self._see)
         self._tabs.await_(
             lambda tab, message: not self._see(tab, message)
         )  # they see all that comes
@@ -159,7 +157,7 @@ class Shoppers:
         chance, began, cpu, nobody = random.Random(2), time.time(), time.process_time(), 0
         turns = cycle(chance.sample(self._shoppers, len(self._shoppers)))
         for due in sorted(began + chance.uniform(0, seconds) for _ in range(round(rate * seconds))):
-            self._listen(due - time.time())
+            self._tabs.listen(due - time.time())
             shopper = next(turns)
             if shopper.is_busy:
                 nobody += 1
@@ -169,10 +167,10 @@ class Shoppers:
             email = f"shopper{len(purchases)}@example.com"
             purchases.append(Purchase(email, server != shopper.home, due))
             gevent.spawn(shopper.buy, chance.sample(items, len(items)), purchases[-1])
-        self._listen(began + seconds - time.time())
+        self._tabs.listen(began + seconds - time.time())
         cpu = time.process_time() - cpu
-        self._listen(_LAST_CALL, lambda: not any(one.is_busy for one in self._shoppers))
-        self._listen(_LAST_NEWS, lambda: all(one.awaited is None for one in self._shoppers))
+        self._tabs.listen(_LAST_CALL, lambda: not any(one.is_busy for one in self._shoppers))
+        self._tabs.listen(_LAST_NEWS, lambda: all(one.awaited is None for one in self._shoppers))
         return {"purchases": purchases, "nobody": nobody, "times": dict(times), "cpu": cpu}
 
     def look(self, after: float) -> dict[str, Any]:
@@ -180,7 +178,7 @@ class Shoppers:
 
         Besides, for each item that sold out, when each tab showed that first.
         """
-        self._listen(after)
+        self._tabs.listen(after)
         at: defaultdict[str, list[float]] = defaultdict(list)
         for shopper in self._shoppers:
             for item, moment in shopper.sold_out_at.items():
@@ -199,10 +197,10 @@ class Shoppers:
         Returns:
             Of each change, the seconds from sending the request until the last tab showed it.
         """
-        self._tabs.fill(ports[:1], [items[:1]], 30.0)
+        self._tabs.fill(ports[:1], [items[:1]])
         (visitor,) = self._tabs.visitors
         self._tabs.share(tabs)
-        self._tabs.open(ports, PATH, tabs, 30.0)
+        self._tabs.open(ports, PATH, tabs)
         chance, delays = random.Random(1), []
         for number in range(changes):
             adds, item = number % 2 == 0, items[1 + number // 2 % (len(items) - 1)]
@@ -210,17 +208,14 @@ class Shoppers:
             visitor.port = ports[number // 2 % len(ports)]
             began = time.monotonic()
             change = gevent.spawn(visitor.add if adds else visitor.remove, item)
-            shown = self._tabs.expect("line", 10.0, item=item, is_there=adds)
+            shown = self._tabs.expect("line", item=item, is_there=adds)
             if (status := change.get().status) != 200:
                 raise RuntimeError(f"a change was refused: {status}")
             delays.append(shown["last"] - began)
-            self._listen(chance.uniform(0.03, 0.08))
+            self._tabs.listen(chance.uniform(0.03, 0.08))
         self._tabs.leave()
         return delays
 
     def _see(self, tab: Tab, message: bytes) -> bool:
         self._shoppers[tab.number].see(message.decode())
         return True
-
-    def _listen(self, seconds: float, done: Callable[[], bool] = lambda: False) -> None:
-        self._tabs.listen(time.monotonic() + seconds, done)

@@ -31,9 +31,6 @@ PLENTY, FEW = 1_000_000, 100
 #: What the front page of the demo catalogue watches.
 FRONT_PAGE = "/stream?product=1&product=2"
 
-#: Seconds that filling carts and opening streams may take, and one message to reach all of them.
-OPENING, DELIVERY = 300.0, 60.0
-
 #: Few visitors do what thousands do: it is counted, and never too much.
 _SETTINGS = {
     "SHOP_DEMO": "on",
@@ -140,9 +137,8 @@ class Shop:
         self, tabs: LoadClient, path: str, contents: Sequence[Sequence[int]], marked: bool = False
     ) -> None:
         """Fill a cart for each of the contents, or mark them, and open a tab that shows it."""
-        how = {"ports": self.ports, "timeout": OPENING}
-        tabs.do("tabs.fill", OPENING, contents=contents, marked=marked, **how)
-        tabs.do("tabs.open", OPENING, path=path, count=len(contents), **how)
+        tabs.do("tabs.fill", ports=self.ports, contents=contents, marked=marked)
+        tabs.do("tabs.open", ports=self.ports, path=path, count=len(contents))
 
     def _note_commit(self, _names: object) -> None:
         self._committed = time.monotonic()

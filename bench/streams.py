@@ -21,7 +21,7 @@ from bench.comparisons import HUB, NCHAN, PLAIN, STREAMERS, Measured, missing
 from bench.load import LoadClient
 from bench.report import Column, Figures, Goal, Report, benchmark, in_turn
 from bench.servers import event_of
-from bench.shops import DELIVERY, OPENING, open_shop
+from bench.shops import open_shop
 
 #: The two messages: one such as a chat's or a counter's, and a product's of the shop.
 SMALL, FRAGMENT = "300 bytes", "product fragment"
@@ -130,8 +130,7 @@ def _measure(case: Case, text: str, deliveries: int) -> Figures:
             shop = stack.enter_context(open_shop())
             server, change = shop.server, shop.level_changes(shop.items()[0]["sku"])
             if case.server == CARTS:
-                how = {"ports": shop.ports, "timeout": OPENING}
-                tabs.do("tabs.fill", OPENING, contents=shop.pairs(case.streams), **how)
+                tabs.do("tabs.fill", ports=shop.ports, contents=shop.pairs(case.streams))
         return _measure_streams(server, tabs, change, case, deliveries)
 
 
@@ -178,15 +177,14 @@ def _measure_streams(
 
 
 def _open(tabs: LoadClient, server: Measured, case: Case, count: int) -> None:
-    how = {"ports": [server.port], "path": case.path, "timeout": OPENING}
-    tabs.do("tabs.open", OPENING, count=count, **how)
+    tabs.do("tabs.open", ports=[server.port], path=case.path, count=count)
 
 
 def _deliver(tabs: LoadClient, change: Callable[[], float]) -> Figures:
     tabs.do("tabs.prepare")
-    tabs.send("tabs.expect", what="message", timeout=DELIVERY)
+    tabs.send("tabs.expect", what="message")
     began = change()
-    heard = tabs.answer(2 * DELIVERY)
+    heard = tabs.answer()
     return {**heard, "first": heard["first"] - began, "last": heard["last"] - began}
 
 

@@ -25,7 +25,7 @@ from bench.tab import (
     own_cart,
     product_fragment,
 )
-from bench.visitors import Visitor, addresses, connect, do_all
+from bench.visitors import WORK_TIMEOUT, Visitor, addresses, connect, do_all
 
 #: Visitors who fill carts at the same time; and tabs that wait for their first message.
 _FILL_AT_ONCE, _OPEN_AT_ONCE = 16, 64
@@ -67,7 +67,6 @@ class Tabs:
         self,
         ports: Sequence[int],
         contents: Sequence[Sequence[int]],
-        timeout: float,
         marked: bool = False,
     ) -> None:
         """Fill a cart for each of the contents, or mark them; tabs opened from now on show them."""
@@ -75,7 +74,7 @@ class Tabs:
         self.visitors = [Visitor(ports[n % len(ports)]) for n in range(len(contents))]
         self._carts = [Cart("", "", tuple(items)) for items in contents]
         works = [partial(self._fill, number) for number in range(len(contents))]
-        do_all(works, _FILL_AT_ONCE, timeout)
+        do_all(works, _FILL_AT_ONCE)
 
     def share(self, tabs: int) -> None:
         """Have so many tabs show the first cart, all of them the same."""
@@ -86,7 +85,6 @@ class Tabs:
         ports: Sequence[int],
         path: str,
         count: int,
-        timeout: float,
         finds: Finds | None = None,
     ) -> None:
         """Open streams, and wait until each has its first message: its own cart, if it has one."""
@@ -94,19 +92,18 @@ class Tabs:
         self._tabs = [Tab(n, ports[n % len(ports)], path, carts[n]) for n in range(count)]
         is_whole = self._carts and not self._are_marked
         self.await_(finds or (own_cart(None) if is_whole else any_message))
-        deadline = time.monotonic() + timeout
         for begun, tab in enumerate(self._tabs, 1):
             self._connect(tab)
             # At the end, all of them are waited for.
             most = _OPEN_AT_ONCE - 1 if begun < count else 0
-            self._wait(deadline, most + count - begun)
+            self._wait(most + count - begun)
 
     def prepare(self) -> None:
         """Read whatever there is by now."""
         while self._look():
             pass
 
-    def expect(self, what: str, timeout: float, **which: Any) -> dict[str, float]:
+    def expect(self, what: str, **which: Any) -> dict[str, float]:
         """Wait until each tab has found something in what comes from now on.
 
         Args:
@@ -118,13 +115,13 @@ class Tabs:
         """
         cpu = time.process_time()
         self.await_(EXPECTATIONS[what](**which))
-        self._wait(time.monotonic() + timeout)
+        self._wait()
         spent = time.process_time() - cpu
         times = sorted(tab.found_at for tab in self._tabs)
         half = times[len(times) // 2]
         return {"first": times[0], "half": half, "last": times[-1], "cpu": spent}
 
-    def come_back(self, struck: int, timeout: float, at_once: bool) -> dict[str, Any]:
+    def come_back(self, struck: int, at_once: bool) -> dict[str, Any]:
         """Have each tab come back when its stream ends, until each has its cart as it is by then.
 
         Args:
@@ -147,11 +144,10 @@ class Tabs:
 
         self._lost = lose
         self.await_(own_cart(struck))
-        deadline = time.monotonic() + timeout
         if at_once:
-            self.listen(deadline, lambda: len(losses) == len(self._tabs) and self._is_served())
+            self.listen(WORK_TIMEOUT, lambda: len(losses) == len(self._tabs) and self._is_served())
         go.set()
-        self._wait(deadline)
+        self._wait()
         self._lost = _fail
         # All losses but each tab's first are attempts that failed.
         failures = losses.total() - len(losses)
@@ -169,20 +165,17 @@ class Tabs:
         for tab in self._tabs:
             tab.found_at = 0.0
 
-    def listen(self, until: float, done: Callable[[], bool] = lambda: False) -> bool:
-        """Read what comes until a moment, or until something is done; return whether it is.
-
-        Args:
-            until: on the monotonic clock, in seconds.
-        """
+    def listen(self, seconds: float, done: Callable[[], bool] = lambda: False) -> bool:
+        """Read what comes for some seconds, or until something is done; return whether it is."""
+        until = time.monotonic() + seconds
         while not done() and time.monotonic() < until:
             self._look()
             gevent.sleep(_PAUSE)
         return done()
 
-    def _wait(self, deadline: float, most: int = 0) -> None:
+    def _wait(self, most: int = 0) -> None:
         """Read until no more tabs than `most` lack what they wait for."""
-        if not self.listen(deadline, lambda: self._missing <= most):
+        if not self.listen(WORK_TIMEOUT, lambda: self._missing <= most):
             raise RuntimeError(f"{self._missing} tabs did not get what was sent in time")
 
     def _look(self) -> int:

@@ -22,8 +22,8 @@ from gevent.pool import Pool
 #: What may come of a request besides an answer.
 REFUSED, CUT_OFF, UNANSWERED = "refused", "cut off", "no answer"
 
-#: For how long an answer is waited for, in seconds.
-TIMEOUT = 30.0
+#: For how long an answer is waited for; and that all visitors or tabs have done something. Seconds.
+TIMEOUT, WORK_TIMEOUT = 30.0, 300.0
 
 _BUYER = {"name": "Kim", "address": "1 Quay Street\n1000 Harbour"}
 _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; the constant came with Python 3.12
@@ -198,14 +198,14 @@ def connect(source: str, port: int) -> gevent_socket.socket:
     return connection
 
 
-def do_all(works: Iterable[Callable[[], object]], at_once: int, timeout: float) -> None:
+def do_all(works: Iterable[Callable[[], object]], at_once: int) -> None:
     """Have visitors do all of these works, so many of them at the same time.
 
     Raises:
         RuntimeError: they are not done in time.
         Unanswered: one of them had no answer.
     """
-    with gevent.Timeout(timeout, RuntimeError("visitors were not done in time")):
+    with gevent.Timeout(WORK_TIMEOUT, RuntimeError("visitors were not done in time")):
         for _ in Pool(at_once).imap_unordered(lambda work: work(), works):
             pass
 

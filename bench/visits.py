@@ -16,7 +16,7 @@ from gevent.pool import Group
 from gevent.queue import Queue
 
 from bench.machine import cpu_clock
-from bench.visitors import TIMEOUT, Answer, Times, Unanswered, Visitor, do_all
+from bench.visitors import Answer, Times, Unanswered, Visitor, do_all
 
 #: Requests of each visitor before any is counted.
 _WARM_UP = 6
@@ -78,15 +78,14 @@ class Visits:
             visitor.enter()
             self._idle.put(Actor(visitor, item))
 
-    def act(self, rate: float, most: float) -> list[Action]:
-        """Act `rate` times a second until the next command comes, for `most` seconds at the most.
+    def act(self, rate: float) -> list[Action]:
+        """Act `rate` times a second until the next command comes.
 
         An action is due at its moment, however the shop is doing, and is timed from then.
         """
         actions: list[Action] = []
         begun, chance, due = Group(), random.Random(1), time.monotonic()
-        until = due + most
-        while not self._is_called() and time.monotonic() < until:
+        while not self._is_called():
             begun.spawn(self._act_once, due, actions)
             due += chance.uniform(0.5, 1.5) / rate
             gevent.sleep(max(0.0, due - time.monotonic()))
@@ -112,7 +111,7 @@ class Visits:
         times: Times = defaultdict(list)
         visitors = [Visitor(port, times=times) for _ in range(connections)]
         scripts = [SCRIPTS[script](visitor, number) for number, visitor in enumerate(visitors)]
-        do_all([partial(_follow, one, _WARM_UP) for one in scripts], connections, TIMEOUT)
+        do_all([partial(_follow, one, _WARM_UP) for one in scripts], connections)
         times.clear()
         group, spent = Group(), _spend(pid)
         for one in scripts:
@@ -134,11 +133,11 @@ class Visits:
         times: Times = defaultdict(list)
         visitors = [Visitor(port, times=times) for _ in range(orders)]
         forms: dict[Visitor, str] = {}
-        do_all([partial(_fill, one, items, forms) for one in visitors], _AT_ONCE, 10 * TIMEOUT)
+        do_all([partial(_fill, one, items, forms) for one in visitors], _AT_ONCE)
         emails = (f"kim{number}@example.com" for number in count())
         works = [partial(_order, one, forms[one], next(emails)) for one in visitors]
         spent = _spend(pid)
-        do_all(works, shoppers, TIMEOUT)
+        do_all(works, shoppers)
         done = {**spent(), "times": times["checkout"]}
         _hang_up(visitors)
         return done
