@@ -42,8 +42,8 @@ ACTION_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Broadcast:
-    """One message to all tabs, by the keys of `REACH_COLUMNS`; what visitors did meanwhile."""
+class Observed:
+    """What reached all tabs and how soon, by the keys of columns; what visitors did meanwhile."""
 
     figures: Figures
     actions: list[Action]
@@ -78,11 +78,11 @@ class Crowd:
         self._visitors.answer()
         return actions
 
-    def share(self) -> Broadcast:
+    def share(self) -> Observed:
         """Tell all tabs of a level of an item: a fragment that is the same for all."""
         return self.tell(self._change_level, "product", product=2)
 
-    def tell(self, change: Callable[[], float], what: str, **which: Any) -> Broadcast:
+    def tell(self, change: Callable[[], float], what: str, **which: Any) -> Observed:
         """Change something, and wait until all tabs show it.
 
         Args:
@@ -99,7 +99,7 @@ class Crowd:
         actions = [a for a in self.end_acting() if a.due <= heard["last"] and a.ended >= began]
         figures = {moment: heard[moment] - began for moment in ("first", "half", "last")}
         figures |= {"cpu_per_tab": cpu / self._count, "client_per_tab": heard["cpu"] / self._count}
-        return Broadcast(figures, actions)
+        return Observed(figures, actions)
 
     def wait_for(
         self, change: Callable[[], T], what: str, **which: Any
@@ -138,10 +138,14 @@ def open_crowd(
         client.do("tabs.leave")
 
 
-def row_of(broadcasts: Sequence[Broadcast]) -> list[Figures]:
-    """Return a row of broadcasts, and of what visitors did during all of them."""
-    actions = [action for one in broadcasts for action in one.actions]
-    return [*(one.figures for one in broadcasts), figures_of(actions)]
+def row_of(runs: Sequence[Observed]) -> list[Figures]:
+    """Return the row of some runs, and of what visitors did during all of them."""
+    return [*(run.figures for run in runs), figures_of(actions_of(runs))]
+
+
+def actions_of(runs: Sequence[Observed]) -> list[Action]:
+    """Return what visitors did during all of them."""
+    return [action for run in runs for action in run.actions]
 
 
 def figures_of(actions: Sequence[Action]) -> Figures:

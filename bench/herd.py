@@ -5,12 +5,22 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import chain
 from statistics import median
 
 import click
 
-from bench.crowd import ACTION_COLUMNS, RATE, Crowd, figures_of, open_crowd, outcomes_of
+from bench.crowd import (
+    ACTION_COLUMNS,
+    RATE,
+    Crowd,
+    Observed,
+    actions_of,
+    figures_of,
+    open_crowd,
+    outcomes_of,
+    row_of,
+)
 from bench.report import Column, Figures, Goal, Report, benchmark, in_turn, values_of
 from bench.shops import FRONT_PAGE
 from bench.visitors import CUT_OFF, REFUSED, UNANSWERED
@@ -33,14 +43,6 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Restart:
-    """What came of it, by the keys of the columns; what visitors did while tabs came back."""
-
-    figures: Figures
-    actions: list[Action]
-
-
 @benchmark
 @click.option("--tabs", default=5000, type=click.IntRange(10, 15_000), show_default=True)
 @click.option("--way", "ways", type=click.Choice(WAYS), multiple=True, default=WAYS)
@@ -58,14 +60,14 @@ def herd(tabs: int, ways: Sequence[str], runs: int) -> Report:
     Example:
       bin/bench herd --tabs 1000 --way drained
     """
-    found: dict[str, list[Restart]] = {way: [] for way in ways}
+    found: dict[str, list[Observed]] = {way: [] for way in ways}
     for way in in_turn(ways, runs):
         with open_crowd(tabs, FRONT_PAGE, SHOP_DRAIN_SECONDS=f"{_DRAIN:g}") as crowd:
             found[way].append(_restart(crowd, way))
     return _report(found, tabs)
 
 
-def _restart(crowd: Crowd, way: str) -> Restart:
+def _restart(crowd: Crowd, way: str) -> Observed:
     """End the server, start another, and wait until all tabs are current."""
     server, scarce = crowd.shop.server, crowd.scarce
     crowd.tabs.do("tabs.prepare")
@@ -85,7 +87,7 @@ def _restart(crowd: Crowd, way: str) -> Restart:
     half, last = current[len(current) // 2], current[-1]
     figures = {"half": half, "last": last, "cpu_per_tab": cpu / len(current)}
     figures["failures"] = came["failures"]
-    return Restart(figures, [a for a in actions if 0 <= a.due - back <= last])
+    return Observed(figures, [a for a in actions if 0 <= a.due - back <= last])
 
 
 def _check(actions: Sequence[Action]) -> None:
@@ -96,17 +98,15 @@ def _check(actions: Sequence[Action]) -> None:
         raise click.ClickException(f"adds and removes came to {outcomes_of(actions)}")
 
 
-def _report(found: dict[str, list[Restart]], tabs: int) -> Report:
+def _report(found: dict[str, list[Observed]], tabs: int) -> Report:
     rows: dict[str, list[Figures]] = {}
     goals: list[Goal] = []
     for way, runs in found.items():
-        actions = [action for run in runs for action in run.actions]
-        rows[way] = [*(run.figures for run in runs), figures_of(actions)]
+        rows[way] = row_of(runs)
         last = median(values_of(rows[way], "last"))
         goals.append(Goal(f"{way}: all {tabs:,} tabs are current after", last, 6, "s"))
-        p99 = figures_of([a for a in actions if a.outcome == "200"]).get("p99", 0.0)
+        p99 = figures_of([a for a in actions_of(runs) if a.outcome == "200"]).get("p99", 0.0)
         goals.append(Goal(f"{way}: an add or remove meanwhile, p99", p99, 0.5, "ms"))
-    all_actions = [action for runs in found.values() for run in runs for action in run.actions]
     return Report(
         name="herd",
         title="the server",
@@ -117,5 +117,5 @@ def _report(found: dict[str, list[Restart]], tabs: int) -> Report:
         bars="last",
         note=f"{tabs:,} tabs. Seconds count from when the new server was ready. Adds and removes "
         f"are those of other visitors, {RATE:g} a second, due while tabs came back. Not answered "
-        f"200: {outcomes_of(all_actions)}.",
+        f"200: {outcomes_of(actions_of([*chain(*found.values())]))}.",
     )

@@ -1,21 +1,27 @@
-"""The load client's other end: a process is started, told what to do, and ended with this one."""
+"""The load client: a process that holds tabs and acts as visitors, as it is told over a pipe."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from typing import Any, Self
 
 import click
+import gevent
 import psutil
 
 from bench.machine import ROOT
+from bench.shoppers import Shoppers
+from bench.tabs import Tabs
+from bench.visitors import Unanswered
+from bench.visits import Visits
 from tests.support.machines import guardian
 
 
 class LoadClient:
-    """A load client in a process of its own: see `bench.client`.
+    """A load client, started and told what to do; it ends with this process.
 
     Args:
         nice: how much lower its priority is (nice(2)). Where there are but two processors, somebody
@@ -26,7 +32,7 @@ class LoadClient:
         self._pipe, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bench.client", str(theirs.fileno())],
+                [sys.executable, "-m", "bench.load", str(theirs.fileno())],
                 cwd=ROOT,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C is this process's to answer
@@ -68,3 +74,29 @@ class LoadClient:
         self._process.terminate()
         self._process.wait()
         self._ended()
+
+
+def main() -> None:
+    """Do what is asked for: the name of a part and its command, and options, until the pipe ends.
+
+    Each answer is whether it was done, and the result or the reason.
+    """
+    pipe = Connection(int(sys.argv[1]))
+    gevent.get_hub().exception_stream = None  # an error is the command's answer
+    tabs = Tabs()
+    parts = {"tabs": tabs, "visits": Visits(pipe.poll), "shoppers": Shoppers(tabs)}
+    while True:
+        try:
+            command, options = pipe.recv()
+        except EOFError:
+            return
+        part, _, name = command.partition(".")
+        try:
+            answer = True, getattr(parts[part], name)(**options)
+        except (OSError, RuntimeError, ValueError, Unanswered) as error:
+            answer = False, str(error) or type(error).__name__
+        pipe.send(answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,8 +14,8 @@ import click
 from bench.crowd import (
     ACTION_COLUMNS,
     REACH_COLUMNS,
-    Broadcast,
     Crowd,
+    Observed,
     open_crowd,
     row_of,
 )
@@ -50,7 +50,7 @@ def release(tabs: int, rounds: int, marked: bool) -> Report:
       bin/bench release --tabs 1000 --rounds 3
       bin/bench release --tabs 10000 --marked
     """
-    found: dict[str, list[Broadcast]] = {FROM_MOMENT: [], FROM_COMMIT: [], SHARED: []}
+    found: dict[str, list[Observed]] = {FROM_MOMENT: [], FROM_COMMIT: [], SHARED: []}
     with open_crowd(tabs, _PAGE, rate=20.0, marked=marked) as crowd:
         if not marked:
             _close(crowd)
@@ -58,7 +58,7 @@ def release(tabs: int, rounds: int, marked: bool) -> Report:
             opening, late = _open(crowd, {"what": "marked"} if marked else _SHOWS)
             since = {column.key: opening.figures[column.key] - late for column in REACH_COLUMNS}
             found[FROM_MOMENT].append(opening)
-            found[FROM_COMMIT].append(Broadcast(since, opening.actions))
+            found[FROM_COMMIT].append(Observed(since, opening.actions))
             found[SHARED].append(crowd.share())
             _close(crowd)
     return _report(found, tabs, marked)
@@ -68,7 +68,7 @@ def _close(crowd: Crowd) -> None:
     crowd.wait_for(lambda: crowd.shop.command("close", _OPENS), **_SHOWS)
 
 
-def _open(crowd: Crowd, shows: dict[str, Any]) -> tuple[Broadcast, float]:
+def _open(crowd: Crowd, shows: dict[str, Any]) -> tuple[Observed, float]:
     """Announce a moment, wait for it, and until all tabs show what opened.
 
     Returns:
@@ -91,7 +91,7 @@ def _opened_at(crowd: Crowd) -> float:
         return float(database.execute(question, (_OPENS,)).fetchone()[0]) / 1e3
 
 
-def _report(found: dict[str, list[Broadcast]], tabs: int, marked: bool) -> Report:
+def _report(found: dict[str, list[Observed]], tabs: int, marked: bool) -> Report:
     rows = {what: row_of(ones) for what, ones in found.items()}
     lasts = {what: median(values_of(row, "last")) for what, row in rows.items()}
     first = median(values_of(rows[FROM_MOMENT], "first"))

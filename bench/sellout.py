@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from statistics import median
 
 import click
@@ -12,8 +13,9 @@ from bench.crowd import (
     ACTION_COLUMNS,
     RATE,
     REACH_COLUMNS,
-    Broadcast,
     Crowd,
+    Observed,
+    actions_of,
     open_crowd,
     outcomes_of,
     row_of,
@@ -46,9 +48,9 @@ def sellout(tabs: int, rounds: int) -> Report:
     Example:
       bin/bench sellout --tabs 2000 --rounds 3
     """
-    found: dict[str, list[Broadcast]] = {CARTS: [], SHARED: []}
+    found: dict[str, list[Observed]] = {CARTS: [], SHARED: []}
     with open_crowd(tabs, FRONT_PAGE) as crowd:
-        ways: dict[str, Callable[[], Broadcast]] = {
+        ways: dict[str, Callable[[], Observed]] = {
             CARTS: partial(_sell_out, crowd),
             SHARED: crowd.share,
         }
@@ -57,7 +59,7 @@ def sellout(tabs: int, rounds: int) -> Report:
     return _report(found, tabs)
 
 
-def _sell_out(crowd: Crowd) -> Broadcast:
+def _sell_out(crowd: Crowd) -> Observed:
     """Have the item sell out that all carts hold, and be there again."""
     sku = crowd.scarce["sku"]
     sold_out = partial(crowd.shop.set_stock, sku, 0)
@@ -66,12 +68,11 @@ def _sell_out(crowd: Crowd) -> Broadcast:
     return broadcast
 
 
-def _report(found: dict[str, list[Broadcast]], tabs: int) -> Report:
+def _report(found: dict[str, list[Observed]], tabs: int) -> Report:
     rows = {what: row_of(ones) for what, ones in found.items()}
     own, shared = (values_of(rows[what], "last") for what in (CARTS, SHARED))
     multiple = median(one / other for one, other in zip(own, shared, strict=True))
     p99 = max(values_of(rows[CARTS], "p99"), default=0.0)
-    actions = [action for ones in found.values() for one in ones for action in one.actions]
     return Report(
         name="sellout",
         title=f"to {tabs:,} tabs, from the commit",
@@ -88,5 +89,5 @@ def _report(found: dict[str, list[Broadcast]], tabs: int) -> Report:
         "own cart has come, by its fingerprint, with the right line struck out; another's cart in "
         f"it would end the run. Meanwhile {RATE:g} adds and removes a second are due at given "
         "moments, each timed from its moment; the server's CPU time is with them. Not answered "
-        f"200: {outcomes_of(actions)}.",
+        f"200: {outcomes_of(actions_of([*chain(*found.values())]))}.",
     )

@@ -87,7 +87,7 @@ class Visitor:
 
     def get(self, path: str, kind: str = "page") -> Answer:
         """Open a page."""
-        return self._ask(kind, "GET", path)
+        return self._ask(kind, path)
 
     def add(self, item: object) -> Answer:
         """Put an item into the cart, as HTMX does."""
@@ -105,7 +105,7 @@ class Visitor:
         """Buy the cart whose checkout form is in `html`."""
         hidden = re.findall(r'<input type="hidden" name="(purchase|seen)" value="([^"]*)"', html)
         form = [("csrf_token", self._token), *hidden, *_BUYER.items(), ("email", email)]
-        return self._ask("checkout", "POST", "/checkout", form)
+        return self._ask("checkout", "/checkout", form)
 
     def hang_up(self) -> None:
         """Close the connection, whatever is on it."""
@@ -114,16 +114,9 @@ class Visitor:
         self._socket = None
 
     def _act(self, kind: str, path: str, **form: object) -> Answer:
-        return self._ask(kind, "POST", path, [("csrf_token", self._token), *form.items()], "true")
+        return self._ask(kind, path, [("csrf_token", self._token), *form.items()], htmx="true")
 
-    def _ask(
-        self,
-        kind: str,
-        method: str,
-        path: str,
-        form: Form = None,
-        htmx: str = "",
-    ) -> Answer:
+    def _ask(self, kind: str, path: str, form: Form = None, htmx: str = "") -> Answer:
         """Send a request and return what is answered.
 
         Raises:
@@ -134,7 +127,7 @@ class Visitor:
             if self._socket is not None and _is_readable(self._socket):
                 self.hang_up()  # the server closed what was kept; browsers look first, too
             self._socket = self._socket or connect(self._source, self.port)
-            self._socket.sendall(self._write(method, path, form, htmx))
+            self._socket.sendall(self._write(path, form, htmx))
             answer = _read(self._socket)
         except OSError as error:
             self.hang_up()
@@ -146,14 +139,15 @@ class Visitor:
             self.hang_up()
         return answer
 
-    def _write(self, method: str, path: str, form: Form, htmx: str) -> bytes:
+    def _write(self, path: str, form: Form, htmx: str) -> bytes:
         body = urlencode(form or ()).encode()
         sent = {"Host": f"127.0.0.1:{self.port}", "HX-Request": htmx, "Cookie": self.cookies}
         if form is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
             sent["Content-Length"] = str(len(body))
+        first = f"{'GET' if form is None else 'POST'} {path} HTTP/1.1"
         lines = [f"{name}: {value}" for name, value in sent.items() if value]
-        return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body
+        return "\r\n".join([first, *lines, "", ""]).encode() + body
 
     def _keep_cookies(self, answer: Answer) -> None:
         for name, value in answer.headers:
