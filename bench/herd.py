@@ -22,7 +22,7 @@ from bench.crowd import (
     row_of,
 )
 from bench.report import Column, Figures, Goal, Report, benchmark, in_turn, values_of
-from bench.shops import FRONT_PAGE
+from bench.tabs import FRONT_PAGE
 from bench.visitors import CUT_OFF, REFUSED, UNANSWERED
 from bench.visits import Action
 

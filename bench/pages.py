@@ -13,7 +13,8 @@ import click
 from bench.comparisons import Server, python
 from bench.load import LoadClient
 from bench.report import Column, Figures, Goal, Report, benchmark, quantile
-from bench.shops import FRONT_PAGE, open_shop
+from bench.shops import open_shop
+from bench.tabs import FRONT_PAGE
 
 BARE, NONE, OPEN = "bare route", "no stream open", "streams open"
 

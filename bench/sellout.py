@@ -21,7 +21,8 @@ from bench.crowd import (
     row_of,
 )
 from bench.report import Column, Goal, Report, benchmark, in_turn, values_of
-from bench.shops import FRONT_PAGE, PLENTY
+from bench.shops import PLENTY
+from bench.tabs import FRONT_PAGE
 
 CARTS, SHARED = "each tab's own cart", "a shared fragment"
 

@@ -19,11 +19,8 @@ from typing import Any
 import gevent
 
 from bench.tab import Tab
-from bench.tabs import Tabs
+from bench.tabs import FRONT_PAGE, Tabs
 from bench.visitors import Times, Unanswered, Visitor
-
-#: What everybody watches: both products of the demo catalogue.
-PATH = "/stream?product=1&product=2"
 
 #: How long what has begun may go on when the time is over; and how long tabs may then take to
 #: show what was bought. In seconds.
@@ -138,7 +135,7 @@ class Shoppers:
         self._ports = ports
         people = enumerate(self._tabs.visitors)
         self._shoppers = [Shopper(visitor, number % len(ports)) for number, visitor in people]
-        self._tabs.open(ports, PATH, len(contents), self._see)
+        self._tabs.open(ports, FRONT_PAGE, len(contents), self._see)
         self._tabs.await_(
             lambda tab, message: not self._see(tab, message)
         )  # they see all that comes
@@ -200,7 +197,7 @@ class Shoppers:
         self._tabs.fill(ports[:1], [items[:1]])
         (visitor,) = self._tabs.visitors
         self._tabs.share(tabs)
-        self._tabs.open(ports, PATH, tabs)
+        self._tabs.open(ports, FRONT_PAGE, tabs)
         chance, delays = random.Random(1), []
         for number in range(changes):
             adds, item = number % 2 == 0, items[1 + number // 2 % (len(items) - 1)]

@@ -28,9 +28,6 @@ from tests.support.machines.redis import Redis
 #: More than any benchmark sells; and a count that a shopper sees as another level.
 PLENTY, FEW = 1_000_000, 100
 
-#: What the front page of the demo catalogue watches.
-FRONT_PAGE = "/stream?product=1&product=2"
-
 #: Few visitors do what thousands do: it is counted, and never too much.
 _SETTINGS = {
     "SHOP_DEMO": "on",

@@ -27,6 +27,9 @@ from bench.tab import (
 )
 from bench.visitors import WORK_TIMEOUT, Visitor, addresses, connect, do_all
 
+#: What the front page of the demo catalogue watches.
+FRONT_PAGE = "/stream?product=1&product=2"
+
 #: Visitors who fill carts at the same time; and tabs that wait for their first message.
 _FILL_AT_ONCE, _OPEN_AT_ONCE = 16, 64
 
