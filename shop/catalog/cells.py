@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from shop.catalog.entries import CatalogError
 from shop.money import MINOR_DIGITS
-from shop.text import clean
+from shop.text import clean, find_no_text
 
 #: The most that a product costs, in whole units of a currency.
 MOST_MONEY = 1_000_000_000
@@ -81,8 +81,11 @@ def short_text(text: str) -> str:
     """Return a name on one line, without what nobody sees.
 
     Raises:
-        CatalogError: it is too long.
+        CatalogError: it is too long, or there is what is in no text.
     """
+    strange = find_no_text(text)
+    if strange:
+        raise CatalogError(f"the character {strange} is in no text")
     cleaned = " ".join(clean(text).split()) if not text.isalnum() or not text.isascii() else text
     if len(cleaned) > LONGEST:
         raise CatalogError(f"{cleaned[:20]!r}… has {len(cleaned)} letters; {LONGEST} are the most")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,10 +31,13 @@ Progress = Callable[[int], object]
 Row = tuple[int, list[str]]
 
 
-def read_rows(path: Path, progress: Progress = lambda read: None) -> tuple[str, Iterator[Row]]:
+@contextmanager
+def open_rows(
+    path: Path, progress: Progress = lambda read: None
+) -> Iterator[tuple[str, Iterator[Row]]]:
     """Open a CSV file in UTF-8, with or without a byte order mark.
 
-    Returns:
+    Yields:
         What separates its cells, and its rows but for the blank ones, the headings first, each
         with the number of the line on which it begins.
 
@@ -44,10 +48,11 @@ def read_rows(path: Path, progress: Progress = lambda read: None) -> tuple[str, 
     if path.stat().st_size > MOST_BYTES:
         size, most = path.stat().st_size // 1_000_000, MOST_BYTES // 1_000_000
         raise CatalogError(f"the file has {size} MB; {most} MB are the most")
-    lines = _lines(path.open("rb"), progress)
-    first = next(lines, "")
-    separator = max(_SEPARATORS, key=first.count)
-    return separator, _rows(first, lines, separator)
+    with path.open("rb") as file:
+        lines = _lines(file, progress)
+        first = next(lines, "")
+        separator = max(_SEPARATORS, key=first.count)
+        yield separator, _rows(first, lines, separator)
 
 
 def _rows(first: str, lines: Iterator[str], separator: str) -> Iterator[Row]:
@@ -93,15 +98,14 @@ def _check_text(cells: list[str], line: int) -> None:
 
 def _lines(file: BinaryIO, progress: Progress) -> Iterator[str]:
     number = total = 0
-    with file:
-        while raw := file.readline(_LONGEST_LINE):
-            number, total = number + 1, total + len(raw)
-            if total > MOST_BYTES:  # a pipe, or a file that grows
-                raise CatalogError(f"the file has more than {MOST_BYTES // 1_000_000} MB")
-            if number == 1:
-                raw = _without_mark(raw)
-            yield _decoded(raw, number)
-            progress(len(raw))
+    while raw := file.readline(_LONGEST_LINE):
+        number, total = number + 1, total + len(raw)
+        if total > MOST_BYTES:  # a pipe, or a file that grows
+            raise CatalogError(f"the file has more than {MOST_BYTES // 1_000_000} MB")
+        if number == 1:
+            raw = _without_mark(raw)
+        yield _decoded(raw, number)
+        progress(len(raw))
 
 
 def _without_mark(raw: bytes) -> bytes:

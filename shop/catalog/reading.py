@@ -8,7 +8,7 @@ from pathlib import Path
 from shop.catalog import own_columns, shopify, shopify_counts, shopify_rows
 from shop.catalog.cells import Money
 from shop.catalog.entries import CatalogError, Entries
-from shop.catalog.lines import Progress, Row, read_rows
+from shop.catalog.lines import Progress, Row, open_rows
 
 
 def read_catalog(
@@ -27,19 +27,21 @@ def read_catalog(
         CatalogError: it can't be used; the line is named.
         OSError: it can't be opened.
     """
-    separator, rows = read_rows(path, progress)
-    headings = _headings(rows)
-    money = Money(currency, comma=separator == ";")
-    if shopify_rows.is_export(headings):
-        stock = shopify_counts.read_counts(counts) if counts else None
-        entries = shopify.read_products(headings, rows, money, stock)
-    elif counts:
-        raise CatalogError("counts in a file of their own go with Shopify's export of products")
-    else:
-        entries = own_columns.read_products(headings, rows, money)
+    with open_rows(path, progress) as (separator, rows):
+        entries = _read(rows, Money(currency, comma=separator == ";"), counts)
     if not entries.products:
         raise CatalogError("the file has no products below its headings")
     return entries
+
+
+def _read(rows: Iterator[Row], money: Money, counts: Path | None) -> Entries:
+    headings = _headings(rows)
+    if shopify_rows.is_export(headings):
+        stock = shopify_counts.read_counts(counts) if counts else None
+        return shopify.read_products(headings, rows, money, stock)
+    if counts:
+        raise CatalogError("counts in a file of their own go with Shopify's export of products")
+    return own_columns.read_products(headings, rows, money)
 
 
 def _headings(rows: Iterator[Row]) -> list[str]:

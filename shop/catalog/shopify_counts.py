@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from shop.catalog.cells import MOST_PIECES, count_of, read_in_place, short_text
 from shop.catalog.entries import CatalogError
-from shop.catalog.lines import read_rows
+from shop.catalog.lines import Row, open_rows
 from shop.catalog.shopify_rows import is_export
 
 #: Counts by sku, and by handle and options where there is no sku.
@@ -23,13 +24,13 @@ def read_counts(path: Path) -> Counts:
         OSError: it can't be opened.
     """
     try:
-        return _read_counts(path)
+        with open_rows(path) as (_, rows):
+            return _read_counts(rows)
     except CatalogError as error:
         raise CatalogError(f"{path.name}: {error}") from None
 
 
-def _read_counts(path: Path) -> Counts:
-    _, rows = read_rows(path)
+def _read_counts(rows: Iterator[Row]) -> Counts:
     _, headings = next(rows, (1, []))
     names = [" ".join(cell.lower().split()) for cell in headings]
     wanted = ("on hand (current)", "on hand", "available (not editable)", "available")

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shop.command_services import command_services as services
 from shop.command_services import install_command_services
+from shop.commands.refusals import CannotBeDone, WrongCall, wrong_calls_in_a_line
 from shop.config import database_file, load_settings
 from shop.db import DatabaseBusy
 from shop.migrations import migrate, require_file
@@ -26,19 +27,9 @@ EMPTY = (
     "bin/flask seed the demo catalogue"
 )
 
+__all__ = ["CannotBeDone", "WrongCall"]
+
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class CannotBeDone(click.ClickException):
-    """The call is right, but it can't be done: status 1, one line saying why."""
-
-    exit_code = 1
-
-
-class WrongCall(click.ClickException):
-    """The call is wrong: status 2, nothing changed."""
-
-    exit_code = 2
 
 
 class Group(click.Group):
@@ -63,6 +54,14 @@ class Commands(Group):
         module, _, attribute = _COMMANDS[cmd_name].partition(":")
         found: click.Command = getattr(import_module(f"shop.commands.{module}"), attribute)
         return found
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with wrong_calls_in_a_line():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with wrong_calls_in_a_line():
+            return super().invoke(ctx)
 
 
 #: Where each command is; some are groups of further ones.

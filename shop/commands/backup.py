@@ -9,11 +9,12 @@ import click
 from shop import backups
 from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, WholeNumber, in_shop
+from shop.commands.places import NewPlace
 from shop.migrations import check
 
 
 @click.command()
-@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", type=NewPlace("folder", deep=True))
 @click.option(
     "--keep",
     default=14,

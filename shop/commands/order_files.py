@@ -16,6 +16,7 @@ from shop.catalog.cells import Money
 from shop.command_services import command_services as services
 from shop.commands import on_database
 from shop.commands.order_filters import filters
+from shop.commands.places import NEW_FILE
 from shop.commands.screen import count
 from shop.commands.tables import table
 from shop.costs import percent
@@ -35,7 +36,7 @@ _ACTIVE = re.compile(r"[=+\-@\x00-\x1f\x7f]")
 
 
 @click.command("export")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=NEW_FILE)
 @on_database
 @filters
 def export_orders(file: Path, wanted: Wanted) -> None:
@@ -45,11 +46,12 @@ def export_orders(file: Path, wanted: Wanted) -> None:
     Example:
       bin/flask orders export labels.csv --state paid
     """
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    place = file.resolve()  # what a link leads to is replaced, and not the link
+    beside = place.with_name(f".{place.name}.{os.getpid()}")
     try:
         with open(beside, "w", encoding="utf-8", newline="", opener=_closed) as out:
             number = _write(out, wanted)
-        beside.replace(file)
+        beside.replace(place)
     finally:
         beside.unlink(missing_ok=True)
     click.echo(f"{count(number, 'order')} written to {file}")

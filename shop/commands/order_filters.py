@@ -36,6 +36,8 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
         until: int | None,
         **kwargs: Any,
     ) -> None:
+        if since is not None and until is not None and since > until:
+            raise WrongCall("--since is later than --until: no order can be both")
         # Orders know their second: what is placed within the one that is named counts as later.
         seconds = [None if moment is None else -(-moment // 1000) for moment in (since, until)]
         wanted = Wanted(state, _id_of(product), email, *seconds)

@@ -18,6 +18,7 @@ from shop.catalog.planning import Change
 from shop.catalog.reading import read_catalog
 from shop.command_services import command_services as services
 from shop.commands import WrongCall, on_database
+from shop.commands.places import NEW_FILE
 from shop.commands.product_changes import apply_entries, line_of
 from shop.commands.screen import count
 from shop.models import Product, ProductPicture
@@ -101,7 +102,7 @@ def _summary(changes: list[Change], dry_run: bool) -> str:
 
 
 @click.command("export")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=NEW_FILE)
 @on_database
 def export_products(file: Path) -> None:
     """Write all products into a file of nine columns that 'import' reads.

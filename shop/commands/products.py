@@ -10,6 +10,7 @@ import click
 
 from shop.catalog.cells import Money, short_text, sku_of
 from shop.catalog.entries import CatalogError, Picture, ProductEntry, SizeEntry
+from shop.catalog.lines import LONGEST_CELL
 from shop.catalog.obtaining import Sources
 from shop.command_services import command_services as services
 from shop.commands import WholeNumber, WrongCall, on_database
@@ -18,6 +19,7 @@ from shop.commands.product_changes import apply_entries, line_of
 from shop.commands.product_files import export_products, import_products
 from shop.models import Product, UnknownProduct
 from shop.models.catalog_edit import change_product
+from shop.text import find_no_text
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -72,7 +74,9 @@ def edit_product(sku: str, sizes: str | None, images: tuple[Path, ...], **said: 
     Example:
       bin/flask catalog edit TIDE --price 99.00
     """
-    entry = _entry(_found(sku).sku, sizes or "", None, said)
+    if sizes is None and not images and all(value is None for value in said.values()):
+        raise WrongCall(f"say what is to be changed of {sku!r}, as --price 99.00 does")
+    entry = _entry(_found(sku).sku, sizes, None, said)
     _change(entry, _with_files(entry, images))
 
 
@@ -99,6 +103,8 @@ def image_product(
     product = _found(sku)
     if none == bool(files):
         raise WrongCall("name the files of the pictures, or say --none; nothing was changed")
+    if none and (add or alts):
+        raise WrongCall("--none takes all pictures away: it goes with no other option")
     if none:
         take_away_pictures(product)
         click.echo(f"{product.sku} has no pictures")
@@ -127,20 +133,41 @@ def _change(entry: ProductEntry, files: Sources) -> None:
     click.echo(f"{entry.sku} is as it was" if change.is_empty else line_of(change))
 
 
-def _entry(sku: str, sizes: str, pieces: int | None, said: dict[str, str | None]) -> ProductEntry:
+def _entry(
+    sku: str, sizes: str | None, pieces: int | None, said: dict[str, str | None]
+) -> ProductEntry:
     try:
-        entry = ProductEntry(sku_of(sku), description=said["description"])
+        entry = ProductEntry(sku_of(sku), description=_description(said["description"]))
         for name in ("name", "brand", "color"):
             text = said[name]
             if text is not None:
                 setattr(entry, name, short_text(text))
+        if entry.name == "":
+            raise CatalogError("the name is missing")
         if said["price"] is not None:
             entry.price = Money(services.settings.currency).parse(said["price"])
-        names = dict.fromkeys(short_text(size) for size in sizes.split(",") if size.strip())
-        entry.sizes = [SizeEntry(name, None, pieces) for name in names]
+        entry.sizes = [SizeEntry(name, None, pieces) for name in _sizes(sizes)]
         return entry
     except CatalogError as error:
         raise WrongCall(f"{error}; nothing was changed") from None
+
+
+def _description(text: str | None) -> str | None:
+    strange = find_no_text(text or "")
+    if strange:
+        raise CatalogError(f"the character {strange} is in no text")
+    if len(text or "") > LONGEST_CELL:
+        raise CatalogError(f"the description has over {LONGEST_CELL:,} letters")
+    return text
+
+
+def _sizes(text: str | None) -> list[str]:
+    if text is None:
+        return []
+    sizes = [size for size in map(short_text, text.split(",")) if size]
+    if not sizes:
+        raise CatalogError("--sizes names none; write them as 6,6.5,7")
+    return list(dict.fromkeys(sizes))
 
 
 @click.command("hide")

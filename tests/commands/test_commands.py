@@ -216,67 +216,6 @@ def test_what_can_not_be_done_is_1_with_one_line_and_nothing_changed(
     assert dump(closed_drop) == before
 
 
-UNKNOWN = [
-    "release 3",
-    "release 1 nothing",
-    "release 99999999999999999999",
-    "stock set NOTHING 1",
-    "stock add NOTHING 1",
-    "sell NOTHING",
-    "orders show NOTHING",
-]
-
-WRONG = [
-    "release",
-    "release --all",
-    "stock",
-    "stock set",
-    f"stock set {KILN}",
-    f"stock set {KILN} -1",
-    f"stock set {KILN} x",
-    f"stock set {KILN} 1.5",
-    f"stock set {KILN} 9999999999",
-    f"stock add {KILN} 0",
-    f"stock add {KILN} x",
-    f"stock add {KILN} 1000000000",
-    "sell",
-    f"sell {KILN} --count 0",
-    f"sell {KILN} --count -1",
-    f"sell {KILN} --count x",
-    "sell-out --per-tick 0",
-    "sell-out --per-tick x",
-    "sell-out --tick-ms -1",
-    "sell-out --random-seed x",
-    "orders show",
-    "seed --random-seed x",
-    "reset",
-    "reset --yes now",
-]
-
-
-@pytest.mark.parametrize("call", UNKNOWN)
-def test_what_nobody_knows_is_2_and_changes_nothing(
-    closed_drop: RunningShop, operate: Operate, call: str
-) -> None:
-    is_refused(closed_drop, operate, call)
-
-
-@pytest.mark.sqlite_only("asks no database")
-@pytest.mark.parametrize("call", WRONG)
-def test_a_wrong_call_is_2_and_changes_nothing(
-    closed_drop: RunningShop, operate: Operate, call: str
-) -> None:
-    is_refused(closed_drop, operate, call)
-
-
-def is_refused(closed_drop: RunningShop, operate: Operate, call: str) -> None:
-    before = dump(closed_drop)
-    done = operate(*call.split())
-    assert done.exit_code == 2, done.output
-    assert done.output.strip()
-    assert dump(closed_drop) == before
-
-
 def test_one_unknown_product_among_several_releases_none(
     closed_drop: RunningShop, operate: Operate
 ) -> None:

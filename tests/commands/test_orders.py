@@ -144,6 +144,15 @@ def test_an_export_holds_no_formulas_and_is_closed_to_others(
     assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
 
 
+def test_an_export_replaces_what_a_link_leads_to_and_not_the_link(
+    served: RunningShop, operate: Operate, number: str, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "labels.csv")
+    assert operate("orders", "export", link).exit_code == 0
+    assert link.is_symlink() and number in (tmp_path / "labels.csv").read_text()
+
+
 def test_what_is_packed_comes_size_after_size(served: RunningShop, operate: Operate) -> None:
     numbers = [place(served, 14, 2), place(served, 2, 1)]
     unpaid = place(served, 3)

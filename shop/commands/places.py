@@ -1,0 +1,54 @@
+"""Where a command is to write: told before it starts, so that nothing is half-done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+class NewPlace(click.ParamType[Path]):
+    """A file or a folder that may be there or not; above it is a folder.
+
+    Args:
+        kind: `file` or `folder`.
+        deep: whether folders that lead to it are made as well.
+    """
+
+    def __init__(self, kind: str, *, deep: bool = False) -> None:
+        self.name = kind
+        self._deep = deep
+
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        path = Path(value)
+        if not str(value):
+            self.fail(f"no {self.name} is named", param, ctx)
+        try:
+            fault = self._fault(path)
+        except OSError as error:
+            fault = error.strerror or "it can't be looked at"
+        if fault:
+            self.fail(f"{str(value)!r} can't be written: {fault}", param, ctx)
+        return path
+
+    def _fault(self, path: Path) -> str:
+        if _is_there(path):  # a device, which must not be replaced, is no file
+            is_right = path.is_dir() if self.name == "folder" else path.is_file()
+            return "" if is_right else f"it is no {self.name}"
+        above = path.parent
+        while self._deep and not _is_there(above):
+            above = above.parent
+        return "" if above.is_dir() else f"there is no folder {str(above)!r}"
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+NEW_FILE = NewPlace("file")
