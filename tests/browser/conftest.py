@@ -82,7 +82,10 @@ def windows(chromium: Browser, complaints: Complaints) -> Iterator[OpenWindow]:
     opened: list[BrowserContext] = []
 
     def open_one(**options: object) -> BrowserContext:
-        window = chromium.new_context(**options)  # type: ignore[arg-type]
+        still = {
+            "reduced_motion": "reduce"
+        }  # what moves is drawn sixty times a second, in all tabs
+        window = chromium.new_context(**{**still, **options})  # type: ignore[arg-type]
         window.set_default_timeout(PATIENCE)
         window.on("console", complaints.hear)
         window.on("weberror", lambda error: complaints.append(str(error.error)))

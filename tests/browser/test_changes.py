@@ -241,7 +241,7 @@ def add_on_a_phone(tab: Page, *item_ids: int) -> None:
 @pytest.fixture
 def three_sold_out(drop: RunningShop, open_window: Callable[..., BrowserContext]) -> Page:
     """A phone's tab whose cart holds three lines, all sold out."""
-    window = open_window(viewport=PHONE, has_touch=True, reduced_motion="reduce")
+    window = open_window(viewport=PHONE, has_touch=True)
     tab = visit(window.new_page(), drop.url)
     add_on_a_phone(tab, 1, 2, 14)
     for item_id in (1, 2, 14):

@@ -44,7 +44,7 @@ def shop(goods: RunningShop) -> RunningShop:
 
 @pytest.fixture
 def phone(open_window: Callable[..., BrowserContext]) -> Page:
-    window = open_window(viewport={"width": 360, "height": 740}, reduced_motion="reduce")
+    window = open_window(viewport={"width": 360, "height": 740})
     window.add_init_script(SHIFTS)
     return window.new_page()
 

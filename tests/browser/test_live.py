@@ -237,7 +237,8 @@ def test_focus_goes_to_the_next_line_when_the_focused_one_is_removed(
 def test_nothing_shifts_when_the_drop_opens_and_sizes_sell_out(
     shop: RunningShop, open_window: Callable[..., BrowserContext], width: int
 ) -> None:
-    tab = open_window(viewport={"width": width, "height": 800}).new_page()
+    viewport = {"width": width, "height": 800}
+    tab = open_window(viewport=viewport, reduced_motion="no-preference").new_page()
     tab.add_init_script(
         """window.shifted = 0; new PerformanceObserver((list) => {
         for (const entry of list.getEntries()) window.shifted += entry.value;

@@ -123,7 +123,6 @@ def _payment_stations(shop: RunningShop, tab: Page) -> list[tuple[str, Callable[
 def _window(open_window: Callable[..., BrowserContext]) -> BrowserContext:
     return open_window(
         viewport={"width": 1280, "height": 900},
-        reduced_motion="reduce",
         bypass_csp=True,  # axe is put in from outside; what the pages do themselves stays checked
     )
 
@@ -172,9 +171,7 @@ def _violations(tab: Page, rules: list[str] | None = None) -> list[str]:
 def test_the_phone_sheet_with_a_cart_is_accessible(
     drop: RunningShop, open_window: Callable[..., BrowserContext], keep: Keep
 ) -> None:
-    window = open_window(
-        viewport={"width": 360, "height": 740}, bypass_csp=True, reduced_motion="reduce"
-    )
+    window = open_window(viewport={"width": 360, "height": 740}, bypass_csp=True)
     tab = visit(window.new_page(), drop.url)
     for item_id in (1, 14):
         tab.locator(f'button.size-container__entry[value="{item_id}"]').click()

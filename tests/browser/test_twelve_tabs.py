@@ -80,6 +80,7 @@ def test_a_click_in_one_of_twelve_tabs_shows_in_all_of_them(
     delays: list[int] = []
     for count, item_id in enumerate(item_ids, 1):
         acting = twelve[count - 1]
+        acting.bring_to_front()  # as a shopper does: tabs behind it are drawn rarely
         size_button(acting, item_id).click()
         for tab in twelve:
             eventually(partial(tab.evaluate, f"window.seen['item:{item_id}']"))
