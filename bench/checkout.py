@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -30,11 +31,16 @@ _LEAST = 0.7
 #: Shoppers at a time.
 _SHOPPERS = 32
 
+#: The most CPU an order may take where there are many already, of what it takes in a new shop.
+_MOST_AFTER = 1.3
+
 
 @benchmark
 @click.option("--orders", default=320, type=click.IntRange(32, 5000), show_default=True)
 @click.option("--rounds", default=4, type=click.IntRange(1, 50), show_default=True)
-def checkout(orders: int, rounds: int) -> Report:
+@click.option("--before", default=0, type=click.IntRange(0, 2_000_000), show_default=True,
+              help="Orders that are there already, in a further shop.")  # fmt: skip
+def checkout(orders: int, rounds: int, before: int) -> Report:
     """Measure orders a second: for one item and for 26, paid outside and by the demo's page.
 
     Carts are filled before; each shopper waits for an answer before the next order. One server
@@ -47,12 +53,15 @@ def checkout(orders: int, rounds: int) -> Report:
     found: defaultdict[str, list[Figures]] = defaultdict(list)
     with ExitStack() as stack:
         shops = dict(_shops(stack))
+        if before:
+            shops[_after(before)] = stack.enter_context(open_shop())
+            _put_in(shops[_after(before)], before)
         load = stack.enter_context(LoadClient())
         for name in in_turn(shops, rounds):
             for size, words in _SIZES.items():
                 count = orders if size == 1 else orders // _FEWER
                 found[f"{name}, {words}"].append(_buy(load, shops[name], size, count))
-    return _report(found, rounds)
+    return _report(found, rounds, before)
 
 
 def _shops(stack: ExitStack) -> Iterator[tuple[str, Shop]]:
@@ -66,6 +75,28 @@ def _shops(stack: ExitStack) -> Iterator[tuple[str, Shop]]:
             yield f"{database}, {payments}", stack.enter_context(open_shop(**settings))
 
 
+def _after(before: int) -> str:
+    return f"SQLite, manual, after {before:,} orders"
+
+
+def _put_in(shop: Shop, count: int) -> None:
+    """Put orders in as if they had been made, by the database alone."""
+    click.echo(f"{count:,} orders are put in …", err=True)
+    with sqlite3.connect(shop.server.database) as database:
+        database.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+            " INSERT INTO orders (number, token, cart_ref, purchase, email, name, address, placed,"
+            " total, currency, state) SELECT 'B' || i, 'b' || i, 'b' || i, 0, 'kim@example.com',"
+            " 'Kim', '1 Quay Street', 1, 12000, 'USD', 'fulfilled' FROM n",
+            (count,),
+        )
+        database.execute(
+            "INSERT INTO order_lines (order_id, item_id, sku, brand, product, color, size, price,"
+            " main_image, ended) SELECT orders.id, items.id, items.sku, '', '', '', size, 12000,"
+            " '', '' FROM orders JOIN items ON items.id = 1 + orders.id % 26 WHERE number GLOB 'B*'"
+        )
+
+
 def _buy(load: LoadClient, shop: Shop, size: int, orders: int) -> Figures:
     items = [item["id"] for item in shop.items()][:size]
     how = {"port": shop.server.port, "pid": shop.server.pid, "shoppers": _SHOPPERS}
@@ -73,7 +104,7 @@ def _buy(load: LoadClient, shop: Shop, size: int, orders: int) -> Figures:
     return figures_of(told, told["times"], len(told["times"]))
 
 
-def _goals(found: dict[str, list[Figures]]) -> Iterator[Goal]:
+def _goals(found: dict[str, list[Figures]], before: int) -> Iterator[Goal]:
     for words in _SIZES.values():
         for database in _DATABASES:
             demo, manual = (found[f"{database}, {by}, {words}"] for by in ("demo", "manual"))
@@ -81,15 +112,21 @@ def _goals(found: dict[str, list[Figures]]) -> Iterator[Goal]:
             ratio = median(one["rate"] / outside["rate"] for one, outside in pairs)
             title = f"{database}, {words}: paid by the demo's page, of paid outside"
             yield Goal(title, ratio, _LEAST, "×", at_least=True)
+        if before:
+            pairs = zip(
+                found[f"{_after(before)}, {words}"], found[f"SQLite, manual, {words}"], strict=True
+            )
+            ratio = median(full["cpu"] / new["cpu"] for full, new in pairs)
+            yield Goal(f"{words}: CPU after {before:,} orders", ratio, _MOST_AFTER, "×")
 
 
-def _report(found: dict[str, list[Figures]], rounds: int) -> Report:
+def _report(found: dict[str, list[Figures]], rounds: int, before: int) -> Report:
     return Report(
         name="checkout",
         title="orders",
         columns=ANSWER_COLUMNS,
         rows=found,
-        goals=[*_goals(found)],
+        goals=[*_goals(found, before)],
         bars="rate",
         note=f"{_SHOPPERS} shoppers, each waiting for its answer before the next order; medians "
         f"and extremes of {rounds} rounds, in turn.",
