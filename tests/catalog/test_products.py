@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.running import RunningShop
+from tests.support.running import RunningShop, eventually
 from tests.support.shopper import Shopper, Tab
 
 pytestmark = pytest.mark.both_databases
@@ -182,7 +182,7 @@ def test_what_is_hidden_or_removed_leaves_pages_tabs_and_carts(
         assert drop.flask("release", "OST-TIDELINE", check=False).returncode == 2
     else:
         drop.flask("catalog", "show", "OST-TIDELINE")
-        assert visitor.get("/products/OST-TIDELINE").status == 200
+        eventually(lambda: visitor.get("/products/OST-TIDELINE").status == 200)
 
 
 def test_a_removed_product_keeps_its_orders_and_comes_back_as_coming_soon(
