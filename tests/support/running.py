@@ -177,9 +177,13 @@ class RunningShop:
             self.kill()
 
     def flask(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run an operators' command in a process of its own, from the outset."""
+        """Run an operators' command in a process of its own, from the outset.
+
+        Returns when every page that is asked for from now on shows what was changed.
+        """
         env = {**self.environ, "PYTHONPATH": str(ROOT)}
         done = preloaded.run(self._command(*args), env, 60)
+        self._until_seen()
         if check and done.returncode:
             raise AssertionError(f"flask {' '.join(args)}: {done.stdout}{done.stderr}")
         return done
@@ -217,9 +221,13 @@ class RunningShop:
             done = connection.execute(statement, values)
             if done.description:
                 return list(done.fetchall())
+        self._until_seen()
+        return []
+
+    def _until_seen(self) -> None:
+        """Wait until servers know of what another process has committed."""
         if not self.on_sqlite:  # pages may be that old when nobody tells of a change
             time.sleep(POLL_WITH_RELAY if "SHOP_REDIS_URL" in self.environ else POLL)
-        return []
 
     def empty_books(self) -> None:
         """Delete what the database refuses to delete, so that orders and items can be deleted."""
