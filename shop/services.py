@@ -112,7 +112,7 @@ def _build(app: Flask, settings: Settings) -> Services:
     contents = TabContents(hub, inventory, carts, fragments, descriptions, clock, orders)
     unannounced = Unannounced(database, inventory, carts, contents)
     presence = AnsweringPresence(run, hub, contents.open_carts, inventory, relay)
-    background = _background(settings, database, inventory, clock, provider)
+    background = _background(settings, database, carts, inventory, clock, provider)
     return Services(
         *(settings, database, Changes(), relay, presence),
         *(clock, inventory, carts, descriptions),
@@ -136,12 +136,13 @@ def _build(app: Flask, settings: Settings) -> Services:
 def _background(
     settings: Settings,
     database: Database,
+    carts: Carts,
     inventory: Inventory,
     clock: ShopClock,
     provider: Provider | None,
 ) -> Background:
     return Background(
-        Pruning(database, Carts(database), settings.keep_carts_days),
+        Pruning(database, carts, settings.keep_carts_days),
         Openings(database, clock, inventory),
         Mailing(database, Outbox.of(database, settings)),
         PaymentQueue.of(settings, database, provider) if provider else None,

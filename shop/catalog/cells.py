@@ -77,15 +77,27 @@ def count_of(text: str) -> int:
     return number
 
 
+def check_text(text: str, line: int = 0) -> None:
+    """See that there is nothing in a text that is in none.
+
+    Args:
+        line: of the file, counted from 1; 0: it comes from no file.
+
+    Raises:
+        CatalogError: there is.
+    """
+    strange = find_no_text(text)
+    if strange:
+        raise CatalogError(f"the character {strange} is in no text", line)
+
+
 def short_text(text: str) -> str:
     """Return a name on one line, without what nobody sees.
 
     Raises:
         CatalogError: it is too long, or there is what is in no text.
     """
-    strange = find_no_text(text)
-    if strange:
-        raise CatalogError(f"the character {strange} is in no text")
+    check_text(text)
     cleaned = " ".join(clean(text).split()) if not text.isalnum() or not text.isascii() else text
     if len(cleaned) > LONGEST:
         raise CatalogError(f"{cleaned[:20]!r}… has {len(cleaned)} letters; {LONGEST} are the most")

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from shop.catalog.cells import check_text
 from shop.catalog.entries import CatalogError
-from shop.text import find_no_text
 
 #: How long a file may be, in bytes, and how many rows it may have: some three times what the
 #: largest catalogue needs, and what fits into memory.
@@ -68,7 +68,8 @@ def _rows(first: str, lines: Iterator[str], separator: str) -> Iterator[Row]:
             raise CatalogError(_said(error), began) from None
         if any(cells):
             rows += 1
-            _check_text(cells, began)
+            for cell in cells:
+                check_text(cell, began)
             yield began, cells
         if rows > MOST_ROWS:
             raise CatalogError(f"the file has more than {MOST_ROWS:,} rows", began)
@@ -87,13 +88,6 @@ def _said(error: csv.Error) -> str:
     if "new-line" in said:
         return "a line ends in a way that CSV doesn't know; save the file as 'CSV UTF-8'"
     return f"its quotes are not those of CSV: {said}"
-
-
-def _check_text(cells: list[str], line: int) -> None:
-    for cell in cells:
-        strange = find_no_text(cell)
-        if strange:
-            raise CatalogError(f"the character {strange} is in no text", line)
 
 
 def _lines(file: BinaryIO, progress: Progress) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from shop.catalog.cells import Money, short_text, sku_of
+from shop.catalog.cells import Money, check_text, short_text, sku_of
 from shop.catalog.entries import CatalogError, Picture, ProductEntry, SizeEntry
 from shop.catalog.lines import LONGEST_CELL
 from shop.catalog.obtaining import Sources
@@ -19,7 +19,6 @@ from shop.commands.product_changes import apply_entries, line_of
 from shop.commands.product_files import export_products, import_products
 from shop.models import Product, UnknownProduct
 from shop.models.catalog_edit import change_product
-from shop.text import find_no_text
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -153,9 +152,7 @@ def _entry(
 
 
 def _description(text: str | None) -> str | None:
-    strange = find_no_text(text or "")
-    if strange:
-        raise CatalogError(f"the character {strange} is in no text")
+    check_text(text or "")
     if len(text or "") > LONGEST_CELL:
         raise CatalogError(f"the description has over {LONGEST_CELL:,} letters")
     return text
