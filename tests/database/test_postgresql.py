@@ -6,21 +6,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.support.databases import Clusters, shop_in
+from tests.support.faults import only_read
 from tests.support.running import RunningShop, eventually
 from tests.support.shopper import Shopper
 
 #: More than one process keeps connections to the database.
 CROWD = 12
-
-#: Ends all of the shop's sessions, so that it begins new ones.
-END_SESSIONS = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND application_name = 'shop'"
-)
 
 
 @pytest.fixture(scope="module")
@@ -45,28 +39,17 @@ def all_at_once(crowd: list[Shopper], act: Callable[[Shopper], Any]) -> list[int
         return [answer.status for answer in hands.map(act, crowd)]
 
 
-def set_read_only(shop: RunningShop, mode: str) -> None:
-    name = shop.database_url.database
-    with psycopg.connect(shop.environ["SHOP_DATABASE_URL"], autocommit=True) as connection:
-        connection.execute("SET default_transaction_read_only = off")
-        connection.execute(
-            f'ALTER DATABASE "{name}" SET default_transaction_read_only = {mode}'.encode()
-        )
-
-
 def test_sessions_that_can_only_read_are_gone_when_the_database_can_be_written_again(
     shop: RunningShop, crowd: list[Shopper]
 ) -> None:
-    set_read_only(shop, "on")
-    shop.sql(END_SESSIONS)
-    assert set(all_at_once(crowd, lambda shopper: shopper.add(1))) == {503}
-    assert set(all_at_once(crowd, lambda shopper: shopper.get("/cart"))) == {200}
-    ready = crowd[0].get("/readyz")
-    assert (ready.status, ready.text) == (
-        503,
-        "database: can only be read, nothing can be changed\n",
-    )
-    set_read_only(shop, "off")
+    with only_read(shop):
+        assert set(all_at_once(crowd, lambda shopper: shopper.add(1))) == {503}
+        assert set(all_at_once(crowd, lambda shopper: shopper.get("/cart"))) == {200}
+        ready = crowd[0].get("/readyz")
+        assert (ready.status, ready.text) == (
+            503,
+            "database: can only be read, nothing can be changed\n",
+        )
     eventually(lambda: crowd[0].add(2).status == 303, seconds=2)
     assert set(all_at_once(crowd, lambda shopper: shopper.add(1))) == {303}
     assert crowd[0].get("/readyz").text == "ok\n"

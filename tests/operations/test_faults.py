@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 import subprocess
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.databases import Databases, Files, shop_in
+from tests.support.faults import only_read
 from tests.support.running import RunningShop, eventually
 from tests.support.shopper import Shopper, Tab
 
@@ -44,31 +44,6 @@ def filled(disk: Path) -> Iterator[None]:
     assert shutil.disk_usage(disk).free == 0
     yield
     filler.unlink()
-
-
-@contextmanager
-def only_read(shop: RunningShop) -> Iterator[None]:
-    """Have the database refuse what writes."""
-    if shop.on_sqlite:
-        assert shop.process is not None
-        pid, limit = shop.process.pid, resource.RLIMIT_FSIZE
-        before = resource.prlimit(pid, limit, (0, resource.RLIM_INFINITY))
-        yield
-        resource.prlimit(pid, limit, before)
-        return
-    name = shop.database_url.database
-    for mode in ("on", "off"):
-        with shop.connect() as connection:
-            connection.execute("SET default_transaction_read_only = off")
-            connection.execute(
-                f'ALTER DATABASE "{name}" SET default_transaction_read_only = {mode}'
-            )
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        if mode == "on":
-            yield
 
 
 @pytest.fixture

@@ -41,10 +41,7 @@ def test_after_each_kill_the_books_are_clean_and_no_answered_order_or_mail_is_lo
         *("released", "instance"),
         main=HURRIED,
         MAIL_REST="0.05",
-        SHOP_DEMO="off",
-        SHOP_MAIL_URL=server.url,
-        SHOP_MAIL_FROM="Noon <orders@shop.example>",
-        SHOP_PUBLIC_URL="https://shop.example/",
+        **server.settings,
     )
     for item_id, pairs in STOCK.items():
         shop.flask("stock", "set", shop.sku(item_id), str(pairs))

@@ -38,7 +38,7 @@ def one_mailing(
 ) -> Iterator[RunningShop]:
     """A shop after the drop that sends its mails to the server, and doesn't wait for long."""
     folder = tmp_path_factory.mktemp("mailing") / "instance"
-    options = {"main": HURRIED, "MAIL_REST": "0.2", **settings(one_server)}
+    options = {"main": HURRIED, "MAIL_REST": "0.2", **one_server.settings}
     with shop_in(dbms, folder, "released", **options) as shop:
         yield shop.start()
 
@@ -48,15 +48,6 @@ def mailing(one_mailing: RunningShop, server: MailServer) -> Iterator[RunningSho
     """The shop without any mail of an earlier test."""
     yield one_mailing
     one_mailing.sql("DELETE FROM mails")
-
-
-def settings(server: MailServer) -> dict[str, str]:
-    return {
-        "SHOP_DEMO": "off",
-        "SHOP_MAIL_URL": server.url,
-        "SHOP_MAIL_FROM": "Noon <orders@shop.example>",
-        "SHOP_PUBLIC_URL": "https://shop.example/",
-    }
 
 
 def buy(shop: RunningShop, email: str = "kim@example.com", item_id: int = 1, **typed: str) -> None:
@@ -217,7 +208,7 @@ def test_a_server_that_greets_nobody_is_waited_for(
 def test_after_two_days_a_mail_is_given_up_and_still_there(
     closed_drop: RunningShop, server: MailServer
 ) -> None:
-    closed_drop.environ |= settings(server)
+    closed_drop.environ |= server.settings
     closed_drop.start()
     server.refused["kim@example.com"] = "550 nobody here"
     buy(closed_drop)
@@ -240,7 +231,7 @@ def test_many_processes_send_each_mail_once(closed_drop: RunningShop, server: Ma
     eventually(lambda: all_sent(closed_drop))
     closed_drop.stop()
     closed_drop.sql("UPDATE mails SET state = 'waiting', held_until = 0, ended = NULL")
-    closed_drop.environ |= settings(server)
+    closed_drop.environ |= server.settings
     server.delay = 0.02
     processes = [closed_drop.start_flask("mail", "send") for _ in range(4)]
     said = [process.communicate(timeout=60)[0] for process in processes]

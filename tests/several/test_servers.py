@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +12,7 @@ from redis import Redis as Client
 from shop.presence.answering import AnsweringPresence
 from tests.support.clocks import clock_off_by
 from tests.support.databases import SECRET_KEY, Clusters, shop_in
+from tests.support.faults import only_read
 from tests.support.machines.redis import Redis
 from tests.support.running import RunningShop, eventually
 from tests.support.shopper import Shopper
@@ -110,13 +110,10 @@ def test_a_redis_that_refuses_the_channel_ends_the_start_with_one_line(
 def test_a_full_disk_is_said_and_the_shop_goes_on_when_there_is_room(drop: RunningShop) -> None:
     shopper = Shopper(drop)
     shopper.add(1)
-    assert drop.process is not None
-    pid, limit = drop.process.pid, resource.RLIMIT_FSIZE
-    before = resource.prlimit(pid, limit, (0, resource.RLIM_INFINITY))
-    assert shopper.add(2).status == 503
-    assert ready(drop) == (503, "database: can only be read, nothing can be changed\n")
-    assert Shopper(drop).get("/").status == 200
-    resource.prlimit(pid, limit, before)
+    with only_read(drop):
+        assert shopper.add(2).status == 503
+        assert ready(drop) == (503, "database: can only be read, nothing can be changed\n")
+        assert Shopper(drop).get("/").status == 200
     eventually(lambda: ready(drop) == (200, "ok\n"))
     assert shopper.add(2).status == 303
 

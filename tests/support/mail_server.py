@@ -84,6 +84,16 @@ class MailServer:
         return f"smtp://127.0.0.1:{self.port}"
 
     @property
+    def settings(self) -> dict[str, str]:
+        """What a shop is told that hands its mails over here."""
+        return {
+            "SHOP_DEMO": "off",
+            "SHOP_MAIL_URL": self.url,
+            "SHOP_MAIL_FROM": "Noon <orders@shop.example>",
+            "SHOP_PUBLIC_URL": "https://shop.example/",
+        }
+
+    @property
     def recipients(self) -> list[str]:
         """Whom the mails were for, in the order in which they came."""
         return [recipient for taken in self.taken for recipient in taken.recipients]
