@@ -214,10 +214,10 @@ def _carts(which: ColumnElement[bool]) -> Select[Any]:
 
 
 _CART = _carts(CartRecord.id == bindparam("cart_id"))
-_CARTS = _carts(CartRecord.id.in_(bindparam("cart_ids", expanding=True)))
+_CARTS = _carts(CartRecord.id.in_(bindparam("cart_ids")))
 _SINCE = (
     select(LAST, CartRecord.id, CartRecord.version)
     .select_from(NUMBERS)
     .outerjoin(CartRecord, CartRecord.version > bindparam("since"))
 )
-_ITEMS = select(Item.id).where(Item.sku.in_(bindparam("skus", expanding=True)))
+_ITEMS = select(Item.id).where(Item.sku.in_(bindparam("skus")))

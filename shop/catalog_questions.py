@@ -47,7 +47,7 @@ CATALOG = {
     for dialect, stamp in CATALOG_STAMPS.items()
 }
 
-_WANTED = Product.id.in_(bindparam("product_ids", expanding=True))
+_WANTED = Product.id.in_(bindparam("product_ids"))
 #: Some products, by id: the same question of less.
 SOME = {
     dialect: _question(pictures).outerjoin(Product, _WANTED).outerjoin(Product.items)

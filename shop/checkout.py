@@ -171,7 +171,7 @@ def _refuse_closed(lines: list[LineItem], there: Set[int]) -> None:
 _PRODUCTS = (
     select(Product.id, Product.name)
     .join(Item, Item.product_id == Product.id)
-    .where(Item.id.in_(bindparam("item_ids", expanding=True)))
+    .where(Item.id.in_(bindparam("item_ids")))
 )
 # Made once: making a statement takes longer than running it.
 _LINES = (
@@ -186,6 +186,6 @@ _LINES = (
         (ProductPicture.product_id == Product.id) & (ProductPicture.position == 1),
     )
     .outerjoin(PictureRecord, PictureRecord.hash == ProductPicture.hash)
-    .where(Item.id.in_(bindparam("item_ids", expanding=True)))
+    .where(Item.id.in_(bindparam("item_ids")))
     .order_by(Item.id)
 )

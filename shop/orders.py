@@ -139,7 +139,7 @@ _SINCE = (
 )
 _OF_THESE = (
     select(OrderChange.order_id, _CHANGE)
-    .where(OrderChange.order_id.in_(bindparam("orders", expanding=True)))
+    .where(OrderChange.order_id.in_(bindparam("orders")))
     .group_by(OrderChange.order_id)
 )
 _OF_BUYER = select(Order.id).where(

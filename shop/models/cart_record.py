@@ -183,8 +183,8 @@ _UNTOUCHED = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-_EMPTY_THEM = delete(CartItem).where(CartItem.cart_id.in_(bindparam("of_carts", expanding=True)))
-_DELETE_THEM = delete(CartRecord).where(CartRecord.id.in_(bindparam("of_carts", expanding=True)))
+_EMPTY_THEM = delete(CartItem).where(CartItem.cart_id.in_(bindparam("of_carts")))
+_DELETE_THEM = delete(CartRecord).where(CartRecord.id.in_(bindparam("of_carts")))
 _LOCK = (
     select(CartRecord.version, CartRecord.purchases, CartRecord.hold, CartRecord.merged_into)
     .where(CartRecord.id == bindparam("of_cart"))
@@ -220,8 +220,4 @@ _TAKE_OUT = delete(CartItem).where(
     CartItem.cart_id == bindparam("of_cart"), CartItem.item_id == bindparam("item")
 )
 _HELD = select(CartItem.item_id, CartItem.marked).where(CartItem.cart_id == bindparam("of_cart"))
-_ON_SALE = (
-    select(Item.id)
-    .join(Item.product)
-    .where(Item.id.in_(bindparam("item_ids", expanding=True)), ON_SALE)
-)
+_ON_SALE = select(Item.id).join(Item.product).where(Item.id.in_(bindparam("item_ids")), ON_SALE)

@@ -154,13 +154,13 @@ def _text(name: str) -> Any:
 _RECORD = insert(Movement).from_select(
     COLUMNS,
     written(Item.id, _big("by_left"), Item.available)
-    .where(Item.id.in_(bindparam("item_ids", expanding=True)))
+    .where(Item.id.in_(bindparam("item_ids")))
     .order_by(Item.id),
 )
 _RECORD_NEW = insert(Movement).from_select(
     COLUMNS,
     written(Item.id, Item.available + _big("by_left"), Item.available)
-    .where(Item.sku.in_(bindparam("skus", expanding=True)))
+    .where(Item.sku.in_(bindparam("skus")))
     .order_by(Item.id),
 )
 _HISTORY = (

@@ -165,7 +165,7 @@ _QUEUE = _queue(insert(Mail)).values(kind=bindparam("what"), priority=bindparam(
 _QUEUE_ALERT = _queue(insert(Mail), "alert").values(kind=ALERT, priority=_PRIORITIES[ALERT])
 _SUCH_A_ONE_WAITS = select(Mail.id).where(
     Mail.order_id == bindparam("of_order"),
-    Mail.kind.in_(bindparam("same", expanding=True)),
+    Mail.kind.in_(bindparam("same")),
     Mail.state == WAITING,
 )
 _LAST_QUEUED = select(func.max(Mail.queued)).where(

@@ -209,5 +209,4 @@ _TRACK = (
     .where(Order.id == bindparam("shipped"), Order.tracking != bindparam("parcel"))
     .values(tracking=bindparam("parcel"))
     .returning(Order.id)
-    .execution_options(synchronize_session=False)
 )

@@ -78,4 +78,4 @@ _LINES = select(
     *(OrderLine.brand, OrderLine.product, OrderLine.color, OrderLine.size),
 ).order_by(OrderLine.order_id, OrderLine.id)
 _LINES_BETWEEN = _LINES.where(OrderLine.order_id.between(bindparam("first"), bindparam("last")))
-_LINES_OF = _LINES.where(OrderLine.order_id.in_(bindparam("ids", expanding=True)))
+_LINES_OF = _LINES.where(OrderLine.order_id.in_(bindparam("ids")))

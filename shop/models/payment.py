@@ -122,7 +122,6 @@ _CHECK_NOW = (
     .where(Payment.session_id == bindparam("session"), IS_ACTIVE)
     .values(due=now_in_ms())
     .returning(Payment.order_id)
-    .execution_options(synchronize_session=False)
 )
 _TAKE_MESSAGE = (
     insert_or_not(PaymentMessage)

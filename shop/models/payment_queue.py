@@ -129,7 +129,7 @@ def reserve_calls(transaction: Transaction, call: str, count: int, apart: int) -
 # Made once: making a statement takes longer than running it.
 _NOW = now_in_ms()
 _OF_ORDER = Payment.order_id == bindparam("of_order")
-_OF_THESE = Payment.order_id.in_(bindparam("ids", expanding=True))
+_OF_THESE = Payment.order_id.in_(bindparam("ids"))
 _BY = Payment.provider == bindparam("by")
 _DUE = (
     select(Payment.order_id)
@@ -209,5 +209,4 @@ _RESERVE = (
         + bindparam("span")
     )
     .returning(PaymentPace.free_at, _NOW)
-    .execution_options(synchronize_session=False)
 )

@@ -144,7 +144,6 @@ _FORGET_ALERTS = (
         email="", mailbox="", mailed_at=func.coalesce(StockAlert.mailed_at, StockAlert.asked_at)
     )
     .returning(StockAlert.id)
-    .execution_options(synchronize_session=False)
 )
 _IS_THEIR_ALERT = Mail.alert_id.in_(select(StockAlert.id).where(_OF_MAILBOX))
 _ALERT_MAILS = select(Mail.id).where(_IS_THEIR_ALERT)

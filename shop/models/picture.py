@@ -192,9 +192,7 @@ _STORE = text(
 )
 _STORE_RENDITION = insert(RenditionRecord)
 _THERE = select(PictureRecord.hash).where(PictureRecord.hash == bindparam("hash"))
-_USED = select(ProductPicture.hash).where(
-    ProductPicture.hash.in_(bindparam("hashes", expanding=True))
-)
+_USED = select(ProductPicture.hash).where(ProductPicture.hash.in_(bindparam("hashes")))
 _DISCARD_RENDITIONS = delete(RenditionRecord).where(RenditionRecord.hash == bindparam("hash"))
 _DISCARD = delete(PictureRecord).where(PictureRecord.hash == bindparam("hash"))
 _FORGET = delete(ProductPicture).where(ProductPicture.product_id == bindparam("product"))

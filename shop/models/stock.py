@@ -181,7 +181,7 @@ _TAKE = (
     .where(
         Item.id.in_(
             select(Item.id)
-            .where(Item.id.in_(bindparam("item_ids", expanding=True)), _ENOUGH)
+            .where(Item.id.in_(bindparam("item_ids")), _ENOUGH)
             .order_by(Item.id)
             .with_for_update(key_share=True)
         ),
@@ -194,14 +194,13 @@ _TAKE = (
         version=next_version(Item.version),
     )
     .returning(Item.id, Item.product_id)
-    .execution_options(synchronize_session=False)
 )
 _MOVE = (
     update(Item)
     .where(
         Item.id.in_(
             select(Item.id)
-            .where(Item.id.in_(bindparam("item_ids", expanding=True)))
+            .where(Item.id.in_(bindparam("item_ids")))
             .order_by(Item.id)
             .with_for_update(key_share=True)
         )
@@ -213,7 +212,6 @@ _MOVE = (
         version=next_version(Item.version),
     )
     .returning(Item.product_id)
-    .execution_options(synchronize_session=False)
 )
 _FOR_SALE = (
     select(Product.released, Product.opens_at, WITHDRAWN, Item.available)

@@ -84,7 +84,6 @@ _EXTEND = (
         extended=True,
     )
     .returning(Payment.cart_id)
-    .execution_options(synchronize_session=False)
 )
 _END = (
     update(Payment)
@@ -97,12 +96,11 @@ _END = (
         leased_until=0,
     )
     .returning(Payment.order_id)
-    .execution_options(synchronize_session=False)
 )
 _HOLDS = (
     select(Payment.hold_ends)
     .join(Order, Order.id == Payment.order_id)
-    .where(Payment.cart_id.in_(bindparam("of_carts", expanding=True)))
+    .where(Payment.cart_id.in_(bindparam("of_carts")))
     .where(IS_ACTIVE)
     .where(or_(*(Order.state == state for state in HOLDING)))
 )
