@@ -1,7 +1,8 @@
-"""Moments and spans of time as people and programs read them. Kept in milliseconds since 1970."""
+"""Moments and spans of time as people and programs read them, mostly of milliseconds since 1970."""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
@@ -14,7 +15,12 @@ def at(moment: int) -> datetime:
 
 def moment_in_utc(moment: int) -> str:
     """Return a moment as programs read it, to the second, as in `2026-12-01T11:00:00Z`."""
-    return at(moment).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return second_in_utc(moment // 1000)
+
+
+def second_in_utc(second: int) -> str:
+    """Return a moment in seconds since 1970 as programs read it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
 def in_utc(moment: int) -> str:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from shop.catalog.entries import CatalogError
-from shop.money import MINOR_DIGITS
+from shop.models.catalog import MOST_PIECES
+from shop.money import MINOR_DIGITS, decimal_amount
 from shop.text import clean, find_no_text
 
 #: The most that a product costs, in whole units of a currency.
 MOST_MONEY = 1_000_000_000
-
-MOST_PIECES = 1_000_000_000
 
 #: How long a name, a size or a sku may be.
 LONGEST = 200
@@ -24,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """How amounts are written: in which currency, and whether a comma may stand for the point."""
+    """How amounts are read: in which currency, and whether a comma may stand for the point."""
 
     currency: str
     comma: bool = False
@@ -50,17 +49,9 @@ class Money:
             raise CatalogError(f"{text!r} is more than {MOST_MONEY:,}")
         return int(whole + fraction.ljust(digits, "0"))
 
-    def written(self, amount: int) -> str:
-        """Write an amount as `parse` reads it."""
-        digits = MINOR_DIGITS.get(self.currency, 2)
-        if not digits:
-            return str(amount)
-        whole, fraction = divmod(amount, 10**digits)
-        return f"{whole}.{fraction:0{digits}}"
-
     @property
     def _example(self) -> str:
-        return self.written(120 * 10 ** MINOR_DIGITS.get(self.currency, 2))
+        return decimal_amount(120 * 10 ** MINOR_DIGITS.get(self.currency, 2), self.currency)
 
 
 def count_of(text: str) -> int:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from shop.catalog.cells import MOST_PIECES, count_of, read_in_place, short_text
+from shop.catalog.cells import count_of, read_in_place, short_text
 from shop.catalog.entries import CatalogError
 from shop.catalog.lines import Row, open_rows
 from shop.catalog.shopify_rows import is_export
+from shop.models.catalog import MOST_PIECES
 
 #: Counts by sku, and by handle and options where there is no sku.
 Counts = dict[tuple[str, ...], int]

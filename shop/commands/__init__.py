@@ -16,7 +16,12 @@ from sqlalchemy.exc import DBAPIError
 
 from shop.command_services import command_services as services
 from shop.command_services import install_command_services
-from shop.commands.refusals import CannotBeDone, WrongCall, wrong_calls_in_a_line
+from shop.commands.refusals import (
+    CannotBeDone,
+    WrongCall,
+    unknown_in_a_line,
+    wrong_calls_in_a_line,
+)
 from shop.config import database_file, load_settings
 from shop.db import DatabaseBusy
 from shop.migrations import migrate, require_file
@@ -174,7 +179,7 @@ def in_shop(command: F | None = None, *, needs_shop: bool = True) -> Any:
     def run(*args: Any, **kwargs: Any) -> Any:
         for line in services.settings.unknown:
             click.echo(f"Warning: {line}", err=True)
-        with _troubles_in_a_line():
+        with _troubles_in_a_line(), unknown_in_a_line():
             return command(*args, **kwargs)
 
     @click.pass_context

@@ -6,7 +6,7 @@ import json
 import re
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 from sqlalchemy.exc import DBAPIError
@@ -15,6 +15,7 @@ from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, Group, in_shop, on_database, screen
 from shop.commands.screen import count
 from shop.db import DatabaseBusy
+from shop.moments import second_in_utc
 from shop.presence import OpenTabs, Overview
 
 #: Lines around the carts' own: the heading, "and more", the total, a trouble, the prompt.
@@ -126,7 +127,7 @@ def _rows(overview: Overview) -> list[dict[str, object]]:
             "pages": sorted(cart.pages),
             "items": len(cart.skus),
             "skus": sorted(cart.skus),
-            "since": datetime.fromtimestamp(cart.since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "since": second_in_utc(cart.since),
             "servers": list(cart.servers),
         }
         for cart in overview.carts

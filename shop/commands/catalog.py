@@ -139,7 +139,9 @@ def reset(yes: bool, with_backup: bool) -> None:
     with services.database.reading() as session:
         contents = _contents(session)
     if not yes:
-        raise WrongCall(f"this deletes {contents} of {_whose()}; say so with --yes")
+        raise WrongCall(
+            f"this deletes {contents} of {services.database.shown_url}; say so with --yes"
+        )
     if with_backup:
         click.echo(f"Backup: {_back_up()}")
     services.database.transact(_delete_everything)
@@ -164,10 +166,6 @@ def _contents(session: Session) -> str:
     }
     *first, last = [count(number, name) for name, number in counts.items()]
     return f"{', '.join(first)} and {last}"
-
-
-def _whose() -> str:
-    return services.database.shown_url
 
 
 def _delete_everything(transaction: Transaction) -> None:

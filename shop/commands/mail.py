@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -12,11 +10,13 @@ from sqlalchemy import func, select
 
 from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, Group, on_database
+from shop.commands.listing import write_json, write_lines
 from shop.commands.screen import count
 from shop.mail.carriers import CarrierAway
 from shop.mail.outbox import Outbox
 from shop.models import Mail, Order, StockAlert
 from shop.models.mail import SENT, read_backlog
+from shop.moments import second_in_utc
 
 #: Seconds between two looks, and for how long a server that takes no mail is left alone.
 _EVERY, _REST = 2.0, 20.0
@@ -97,25 +97,10 @@ def list_mails(also_sent: bool, as_json: bool) -> None:
     """
     question = _MAILS if also_sent else _MAILS.where(Mail.state != SENT)
     pages = services.database.pages(question, Mail.id)
-    for text in (_as_json if as_json else _as_lines)(pages):
-        click.echo(text, nl=False)
-
-
-def _as_json(pages: Iterator[Any]) -> Iterator[str]:
-    before = "[\n"
-    for page in pages:
-        yield before + ",\n".join(json.dumps(_row(mail)) for mail in page)
-        before = ",\n"
-    yield "[]\n" if before == "[\n" else "\n]\n"
-
-
-def _as_lines(pages: Iterator[Any]) -> Iterator[str]:
-    none = True
-    for page in pages:
-        none = False
-        yield "".join(f"{_line(mail)}\n" for mail in page)
-    if none:
-        yield "No mail waits.\n"
+    if as_json:
+        write_json(pages, _row)
+    else:
+        write_lines(pages, _line, "No mail waits.")
 
 
 def _row(mail: Any) -> dict[str, object]:
@@ -125,9 +110,11 @@ def _row(mail: Any) -> dict[str, object]:
         "order": mail.number,
         "email": mail.email,
         "state": mail.state,
-        "queued_at": _time(mail.queued),
-        "ended_at": None if mail.ended is None else _time(mail.ended),
-        "next_try_at": None if mail.ended is not None else _time(max(mail.due, mail.held_until)),
+        "queued_at": second_in_utc(mail.queued),
+        "ended_at": None if mail.ended is None else second_in_utc(mail.ended),
+        "next_try_at": None
+        if mail.ended is not None
+        else second_in_utc(max(mail.due, mail.held_until)),
         "attempts": mail.attempts,
         "error": mail.error,
     }
@@ -136,12 +123,8 @@ def _row(mail: Any) -> dict[str, object]:
 def _line(mail: Any) -> str:
     tries = f", {count(mail.attempts, 'try').replace('trys', 'tries')}" if mail.attempts else ""
     why = f": {mail.error}" if mail.error else ""
-    what = f"{mail.number or '-':<9}  {_time(mail.queued)}  {mail.kind:<7}  {mail.email}"
+    what = f"{mail.number or '-':<9}  {second_in_utc(mail.queued)}  {mail.kind:<7}  {mail.email}"
     return f"{what}  {mail.state}{tries}{why}"
-
-
-def _time(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 _MAILS = (

@@ -11,7 +11,7 @@ from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, WrongCall, on_database
 from shop.commands.screen import count
 from shop.db import Transaction
-from shop.models import Product, UnknownProduct, cancel, close, database_time, schedule
+from shop.models import Product, cancel, close, database_time, schedule
 from shop.models import release as open_sale
 from shop.moments import here, in_utc, span
 
@@ -58,7 +58,7 @@ def release(products: tuple[str, ...], moment: int | None, cancels: bool) -> Non
     """
     if moment is not None and cancels:
         raise WrongCall("--at announces a moment, --cancel takes one back: give one of them")
-    skus = _find(products, "released")
+    skus = _find(products)
     if moment is not None:
         _announce(skus, moment)
     elif cancels:
@@ -79,22 +79,13 @@ def close_sale(products: tuple[str, ...]) -> None:
     Example:
       bin/flask close OST-KILN
     """
-    _change(_find(products, "closed"), close, "is closed: coming soon", "was not on sale")
+    _change(_find(products), close, "is closed: coming soon", "was not on sale")
 
 
-def _find(names: tuple[str, ...], what: str) -> dict[int, str]:
+def _find(names: tuple[str, ...]) -> dict[int, str]:
     """Return the skus of products by their ids."""
-    try:
-        with services.database.reading() as session:
-            found = [Product.find(session, name) for name in names]
-        removed = next((product.sku for product in found if product.removed), None)
-        if removed is not None:
-            raise UnknownProduct(removed)
-    except UnknownProduct as error:
-        raise WrongCall(
-            f"there is no product {str(error)!r}; 'bin/flask catalog list' shows them; "
-            f"nothing was {what}"
-        ) from None
+    with services.database.reading() as session:
+        found = [Product.find(session, name) for name in names]
     return {product.id: product.sku for product in found}
 
 

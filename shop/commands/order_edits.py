@@ -12,7 +12,6 @@ from shop.command_services import command_services as services
 from shop.commands import SHORT_TEXT, CannotBeDone, WrongCall, on_database
 from shop.commands.login import login_name
 from shop.db import Transaction
-from shop.models import UnknownOrder
 from shop.models.order import Order
 from shop.models.order_edit import (
     CANCELLING,
@@ -165,9 +164,6 @@ def _named(number: str) -> Iterator[None]:
     """End the command with a line that says why an order can't be changed, if it can't."""
     try:
         yield
-    except UnknownOrder:
-        message = f"there is no order {number!r}; 'bin/flask orders list' shows them"
-        raise WrongCall(f"{message}; nothing changed") from None
     except NotInOrder as error:
         raise WrongCall(f"{number} has no line {error.args[0]!r}; nothing changed") from None
     except WrongState as error:

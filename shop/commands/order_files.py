@@ -12,7 +12,6 @@ from typing import Any, TextIO
 import click
 from sqlalchemy import select
 
-from shop.catalog.cells import Money
 from shop.command_services import command_services as services
 from shop.commands import on_database
 from shop.commands.order_filters import filters
@@ -22,7 +21,8 @@ from shop.commands.tables import table
 from shop.costs import percent
 from shop.models import Item, Order, OrderLine, Product, Wanted, orders_wanted
 from shop.models.order_state import PAID
-from shop.moments import moment_in_utc
+from shop.moments import second_in_utc
+from shop.money import decimal_amount
 
 _HEADINGS = (
     *("number", "state", "placed_at", "name", "address", "email"),
@@ -72,12 +72,11 @@ def _write(out: TextIO, wanted: Wanted) -> int:
 
 def _cells(order: Any, lines: list[Any]) -> Iterator[str]:
     items = " ".join(line.sku for line in lines if not line.ended)
-    yield from (order.number, order.state, moment_in_utc(order.placed * 1000))
+    yield from (order.number, order.state, second_in_utc(order.placed))
     yield from (order.name, order.address, order.email, items)
-    written = Money(order.currency).written
-    yield from (written(order.total), order.currency, order.tracking)
+    yield from (decimal_amount(order.total, order.currency), order.currency, order.tracking)
     yield from (order.street, order.street2, order.postcode, order.town, order.country, order.phone)
-    yield from (written(order.shipping), written(order.tax))
+    yield from (decimal_amount(cost, order.currency) for cost in (order.shipping, order.tax))
     yield from (percent(order.tax_rate), order.tax_kind)
 
 

@@ -11,7 +11,7 @@ import click
 from shop.command_services import command_services as services
 from shop.commands import WrongCall
 from shop.commands.opening import Moment
-from shop.models import Product, UnknownProduct, Wanted
+from shop.models import Product, Wanted
 from shop.models.order_state import STATES
 
 _OPTIONS = (
@@ -40,7 +40,8 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
             raise WrongCall("--since is later than --until: no order can be both")
         # Orders know their second: what is placed within the one that is named counts as later.
         seconds = [None if moment is None else -(-moment // 1000) for moment in (since, until)]
-        wanted = Wanted(state, _id_of(product), email, *seconds)
+        product_id = None if product is None else _id_of(product)
+        wanted = Wanted(state, product_id, email, *seconds)
         command(*args, wanted=wanted, **kwargs)
 
     for option in reversed(_OPTIONS):
@@ -48,12 +49,6 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _id_of(product: str | None) -> int | None:
-    if product is None:
-        return None
-    try:
-        with services.database.reading() as session:
-            return Product.find(session, product).id
-    except UnknownProduct:
-        message = f"there is no product {product!r}; 'bin/flask catalog list' shows them"
-        raise WrongCall(message) from None
+def _id_of(product: str) -> int:
+    with services.database.reading() as session:
+        return Product.find(session, product, also_removed=True).id

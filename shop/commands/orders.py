@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,15 +11,17 @@ from sqlalchemy import bindparam, select
 
 from shop.changes import order_name
 from shop.command_services import command_services as services
-from shop.commands import Group, WrongCall, on_database, order_edits, order_files
+from shop.commands import Group, on_database, order_edits, order_files
+from shop.commands.listing import write_json, write_lines
 from shop.commands.order_filters import filters
+from shop.commands.screen import count
 from shop.commands.tables import table
 from shop.costs import percent
 from shop.db import Transaction
-from shop.models import Order, OrderChange, OrderLine, UnknownOrder, Wanted, orders_wanted
+from shop.models import Order, OrderChange, OrderLine, Wanted, orders_wanted
 from shop.models.mail import COPY, queue_mail
 from shop.models.order_state import lock_order
-from shop.moments import moment_in_utc
+from shop.moments import moment_in_utc, second_in_utc
 from shop.money import format_money
 
 
@@ -46,52 +47,29 @@ def list_orders(wanted: Wanted, as_json: bool) -> None:
       bin/flask orders list --json | jq length
     """
     pages = orders_wanted(services.database, wanted)
-    none = NONE if wanted == Wanted() else NONE_WANTED
-    for text in _as_json(pages) if as_json else _as_lines(pages, none):
-        click.echo(text, nl=False)
+    if as_json:
+        write_json(pages, _row)
+    else:
+        none = "There are no orders yet." if wanted == Wanted() else "There are no such orders."
+        write_lines(pages, _line, none)
 
 
-#: What is said where no order is listed.
-NONE = "There are no orders yet."
-NONE_WANTED = "There are no orders as asked for."
-
-Pages = Iterator[list[tuple[Any, list[Any]]]]
-
-
-def _as_json(pages: Pages) -> Iterator[str]:
-    """Write one array, an order on each line."""
-    before = "[\n"
-    for page in pages:
-        yield before + ",\n".join(json.dumps(_row(order, lines)) for order, lines in page)
-        before = ",\n"
-    yield "[]\n" if before == "[\n" else "\n]\n"
+def _line(found: tuple[Any, Sequence[Any]]) -> str:
+    order, lines = found
+    total, what = format_money(order.total, order.currency), count(len(lines), "piece")
+    placed = second_in_utc(order.placed)
+    return f"{order.number}  {placed}  {what:>9}  {total:>12}  {order.state:<9}  {order.email}"
 
 
-def _as_lines(pages: Pages, said_of_none: str) -> Iterator[str]:
-    none = True
-    for page in pages:
-        none = False
-        yield "".join(f"{_line(order, len(lines))}\n" for order, lines in page)
-    if none:
-        yield f"{said_of_none}\n"
-
-
-def _line(order: Any, pieces: int) -> str:
-    total = format_money(order.total, order.currency)
-    what = f"{pieces} {'piece' if pieces == 1 else 'pieces'}"
-    return (
-        f"{order.number}  {_time(order)}  {what:>9}  {total:>12}  {order.state:<9}  {order.email}"
-    )
-
-
-def _row(order: Any, lines: Sequence[Any]) -> dict[str, object]:
+def _row(found: tuple[Any, Sequence[Any]]) -> dict[str, object]:
+    order, lines = found
     return {
         "number": order.number,
         "state": order.state,
         "email": order.email,
         "name": order.name,
         "address": order.address,
-        "placed_at": _time(order),
+        "placed_at": second_in_utc(order.placed),
         "total": order.total,
         "currency": order.currency,
         "tracking": order.tracking,
@@ -110,10 +88,6 @@ def _line_row(line: Any) -> dict[str, object]:
     return {**row, "ended": line.ended} if line.ended else row
 
 
-def _time(order: Any) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(order.placed))
-
-
 @orders.command("resend")
 @click.argument("number")
 @on_database
@@ -130,12 +104,7 @@ def resend(number: str) -> None:
         transaction.note(order_name(order_id))
         return queue_mail(transaction, COPY, order_id)
 
-    try:
-        queued = services.database.transact(work)
-    except UnknownOrder:
-        raise WrongCall(
-            f"there is no order {number!r}; 'bin/flask orders list' shows them"
-        ) from None
+    queued = services.database.transact(work)
     click.echo("It is sent once more." if queued else "A mail of this order waits already.")
 
 
@@ -150,17 +119,12 @@ def show_order(number: str, as_json: bool) -> None:
     Example:
       bin/flask orders show K7QX-4MNP
     """
-    try:
-        with services.database.reading() as session:
-            order = Order.find(session, number)
-            rows = session.execute(_CHANGES, {"of_order": order.id}).all()
-            session.expunge_all()
-    except UnknownOrder:
-        raise WrongCall(
-            f"there is no order {number!r}; 'bin/flask orders list' shows them"
-        ) from None
+    with services.database.reading() as session:
+        order = Order.find(session, number)
+        rows = session.execute(_CHANGES, {"of_order": order.id}).all()
+        session.expunge_all()
     if as_json:
-        row = _row(order, order.lines) | {"changes": [_change(row) for row in rows]}
+        row = _row((order, order.lines)) | {"changes": [_change(row) for row in rows]}
         click.echo(json.dumps(row, indent=1))
         return
     click.echo("\n".join([*_shown(order), *_history(rows)]))
@@ -181,7 +145,7 @@ def _history(rows: Sequence[Any]) -> Iterator[str]:
 
 
 def _shown(order: Order) -> Iterator[str]:
-    yield f"Order {order.number}, placed {_time(order)}: {order.state}"
+    yield f"Order {order.number}, placed {second_in_utc(order.placed)}: {order.state}"
     rows = [
         (line.sku, f"{line.brand} {line.product}, size {line.size}{_end(line)}", line.price)
         for line in order.lines

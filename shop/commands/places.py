@@ -1,4 +1,4 @@
-"""Where a command is to write: told before it starts, so that nothing is half-done."""
+"""Where a command is to read or write: told before it starts, so that nothing is half-done."""
 
 from __future__ import annotations
 
@@ -52,3 +52,5 @@ def _is_there(path: Path) -> bool:
 
 
 NEW_FILE = NewPlace("file")
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)

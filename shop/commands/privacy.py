@@ -20,7 +20,7 @@ from shop.models.personal import (
     held_of,
     orders_of,
 )
-from shop.moments import moment_in_utc
+from shop.moments import moment_in_utc, second_in_utc
 
 
 class Email(click.ParamType[str]):
@@ -109,21 +109,21 @@ def _delete_mails(names: str) -> None:
 
 
 def _alert(row: Any) -> dict[str, Any]:
-    mailed = row.mailed_at and moment_in_utc(row.mailed_at * 1000)
-    return {"sku": row.sku, "asked_at": moment_in_utc(row.asked_at * 1000), "mailed_at": mailed}
+    mailed = row.mailed_at and second_in_utc(row.mailed_at)
+    return {"sku": row.sku, "asked_at": second_in_utc(row.asked_at), "mailed_at": mailed}
 
 
 def _shown(held: dict[str, Any]) -> dict[str, Any]:
     """Return an order with its moments as programs read them."""
     shown = {name: value for name, value in held.items() if name != "id"}
-    shown["placed_at"] = moment_in_utc(shown.pop("placed") * 1000)
+    shown["placed_at"] = second_in_utc(shown.pop("placed"))
     shown["changes"] = [{**each, "at": moment_in_utc(each["at"])} for each in held["changes"]]
     shown["mails"] = [
         {
             "kind": each["kind"],
             "state": each["state"],
-            "queued_at": moment_in_utc(each["queued"] * 1000),
-            "ended_at": each["ended"] and moment_in_utc(each["ended"] * 1000),
+            "queued_at": second_in_utc(each["queued"]),
+            "ended_at": each["ended"] and second_in_utc(each["ended"]),
         }
         for each in held["mails"]
     ]

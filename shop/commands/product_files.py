@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 from sqlalchemy import select
 
-from shop.catalog.cells import Money
 from shop.catalog.entries import CatalogError, Entries
 from shop.catalog.obtaining import Sources
 from shop.catalog.own_columns import images_cell, write_products
@@ -18,22 +17,20 @@ from shop.catalog.planning import Change
 from shop.catalog.reading import read_catalog
 from shop.command_services import command_services as services
 from shop.commands import WrongCall, on_database
-from shop.commands.places import NEW_FILE
+from shop.commands.places import FILE, FOLDER, NEW_FILE
 from shop.commands.product_changes import apply_entries, line_of
 from shop.commands.screen import count
 from shop.models import Product, ProductPicture
+from shop.money import decimal_amount
 
 #: From how many bytes on a file is long enough to show how far it is read.
 _LONG = 1_000_000
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-
 
 @click.command("import")
-@click.argument("file", type=_FILE)
-@click.option("--images", type=_FOLDER, help="A folder with the pictures that the file names.")
-@click.option("--counts", type=_FILE, help="Shopify's inventory, with counts by location.")
+@click.argument("file", type=FILE)
+@click.option("--images", type=FOLDER, help="A folder with the pictures that the file names.")
+@click.option("--counts", type=FILE, help="Shopify's inventory, with counts by location.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @on_database(makes_shop=True)
@@ -111,23 +108,23 @@ def export_products(file: Path) -> None:
     Example:
       bin/flask catalog export products.csv
     """
-    money = Money(services.settings.currency)
+    currency = services.settings.currency
     listed = select(Product).where(~Product.removed).order_by(Product.position, Product.id)
     with services.database.reading() as session:
         products = session.scalars(listed).all()
         pictures = defaultdict[int, list[str]](list)
         for product_id, reference in session.execute(_REFERENCES):
             pictures[product_id].append(reference)
-        rows = [row for each in products for row in _rows(each, pictures[each.id], money)]
+        rows = [row for each in products for row in _rows(each, pictures[each.id], currency)]
     with file.open("w", encoding="utf-8", newline="") as out:
         write_products(out, rows)
     click.echo(f"{count(len(products), 'product')} written to {file}")
 
 
-def _rows(product: Product, pictures: list[str], money: Money) -> list[tuple[object, ...]]:
+def _rows(product: Product, pictures: list[str], currency: str) -> list[tuple[object, ...]]:
     before = (product.sku, product.brand, product.name, product.color)
     after = (images_cell(filter(None, [product.main_image, *pictures])), product.description)
-    price = money.written(product.price)
+    price = decimal_amount(product.price, currency)
     return [(*before, item.size, price, item.available, *after) for item in product.items]
 
 

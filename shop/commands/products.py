@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,17 @@ from shop.catalog.obtaining import Sources
 from shop.command_services import command_services as services
 from shop.commands import WholeNumber, WrongCall, on_database
 from shop.commands.pictures import OwnFiles, own_pictures, take_away_pictures
+from shop.commands.places import FILE
 from shop.commands.product_changes import apply_entries, line_of
 from shop.commands.product_files import export_products, import_products
 from shop.models import Product, UnknownProduct
+from shop.models.catalog import MOST_PIECES
 from shop.models.catalog_edit import change_product
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def _described(command: Any) -> Any:
     command = click.option(
-        "--image", "images", type=_FILE, multiple=True, help="A picture; the first is the main one."
+        "--image", "images", type=FILE, multiple=True, help="A picture; the first is the main one."
     )(command)
     for name in ("description", "price", "color", "brand", "name"):
         command = click.option(f"--{name}")(command)
@@ -36,7 +37,9 @@ def _described(command: Any) -> Any:
 @click.argument("sku")
 @_described
 @click.option("--sizes", required=True, help="Separated by commas, as in 6,6.5,7.")
-@click.option("--count", "pieces", type=WholeNumber(0, 10**9), default=0, help="Of each size.")
+@click.option(
+    "--count", "pieces", type=WholeNumber(0, MOST_PIECES), default=0, help="Of each size."
+)
 @on_database(makes_shop=True)
 def add_product(
     sku: str, sizes: str, pieces: int, images: tuple[Path, ...], **said: str | None
@@ -50,13 +53,10 @@ def add_product(
     """
     entry = _entry(sku, sizes, pieces, said)
     files = _with_files(entry, images)
-    with services.database.reading() as session:
-        try:
-            there = Product.find(session, sku)
-        except UnknownProduct:
-            there = None
-    if there is not None and not there.removed and there.sku.casefold() == sku.casefold():
-        raise WrongCall(f"there is a product {there.sku} already; 'catalog edit' changes it")
+    with services.database.reading() as session, suppress(UnknownProduct):
+        there = Product.find(session, sku).sku
+        if there.casefold() == sku.casefold():  # else it is one with such an id
+            raise WrongCall(f"there is a product {there} already; 'catalog edit' changes it")
     ((change,), _) = apply_entries([entry], files)
     click.echo(f"{line_of(change)}. Next: bin/flask release {entry.sku}")
 
@@ -81,7 +81,7 @@ def edit_product(sku: str, sizes: str | None, images: tuple[Path, ...], **said: 
 
 @click.command("image")
 @click.argument("sku")
-@click.argument("files", metavar="FILE...", type=_FILE, nargs=-1)
+@click.argument("files", metavar="FILE...", type=FILE, nargs=-1)
 @click.option("--alt", "alts", multiple=True, help="What is seen on a picture, in their order.")
 @click.option("--add", is_flag=True, help="Behind those that the product has.")
 @click.option("--none", is_flag=True, help="Take all pictures away.")
@@ -221,13 +221,7 @@ def _set(
 
 def _found(sku: str, *, also_removed: bool = False) -> Product:
     with services.database.reading() as session:
-        try:
-            product = Product.find(session, sku)
-        except UnknownProduct:
-            product = None
-    if product is None or (product.removed and not also_removed):
-        raise WrongCall(f"there is no product {sku!r}; 'bin/flask catalog list' shows them")
-    return product
+        return Product.find(session, sku, also_removed=also_removed)
 
 
 #: In the order of the help.

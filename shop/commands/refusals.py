@@ -42,6 +42,26 @@ def wrong_calls_in_a_line() -> Iterator[None]:
         raise WrongCall(f"{said}. Try '{where} --help'") from None
 
 
+@contextmanager
+def unknown_in_a_line() -> Iterator[None]:
+    """Say of what a command names that there is no such thing, and which command lists those."""
+    try:
+        yield
+    except LookupError as error:
+        from shop.models import UnknownItem, UnknownOrder, UnknownProduct  # as the command has them
+
+        known = {
+            UnknownProduct: ("product", "catalog list"),
+            UnknownItem: ("item", "stock list"),
+            UnknownOrder: ("order", "orders list"),
+        }
+        if type(error) not in known:
+            raise
+        what, command = known[type(error)]
+        message = f"there is no {what} {error.args[0]!r}; 'bin/flask {command}' shows them"
+        raise WrongCall(f"{message}; nothing was changed") from None
+
+
 def _clipped(line: str) -> str:
     """Return a line without what steers a terminal, and not too long."""
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line[:_LONGEST])

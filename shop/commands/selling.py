@@ -12,10 +12,10 @@ from sqlalchemy import func, select
 from shop.command_services import command_services as services
 from shop.commands import CannotBeDone, WholeNumber, on_database
 from shop.commands.login import login_name
-from shop.commands.stock import MOST_PIECES, find_item
 from shop.db import Transaction
 from shop.models import WITHDRAWN, Item, NotReleased, Order, OutOfStock, Product, Withdrawn
 from shop.models import sell as sell_pieces
+from shop.models.catalog import MOST_PIECES
 from shop.models.ledger import COUNTER_SALE, Cause
 
 
@@ -37,7 +37,7 @@ def sell(sku: str, count: int) -> None:
       bin/flask sell OST-KILN-095 --count 3
     """
     with services.database.reading() as session:
-        item = find_item(session, sku)
+        item = Item.find(session, sku)
 
     def work(transaction: Transaction) -> int:
         sell_pieces(transaction, item.id, count, Cause(COUNTER_SALE, who=login_name()))

@@ -8,23 +8,18 @@ from typing import Any
 
 import click
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from shop.command_services import command_services as services
 from shop.commands import EMPTY, SHORT_TEXT, Group, WholeNumber, WrongCall, on_database
 from shop.commands.login import login_name
 from shop.commands.tables import table
 from shop.db import Transaction
-from shop.models import Item, Product, UnknownItem, stock_up
+from shop.models import Item, Product, stock_up
 from shop.models import set_stock as put_exactly
+from shop.models.catalog import MOST_PIECES
 from shop.models.ledger import CORRECTION, Cause, history
 from shop.moments import moment_in_utc
 from shop.product_views import Levels
-
-#: What fits into a shelf of any database: PostgreSQL's integers end at 2,147,483,647.
-MOST_PIECES = 1_000_000_000
-
-PIECES = WholeNumber(0, MOST_PIECES)
 
 #: Changes a count of an item; returns what it was and what it is.
 Change = Callable[[Transaction, int, int, Cause], tuple[int, int]]
@@ -86,7 +81,7 @@ def _row(item: Item) -> dict[str, object]:
 
 @stock.command("set", context_settings=_NUMBERS)
 @click.argument("sku")
-@click.argument("count", metavar="N", type=PIECES)
+@click.argument("count", metavar="N", type=WholeNumber(0, MOST_PIECES))
 @click.option("--reason", default="", type=SHORT_TEXT, help="Why, for the ledger.")
 @on_database
 def set_stock(sku: str, count: int, reason: str) -> None:
@@ -127,7 +122,7 @@ def show_history(sku: str, as_json: bool) -> None:
       bin/flask stock history OST-KILN-095
     """
     with services.database.reading() as session:
-        item = find_item(session, sku)
+        item = Item.find(session, sku)
         rows = [_movement(row) for row in history(session, item.id)]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
@@ -158,7 +153,7 @@ def _movement(row: Any) -> dict[str, Any]:
 def _change(sku: str, count: int, reason: str, change: Change) -> None:
     cause = Cause(CORRECTION, reason=reason, who=login_name())
     with services.database.reading() as session:
-        item = find_item(session, sku)
+        item = Item.find(session, sku)
 
     def work(transaction: Transaction) -> tuple[int, int]:
         before, after = change(transaction, item.id, count, cause)
@@ -168,12 +163,3 @@ def _change(sku: str, count: int, reason: str, change: Change) -> None:
 
     before, after = services.database.transact(work)
     click.echo(f"{item.sku}: {before} -> {after}")
-
-
-def find_item(session: Session, sku_or_id: str) -> Item:
-    """Return an item by its sku, in whatever case, or its id, or end the command."""
-    try:
-        return Item.find_named(session, sku_or_id)
-    except UnknownItem:
-        message = f"there is no item {sku_or_id!r}; 'bin/flask stock list' shows them"
-        raise WrongCall(f"{message}; nothing changed") from None

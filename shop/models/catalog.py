@@ -22,6 +22,9 @@ from shop.db import Base
 #: PostgreSQL's integers, by which rows are numbered, end here; it can't be asked for more.
 LARGEST_ID = 2**31 - 1
 
+#: The most pieces of an item that are on the shelf.
+MOST_PIECES = 1_000_000_000
+
 
 class UnknownProduct(LookupError):
     """No product has this id or sku."""
@@ -65,15 +68,15 @@ class Product(Base):
     )
 
     @classmethod
-    def find(cls, session: Session, id_or_sku: str) -> Product:
+    def find(cls, session: Session, sku_or_id: str, *, also_removed: bool = False) -> Product:
         """Return the product with this sku, in whatever case, or this id.
 
         Raises:
             UnknownProduct: there is none.
         """
-        product = _named(session, cls, id_or_sku)
-        if product is None:
-            raise UnknownProduct(id_or_sku)
+        product = _named(session, cls, sku_or_id)
+        if product is None or (product.removed and not also_removed):
+            raise UnknownProduct(sku_or_id)
         return product
 
 
@@ -109,19 +112,7 @@ class Item(Base):
     product: Mapped[Product] = relationship(back_populates="items", lazy="joined")
 
     @classmethod
-    def find(cls, session: Session, item_id: int) -> Item:
-        """Return the item with this id, its product loaded with it.
-
-        Raises:
-            UnknownItem: there is none.
-        """
-        item = session.get(cls, item_id) if item_id <= LARGEST_ID else None
-        if item is None:
-            raise UnknownItem(item_id)
-        return item
-
-    @classmethod
-    def find_named(cls, session: Session, sku_or_id: str) -> Item:
+    def find(cls, session: Session, sku_or_id: str) -> Item:
         """Return the item with this sku, in whatever case, or this id.
 
         Raises:

@@ -12,11 +12,10 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from shop.pictures.originals import PictureError, check_size, hash_of, read_file
+from shop.pictures.originals import PictureError, check_size, hash_of
 from shop.pictures.paths import name_of
 
 #: The widths in which pictures are made, in pixels: a line of a cart, a phone, a tablet, a desktop.
@@ -62,11 +61,6 @@ class MadePicture:
     height: int
     original: bytes
     renditions: tuple[Rendition, ...]
-
-
-def make_file(path: Path) -> MadePicture:
-    """Make the picture in the file at `path`; see `read_file` and `make`."""
-    return make(read_file(path), path.name)
 
 
 def make(original: bytes, name: str) -> MadePicture:

@@ -13,6 +13,7 @@ from shop.catalog.cells import MOST_MONEY, Money, long_text, made_sku, short_tex
 from shop.catalog.own_columns import write_products
 from shop.catalog.planning import KnownItem, KnownProduct, plan
 from shop.catalog.reading import read_catalog
+from shop.money import decimal_amount
 from shop.text import find_no_text
 
 ODD = st.sampled_from(
@@ -68,5 +69,5 @@ def _rows(product: KnownProduct, money: Money) -> list[tuple[object, ...]]:
     said = product.values
     before = (said["sku"], said["brand"], said["name"], said["color"])
     after = (said["main_image"], said["description"])
-    price = money.written(said["price"])
+    price = decimal_amount(said["price"], money.currency)
     return [(*before, item.size, price, item.available, *after) for item in product.items]

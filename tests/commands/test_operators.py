@@ -304,15 +304,15 @@ def test_a_sku_as_it_is_written_goes_before_ids_and_other_cases(
     closed_drop.sql("UPDATE items SET sku = 'ost-kiln-095' WHERE id = 4")
     closed_drop.sql("UPDATE items SET sku = 'ÄRMEL-M' WHERE id = 5")
     with app.extensions["shop"].database.reading() as session:
-        assert Item.find_named(session, "3").id == 2
-        assert Item.find_named(session, "ost-kiln-095").id == 4
-        assert Item.find_named(session, KILN).id == 21
+        assert Item.find(session, "3").id == 2
+        assert Item.find(session, "ost-kiln-095").id == 4
+        assert Item.find(session, KILN).id == 21
         for unknown in ("Ost-Kiln-095", "", "0", "-1", "9" * 30, "²", "%"):
             with pytest.raises(UnknownItem):
-                Item.find_named(session, unknown)
+                Item.find(session, unknown)
         assert Product.find(session, "Ost-kiln").id == 2
         assert Product.find(session, " OST-KILN ").id == 2
-        assert Item.find_named(session, "ärmel-m").id == 5
+        assert Item.find(session, "ärmel-m").id == 5
 
 
 def test_an_order_is_found_as_people_write_its_number(drop: RunningShop) -> None:

@@ -107,7 +107,7 @@ def sell_by_stale_objects(url: URL, sellers: int, how: Sell) -> Counter[str]:
         database = open_database(url)
         try:
             with database.reading() as session:
-                item = Item.find(session, ITEM)
+                item = session.get_one(Item, ITEM)
             all_have_read.wait()
             database.transact(lambda tx: how(tx, item))
             return "sold"

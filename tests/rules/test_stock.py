@@ -238,7 +238,7 @@ def test_a_product_is_found_by_sku_or_id(database: Database) -> None:
                 Product.find(session, unknown)
         for number in (0, -1, 27, 2**63 - 1, 2**63, 10**400):
             with pytest.raises(UnknownItem):
-                Item.find(session, number)
+                Item.find(session, f"{number}")
 
 
 # --- Levels, and the view in memory ---------------------------------------------------------
