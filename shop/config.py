@@ -6,6 +6,7 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from hashlib import blake2b
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -196,8 +197,9 @@ def database_file(environ: Mapping[str, str] | None = None) -> Path | None:
     return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
 
 
+@cache
 def release_version() -> str:
-    """Return the version of this release, as in "1.0.0"."""
+    """Return the version of the release that this process runs, as in "1.0.0"."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         return str(tomllib.load(file)["project"]["version"])
 

@@ -23,8 +23,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -203,6 +204,7 @@ def main(name: str, descriptor: int) -> None:
         _preload_server()
     else:
         _preload_commands()
+    _make_an_app()
     gc.collect()
     gc.freeze()  # else the collector would touch, and so copy, all of it in each process
     while True:
@@ -335,6 +337,51 @@ def _preload_commands() -> None:
         if not module.endswith("__main__"):
             import_module(module)
     configure_mappers()
+
+
+def _make_an_app() -> None:
+    """Have done once what takes each shop as long as the rest of its start and its first page.
+
+    That is to translate templates and routes, and to read what the world's money looks like.
+    """
+    from jinja2 import Environment
+    from werkzeug.routing import Rule
+
+    from shop import create_app
+    from shop.money import format_money
+
+    _keep(Environment, "compile", _template)
+    _keep(Rule, "_compile_builder", _route)
+    with tempfile.TemporaryDirectory() as folder:
+        app = create_app({"SHOP_INSTANCE": folder})
+        for template in app.jinja_env.list_templates():
+            app.jinja_env.get_template(template)
+    format_money(1, "USD")
+
+
+def _template(environment: Any, source: str, *rest: Any, **options: Any) -> tuple[object, ...]:
+    """Return all that a template's code depends on."""
+    whitespace = environment.trim_blocks, environment.lstrip_blocks
+    return (type(environment), *whitespace, source, *rest, *options.items())
+
+
+def _route(rule: Any, append_unknown: bool) -> tuple[object, ...]:
+    """Return all that the code which writes a route's addresses depends on."""
+    return (rule.rule, *rule._trace, *(rule.defaults or {}).items(), append_unknown)
+
+
+def _keep(owner: type, method: str, made_of: Callable[..., tuple[object, ...]]) -> None:
+    """Have a method return what it returned before, if that was made of the same."""
+    make = getattr(owner, method)
+    kept: dict[tuple[object, ...], object] = {}
+
+    def find(self: object, *args: Any, **options: Any) -> object:
+        key = made_of(self, *args, **options)
+        if key not in kept:
+            kept[key] = make(self, *args, **options)
+        return kept[key]
+
+    setattr(owner, method, find)
 
 
 if __name__ == "__main__":
