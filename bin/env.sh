@@ -54,11 +54,9 @@ install_lock() { # install_lock INTERPRETER LOCK
   local status=0
   "$python" -m pip install -qq --disable-pip-version-check --no-input --no-deps \
     --no-user --target= --require-hashes --requirement "$root/$2" >&2 || status=$?
-  if ((status > 0)); then
-    # Killed half-way, packages may be half there: then the mark stays, and the next start makes .venv anew.
-    ((status > 128)) || rm -f -- "$venv/unfinished"
-    fail "could not install what $2 names: pip's reason is above. Run it again to retry"
-  fi
+  # Killed half-way, packages may be half there: then the mark stays, and the next start makes .venv anew.
+  ((status > 128)) || rm -f -- "$venv/unfinished"
+  ((status == 0)) || fail "could not install what $2 names: pip's reason is above. Run it again to retry"
   check_installed "$2"
   local lock
   for lock in "$2" $(held_by "$2"); do write_stamp "$lock"; done

@@ -25,6 +25,7 @@ from shop import create_app
 from shop.config import load_settings
 from shop.db import Base
 from shop.setting_values import SettingError
+from tests.support import preloaded
 from tests.support.running import ROOT, RunningShop
 from tests.support.shopper import Shopper, Tab, ref_in, version_in
 
@@ -418,13 +419,7 @@ def test_payments_by_stripe_need_their_settings(tmp_path: Path, name: str) -> No
 
 def start(shop: RunningShop, **settings: str) -> subprocess.CompletedProcess[str]:
     """Try to serve with settings that can't be used."""
-    return subprocess.run(
-        shop.command,
-        env={**shop.environ, **settings},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return preloaded.run(shop.command, {**shop.environ, **settings}, 60)
 
 
 @pytest.mark.sqlite_only("about files that are no databases")

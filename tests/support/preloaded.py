@@ -342,16 +342,21 @@ def _preload_commands() -> None:
 def _make_an_app() -> None:
     """Have done once what takes each shop as long as the rest of its start and its first page.
 
-    That is to translate templates and routes, and to read what the world's money looks like.
+    That is to translate templates and routes, to compress static files, and to read what the
+    world's money looks like.
     """
     from jinja2 import Environment
     from werkzeug.routing import Rule
+    from whitenoise.compress import Compressor
 
     from shop import create_app
     from shop.money import format_money
 
     _keep(Environment, "compile", _template)
     _keep(Rule, "_compile_builder", _route)
+    for compress in ("compress_brotli", "compress_gzip"):
+        kept = functools.cache(getattr(Compressor, compress))
+        setattr(Compressor, compress, staticmethod(kept))
     with tempfile.TemporaryDirectory() as folder:
         app = create_app({"SHOP_INSTANCE": folder})
         for template in app.jinja_env.list_templates():
