@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request, Response
-from werkzeug.datastructures import Headers, ImmutableMultiDict
+from werkzeug.datastructures import Headers
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.utils import cached_property
 
@@ -21,14 +21,20 @@ HeaderList = list[tuple[str, str]]
 NO_REFERRER = ("Referrer-Policy", "no-referrer")
 
 
+def _first_of_each(pairs: Sequence[tuple[str, str]] = ()) -> dict[str, str]:
+    return dict(reversed(pairs))
+
+
 class Asked(Request):
     """A request."""
 
     @cached_property
-    def cookies(self) -> ImmutableMultiDict[str, str]:
-        """What came along of cookies; werkzeug looks through all headers for them."""
-        sent = self.environ.get("HTTP_COOKIE", "")
-        return parse_cookie(sent, cls=self.dict_storage_class)  # type: ignore[return-value]
+    def cookies(self) -> dict[str, str]:  # type: ignore[override]  # nobody asks for all of a name
+        """What came along of cookies; werkzeug looks through all headers for them.
+
+        A plain mapping: werkzeug's own raises and catches an error for each that isn't there.
+        """
+        return parse_cookie(self.environ.get("HTTP_COOKIE", ""), cls=_first_of_each)  # type: ignore
 
 
 class Answer(Response):

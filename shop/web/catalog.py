@@ -50,6 +50,8 @@ def opening(sku: str) -> Response:
 
 
 def _page_number() -> int:
+    if not request.query_string:  # mostly: the front page
+        return 1
     text = request.args.get("page", "1")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from flask import Response, request
+from flask import Response
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shop.config import MAX_BODY
 from shop.services import Services
 from shop.web.app import HeaderList, ShopApp
+from shop.web.requests import current_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -80,7 +81,8 @@ def _headers_of(always: HeaderList, environ: WSGIEnvironment) -> HeaderList:
 
 def _refuse_large_bodies() -> None:
     # Flask would refuse one when it is read, and not everything reads it.
-    if (request.content_length or 0) > MAX_BODY:
+    asked = current_request()
+    if "CONTENT_LENGTH" in asked.environ and (asked.content_length or 0) > MAX_BODY:
         raise RequestEntityTooLarge
 
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import cached_property
 from time import time_ns
-from typing import cast
+from typing import Any, cast
 
 from flask import Flask, Response, g, request
-from werkzeug.local import LocalProxy
 
 from shop.cart_views import CartView
 from shop.catalog_views import Catalog
@@ -187,7 +186,14 @@ def current_visitor() -> Visitor:
     return found
 
 
-visitor = cast(Visitor, LocalProxy(current_visitor))
+class _Current:
+    """Stands for the visitor of the current request, as `services` does for the services."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(current_visitor(), name)
+
+
+visitor = cast(Visitor, _Current())
 
 
 def install(app: Flask) -> None:
