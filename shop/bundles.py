@@ -54,10 +54,8 @@ class News:
 
     def for_tab(self, watched: tuple[str, ...], topic: str) -> Bundle | None:
         """Return what a tab that watches these is to get, when it is the first's turn."""
-        topics: tuple[str, ...] = (topic,)
-        if len(self._parts) > 1:
-            topics = tuple([name for name in watched if name in self._parts])
-        if topic not in watched or topics[0] != topic:
+        topics = tuple(filter(self._parts.__contains__, watched))
+        if not topics or topics[0] != topic:
             return None
         if topics not in self._bundles:
             self._bundles[topics] = self._bundle(topics)

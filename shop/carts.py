@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, select
 
 from shop.db import WRITE_WAIT, Database, Transaction
 from shop.models import (
+    IS_MARKED,
     Cart,
     CartEdit,
     CartItem,
@@ -206,7 +207,7 @@ def _carts(which: ColumnElement[bool]) -> Select[Any]:
     return (
         select(LAST, CartRecord.id, CartRecord.version, CartRecord.purchases)
         .add_columns(CartRecord.hold, CartRecord.merged_into)
-        .add_columns(CartItem.item_id, CartItem.marked)
+        .add_columns(CartItem.item_id, IS_MARKED)
         .select_from(NUMBERS)
         .outerjoin(CartRecord, which)
         .outerjoin(CartItem, CartItem.cart_id == CartRecord.id)

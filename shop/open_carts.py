@@ -34,21 +34,22 @@ class _Watched:
         #: the version that all its tabs were sent together, or have seen since
         self.notified = 0
 
-    def version_of(self, seen: CartView) -> int:
+    def version_of(
+        self, version: int, purchases: int, contents: CartContents, hold: int | None
+    ) -> int:
         """Return the version to show it under: what is seen differently has one above the last.
 
         The database's don't always: a cart that was bought while its item sold out to another may
         be heard of after that, and is older than what its tabs have seen of the item.
-        """
-        if self._shows(seen):
-            return newest(seen.version, self.version)
-        return succeed(self.version, seen.version)
 
-    def _shows(self, seen: CartView) -> bool:
-        """Tell whether it was seen like this when it was last rendered."""
-        if self.contents is None or (seen.purchases, seen.hold) != (self.bought, self.hold):
-            return False
-        return seen.contents is self.contents or seen.contents.key == self.contents.key
+        Args:
+            version: what it has by itself; the others are what is seen, as a `CartView` has it.
+        """
+        before = self.contents
+        if before is None or (self.bought, self.hold) != (purchases, hold):
+            return succeed(self.version, version)
+        same = contents is before or contents.key == before.key
+        return newest(version, self.version) if same else succeed(self.version, version)
 
 
 class OpenCarts:
@@ -73,21 +74,20 @@ class OpenCarts:
             return None
         state = cart.state
         contents = CartContents.of(state, catalog)
-        seen = CartView(
-            cart.ref, newest(state.version, contents.version), state.purchases, contents, state.hold
-        )
-        seen = seen._replace(version=cart.version_of(seen))
+        version = newest(state.version, contents.version)
+        version = cart.version_of(version, state.purchases, contents, state.hold)
         if contents is not cart.contents:
             self._show(cart_id, cart, contents)
-        cart.bought, cart.hold, cart.version = seen.purchases, seen.hold, seen.version
-        return seen
+        cart.bought, cart.hold, cart.version = state.purchases, state.hold, version
+        return CartView(cart.ref, version, state.purchases, contents, state.hold)
 
     def as_tabs_see(self, view: CartView, cart_id: str) -> CartView:
         """Return a page's view of a cart under the version that tabs here see it under."""
         cart = self._carts.get(cart_id)
         if cart is None:
             return view
-        return view._replace(version=cart.version_of(view))
+        version = cart.version_of(view.version, view.purchases, view.contents, view.hold)
+        return view._replace(version=version)
 
     def mark_notified(self, cart_id: str, version: int) -> None:
         """Note that all tabs of a cart are sent this version."""

@@ -103,18 +103,22 @@ class TabContents:
 
     def message(self, topic: str, *, to_all: bool = False) -> Message | None:
         """Render what is true of a topic, as it was last read; None: nobody watches it now."""
-        cart_id, order_id = cart_id_of(topic), order_id_of(topic)
-        if order_id is not None:
-            order = self.orders.view(order_id)
-            return self._fragments.order_message(order) if order is not None else None
+        cart_id = cart_id_of(topic)
         if cart_id is None:
-            return self._catalog_message(topic)
+            order_id = order_id_of(topic)
+            if order_id is None:
+                return self._catalog_message(topic)
+            return self._order_message(order_id)
         view = self.open_carts.view(cart_id, self._inventory.last_known)
         if view is None:
             return None
         if to_all:
             self.open_carts.mark_notified(cart_id, view.version)
         return self._fragments.cart_message(view)
+
+    def _order_message(self, order_id: int) -> Message | None:
+        order = self.orders.view(order_id)
+        return self._fragments.order_message(order) if order is not None else None
 
     def _catalog_message(self, topic: str) -> Message | None:
         catalog, number = self._inventory.last_known, list_number_of(topic)

@@ -1,7 +1,7 @@
 """The trade: what is sold, what is in a cart, what was bought. Knows nothing of the web."""
 
 from shop.models.cart import AlreadyInCart, Cart, NotInCart
-from shop.models.cart_record import CartEdit, CartItem, CartRecord, delete_untouched
+from shop.models.cart_record import IS_MARKED, CartEdit, CartItem, CartRecord, delete_untouched
 from shop.models.cart_snapshot import CartSnapshot
 from shop.models.catalog import (
     LARGEST_ID,
@@ -46,6 +46,7 @@ from shop.models.stock_alert import StockAlert
 
 __all__ = [
     "CATALOG_STAMPS",
+    "IS_MARKED",
     "LARGEST_ID",
     "LISTED_PICTURES",
     "PICTURES_OF",

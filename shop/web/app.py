@@ -34,7 +34,7 @@ class Asked(Request):
 
         A plain mapping: werkzeug's own raises and catches an error for each that isn't there.
         """
-        return parse_cookie(self.environ.get("HTTP_COOKIE", ""), cls=_first_of_each)  # type: ignore
+        return parse_cookie(self.environ.get("HTTP_COOKIE", ""), cls=_first_of_each)  # type: ignore[arg-type]
 
 
 class Answer(Response):
