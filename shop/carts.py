@@ -51,9 +51,9 @@ class Carts:
         """Read many carts; one that the database doesn't know is an empty one."""
         wanted = list(cart_ids)
         found: dict[str, CartSnapshot] = {}
-        turns = TimeSlice()
+        time_slice = TimeSlice()
         for start in range(0, len(wanted), _BATCH):
-            turns.yield_to_others()  # reading ten thousand carts must not hold up a request
+            time_slice.yield_to_others()  # reading ten thousand carts must not hold up a request
             found |= self._read(wanted[start : start + _BATCH])
         return found
 

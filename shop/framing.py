@@ -2,7 +2,7 @@
 
 A message is a text for tabs, encoded once however many of them it goes to. What is said of ten
 thousand carts often differs in nothing but whose they are and how new: a `Template` is encoded once
-for all of them, and only its gaps are filled anew.
+for all of them, and only its placeholders are filled anew.
 """
 
 from __future__ import annotations
@@ -104,18 +104,18 @@ class Joined(Message):
 
 
 class Template:
-    """A text with gaps, encoded once."""
+    """A text with placeholders, encoded once."""
 
     __slots__ = ("_encoded", "_sse", "_text")
 
-    def __init__(self, text: str, gaps: Mapping[str, str]) -> None:
+    def __init__(self, text: str, placeholders: Mapping[str, str]) -> None:
         """Take a text in which marks stand for what is to be filled in.
 
         Args:
-            gaps: the mark of each gap by its name; marks stand nowhere else in the text.
+            placeholders: the mark of each by its name; marks stand nowhere else in the text.
         """
         text = str.replace(text, "%", "%%")  # as a plain text: Markup would escape what it is given
-        for name, mark in gaps.items():
+        for name, mark in placeholders.items():
             text = text.replace(mark, f"%({name})s")
         self._text = text
         self._encoded: bytes | None = None
@@ -126,41 +126,41 @@ class Template:
         """How many characters are kept at the most: of the text, and of what it is encoded as."""
         return 3 * len(self._text)
 
-    def fill(self, **gaps: str) -> Message:
-        """Return the text with its gaps filled, by name; nothing in them ends a line."""
-        return _Filled(self, gaps)
+    def fill(self, **values: str) -> Message:
+        """Return the text with its placeholders filled, by name; nothing in them ends a line."""
+        return _Filled(self, values)
 
-    def text(self, gaps: Mapping[str, str]) -> str:
+    def text(self, values: Mapping[str, str]) -> str:
         """Return what `fill` gives as a text alone."""
-        return self._text % gaps
+        return self._text % values
 
-    def encoded(self, gaps: Mapping[str, str]) -> bytes:
+    def encoded(self, values: Mapping[str, str]) -> bytes:
         """Return what `text` does, in UTF-8: of a long text, at a fraction of the time."""
         if self._encoded is None:
             self._encoded = self._text.encode()
-        return self._encoded % _in_bytes(gaps)
+        return self._encoded % _in_bytes(values)
 
-    def sse(self, gaps: Mapping[str, str]) -> bytes:
+    def sse(self, values: Mapping[str, str]) -> bytes:
         """Return what `fill` gives as an event alone."""
         if self._sse is None:
             self._sse = sse_event(self._text)
-        return self._sse % _in_bytes(gaps)
+        return self._sse % _in_bytes(values)
 
 
-def _in_bytes(gaps: Mapping[str, str]) -> dict[bytes, bytes]:
-    return {name.encode(): text.encode() for name, text in gaps.items()}
+def _in_bytes(values: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {name.encode(): text.encode() for name, text in values.items()}
 
 
 class _Filled(Message):
-    __slots__ = ("_gaps", "_template")
+    __slots__ = ("_template", "_values")
 
-    def __init__(self, template: Template, gaps: Mapping[str, str]) -> None:
+    def __init__(self, template: Template, values: Mapping[str, str]) -> None:
         super().__init__()
         self._template = template
-        self._gaps = gaps
+        self._values = values
 
     def _make_text(self) -> str:
-        return self._template.text(self._gaps)
+        return self._template.text(self._values)
 
     def _make_sse(self) -> bytes:
-        return self._template.sse(self._gaps)
+        return self._template.sse(self._values)

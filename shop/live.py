@@ -198,24 +198,24 @@ class Live:
         if not heard:
             return False
         try:
-            self._tell_of(heard, heard_at)
+            self._send_news(heard, heard_at)
         except BaseException:
             self._heard |= heard
             self._heard_at = heard_at
             raise
         return True
 
-    def _tell_of(self, heard: set[str], heard_at: float) -> None:
+    def _send_news(self, heard: set[str], heard_at: float) -> None:
         cart_ids = self._contents.read_carts(heard) | self._contents.carts_showing(heard)
         parts = [name for name in heard if is_part_of_page(name)]
         self._contents.group(parts)
         parts += self._contents.read_orders(heard)
         before = self._hub.statistics.deliveries
-        self._hub.notify([*map(cart_name, cart_ids), *parts], self._news)
+        self._hub.notify([*map(cart_name, cart_ids), *parts], self._render)
         if self._hub.statistics.deliveries > before:
             self._metrics.lag.observe(time.monotonic() - heard_at)
 
-    def _news(self, topic: str) -> Message | None:
+    def _render(self, topic: str) -> Message | None:
         """Render a topic's message for all its tabs. What fails for one is no harm to others."""
         try:
             return self._contents.message(topic, to_all=True)

@@ -139,14 +139,14 @@ class Hub:
             render: makes the message of a topic, when it is to be written. It is asked again for
                 the same one when others had their turn meanwhile: what it said then may be old.
         """
-        turns, news = TimeSlice(), News(topics, render, self._members)
+        time_slice, news = TimeSlice(), News(topics, render, self._members)
         for topic in news.topics:
             for tab in list(self._watchers.get(topic, ())):
                 bundle = news.for_tab(tab.topics, topic)
                 if bundle is not None and tab in self._tabs:
                     tab.send(bundle)
                     self.statistics.deliveries += 1
-                if turns.yield_to_others():
+                if time_slice.yield_to_others():
                     news.forget()
 
     def include(self, group: str, members: Iterable[str]) -> None:
@@ -163,10 +163,10 @@ class Hub:
 
     def beat(self) -> None:
         """Send every tab its heartbeat."""
-        turns = TimeSlice()
+        time_slice = TimeSlice()
         for tab in list(self._tabs):
             tab.beat()
-            turns.yield_to_others()
+            time_slice.yield_to_others()
 
     def keep_beating(self) -> None:
         """Send heartbeats for ever, whatever else waits for a database or a Redis."""
@@ -184,13 +184,13 @@ class Hub:
             over: for how many seconds at the most. A few tabs are gone sooner.
         """
         pace = max(LEAST_PACE, len(self) / over) if over else math.inf
-        turns, started = TimeSlice(), time.monotonic()
+        time_slice, started = TimeSlice(), time.monotonic()
         for count, tab in enumerate(list(self._tabs), 1):
             tab.close()
             ahead = count / pace - (time.monotonic() - started)
             if ahead > 0.02:
                 time.sleep(ahead)
-            turns.yield_to_others()
+            time_slice.yield_to_others()
         for tab in list(self._tabs):  # who came in the meantime
             tab.close()
 

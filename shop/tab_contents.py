@@ -86,10 +86,10 @@ class TabContents:
 
     def _prepare(self, topics: Sequence[str]) -> None:
         """Render what isn't kept yet of the products, letting others go on in between."""
-        turns = TimeSlice()
+        time_slice = TimeSlice()
         for topic in topics:
             self._catalog_message(topic)
-            turns.yield_to_others()
+            time_slice.yield_to_others()
 
     def group(self, topics: Iterable[str]) -> None:
         """Have who watches a page hear of the stock of all products that are on it now."""

@@ -1,4 +1,4 @@
-"""The parts of a page that show a cart, as HTML and with placeholders for what is a cart's own."""
+"""The parts of a page that show a cart: as HTML, and as templates with placeholders."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from markupsafe import Markup
 
 from shop.framing import Template
 
-#: What stands in a rendered cart where its own belongs (see `Fragments._own`): noncharacters
-#: (Unicode, section 23.7), which are in no text that means anything.
-GAPS = {"stamp": Markup("\ufdd0"), "purchase": "\ufdd1", "hold": Markup("\ufdd2")}
+#: What stands in a rendered cart where its own values belong (see `Fragments._cart_values`):
+#: noncharacters (Unicode, section 23.7), which are in no text that means anything.
+PLACEHOLDERS = {"stamp": Markup("\ufdd0"), "purchase": "\ufdd1", "hold": Markup("\ufdd2")}
 
 
 class PageParts(NamedTuple):
@@ -34,9 +34,11 @@ class PartTemplates(NamedTuple):
 
     @classmethod
     def of(cls, parts: PageParts) -> PartTemplates:
-        """Make templates of what was rendered with `GAPS`."""
-        message = "".join(map(partial, _TARGETS, parts))
-        return cls(tuple(Template(part, GAPS) for part in parts), Template(message, GAPS))
+        """Make templates of what was rendered with `PLACEHOLDERS`."""
+        message = "".join(map(hx_partial, _TARGETS, parts))
+        return cls(
+            tuple(Template(part, PLACEHOLDERS) for part in parts), Template(message, PLACEHOLDERS)
+        )
 
     @property
     def weight(self) -> int:
@@ -44,7 +46,7 @@ class PartTemplates(NamedTuple):
         return sum(template.weight for template in (*self.parts, self.message))
 
 
-def partial(target: str, html: Markup) -> str:
+def hx_partial(target: str, html: Markup) -> str:
     """Wrap what takes the place of an element in open pages.
 
     Args:

@@ -15,7 +15,7 @@ from shop.framing import Message, Template
 from shop.orders import OrderView
 from shop.product_views import HIGH, LOW, MEDIUM, OUT, ProductView
 from shop.render.cache import RenderCache
-from shop.render.cart_parts import GAPS, PageParts, PartTemplates, partial
+from shop.render.cart_parts import PLACEHOLDERS, PageParts, PartTemplates, hx_partial
 
 #: What a shopper reads of a level.
 LEVEL_WORDS = {HIGH: "in stock", MEDIUM: "going fast", LOW: "few left", OUT: "sold out"}
@@ -25,8 +25,8 @@ Rendered = TypeVar("Rendered")
 _NOTHING = Markup("")
 
 
-#: What stands so in what is left of a product that was taken out of the shop.
-_GONE_GAPS = {"id": "\ufdd0", "version": "\ufdd1"}
+#: The placeholders in what tabs show in the place of a product that was taken out of the shop.
+_GONE_PLACEHOLDERS = {"id": "\ufdd0", "version": "\ufdd1"}
 
 
 class Fragments:
@@ -102,13 +102,13 @@ class Fragments:
 
     def list_message(self, shown: ProductList) -> Message:
         """Render what tells a tab of all products that its page lists."""
-        return Message(partial("#products", self.list(shown)))
+        return Message(hx_partial("#products", self.list(shown)))
 
     def detail_message(
         self, product: ProductView | None, version: int, description: Markup = _NOTHING
     ) -> Message:
         """Render what tells a tab of all that its page shows of a product."""
-        return Message(partial("#products", self.detail(product, version, description)))
+        return Message(hx_partial("#products", self.detail(product, version, description)))
 
     def line(self, line: Line) -> Markup:
         """Render a line of a cart: the same for every cart that holds the item."""
@@ -119,14 +119,14 @@ class Fragments:
 
     def cart(self, cart: CartView) -> PageParts:
         """Render a cart for a page."""
-        own, templates = self._own(cart), self._cart_templates(cart.contents)
-        return PageParts(*(Markup(part.text(own)) for part in templates.parts))  # noqa: S704
+        values, templates = self._cart_values(cart), self._cart_templates(cart.contents)
+        return PageParts(*(Markup(part.text(values)) for part in templates.parts))  # noqa: S704
 
     def stock_message(self, product: ProductView) -> Message:
         """Render what tells a tab of a product."""
         return self._once(
             ("stock message", product.id, product.version),
-            lambda: Message(partial(f"#stock-{product.id}", self.stock(product))),
+            lambda: Message(hx_partial(f"#stock-{product.id}", self.stock(product))),
         )
 
     def gone_message(self, product_id: int, version: int) -> Message:
@@ -135,15 +135,15 @@ class Fragments:
         return gone.fill(id=str(product_id), version=str(version))
 
     def _render_gone(self) -> Template:
-        html = self._render("_stock_gone.html", **_GONE_GAPS)
-        return Template(partial(f"#stock-{_GONE_GAPS['id']}", html), _GONE_GAPS)
+        html = self._render("_stock_gone.html", **_GONE_PLACEHOLDERS)
+        return Template(hx_partial(f"#stock-{_GONE_PLACEHOLDERS['id']}", html), _GONE_PLACEHOLDERS)
 
     def cart_message(self, cart: CartView) -> Message:
         """Render what tells a tab of its cart: everything on a page that shows a part of it."""
-        return self._cart_templates(cart.contents).message.fill(**self._own(cart))
+        return self._cart_templates(cart.contents).message.fill(**self._cart_values(cart))
 
-    def _own(self, cart: CartView) -> dict[str, str]:
-        """Return what is a cart's own, of all that look like it.
+    def _cart_values(self, cart: CartView) -> dict[str, str]:
+        """Return what fills the placeholders: how a cart differs from others that hold the same.
 
         The stamp says of an element whose cart it shows, and how new.
         """
@@ -152,7 +152,7 @@ class Fragments:
         return {"stamp": stamp, "purchase": str(cart.purchases), "hold": hold}
 
     def _hold_notice(self, hold: int) -> str:
-        """Render that what was bought is held, or was: in one line, as it fills a gap."""
+        """Render that what was bought is held, or was: in one line, as it fills a placeholder."""
         return self._once(
             ("hold", hold),
             lambda: self._render("_hold_notice.html", hold=hold).replace("\n", ""),
@@ -163,7 +163,7 @@ class Fragments:
         return self._once(("cart", contents.key), lambda: self._render_cart(contents))
 
     def _render_cart(self, contents: CartContents) -> PartTemplates:
-        known = {"cart": contents, **GAPS}
+        known = {"cart": contents, **PLACEHOLDERS}
         parts = PageParts(
             root=self._render("_cart.html", lines_html=map(self.line, contents.lines), **known),
             notices=self._render("_notices_cart.html", **known),
@@ -185,7 +185,7 @@ class Fragments:
 
     def clock_message(self, now: int) -> str:
         """Render what tells a tab the time."""
-        return partial("#clock", self.clock(now))
+        return hx_partial("#clock", self.clock(now))
 
     def order(self, view: OrderView) -> Markup:
         """Render an order for its page: its state, and what was bought."""
@@ -193,8 +193,8 @@ class Fragments:
 
     def order_message(self, view: OrderView) -> Message:
         """Render what tells the tabs of an order's page of a change."""
-        hold = partial("#hold", self.hold(view)) if view.payment is not None else ""
-        return Message(partial("#order", self.order(view)) + hold)
+        hold = hx_partial("#hold", self.hold(view)) if view.payment is not None else ""
+        return Message(hx_partial("#order", self.order(view)) + hold)
 
     def hold(self, view: OrderView) -> Markup:
         """Render what is held while it is paid for, and what came of it."""
@@ -209,7 +209,7 @@ class Fragments:
 
     def notices_message(self, notices: Sequence[Any]) -> str:
         """Render what tells the acting tab how its action went."""
-        return partial("#notices-action", self.notices(notices))
+        return hx_partial("#notices-action", self.notices(notices))
 
     def _render(self, template: str, **values: object) -> Markup:
         html = self._jinja.get_template(template).render(values).strip()

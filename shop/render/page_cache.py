@@ -22,14 +22,14 @@ from shop.render.cart_parts import PageParts
 Key = tuple[object, ...]
 
 #: Stand where a visitor's own belongs: noncharacters, which are in no text that means anything.
-_GAPS = {
+_PLACEHOLDERS = {
     name: chr(0xFDE0 + n)
     for n, name in enumerate(("token", "notices_of_action", "now", *PageParts._fields))
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class PersonalParts:
     """What is a visitor's own on a page."""
 
     #: of the forms, in URL-safe characters
@@ -42,11 +42,11 @@ class Own:
 
 
 #: Renders a page around what is a visitor's own.
-Render = Callable[[Own], str]
+Render = Callable[[PersonalParts], str]
 
 
 def key_of(template: str, path: str, part: Markup, face: str) -> Key:
-    """Name all that a page is made of, but for what is one's own.
+    """Name all that a page is made of, but for what is a visitor's own.
 
     Args:
         part: what it shows of the catalogue.
@@ -61,18 +61,22 @@ class PageCache:
     def __init__(self, cache: RenderCache) -> None:
         self._cache = cache
 
-    def page(self, key: Key, render: Render, own: Own) -> bytes:
+    def page(self, key: Key, render: Render, personal: PersonalParts) -> bytes:
         """Return a page for one visitor, in UTF-8, rendered only if it isn't cached."""
         template: Template | None = self._cache.get(key)
         if template is None:
-            template = Template(render(_gaps()), _GAPS)
+            template = Template(render(_placeholders()), _PLACEHOLDERS)
             self._cache.keep(key, template, template.weight)
-        cart = own.cart._asdict()
-        others = {"token": own.token, "notices_of_action": own.action_notices, "now": own.now}
+        cart = personal.cart._asdict()
+        others = {
+            "token": personal.token,
+            "notices_of_action": personal.action_notices,
+            "now": personal.now,
+        }
         return template.encoded({**others, **cart})
 
 
-def _gaps() -> Own:
-    marks = {name: Markup(mark) for name, mark in _GAPS.items()}  # noqa: S704  (harmless ones)
+def _placeholders() -> PersonalParts:
+    marks = {name: Markup(mark) for name, mark in _PLACEHOLDERS.items()}  # noqa: S704  (harmless ones)
     token, notices, now = (marks.pop(name) for name in ("token", "notices_of_action", "now"))
-    return Own(token, notices, PageParts(**marks), now)
+    return PersonalParts(token, notices, PageParts(**marks), now)

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from shop.cart_views import CartView
 from shop.catalog_views import Catalog
 from shop.db import DatabaseBusy
-from shop.render.page_cache import Own, key_of
+from shop.render.page_cache import PersonalParts, key_of
 from shop.services import services
 from shop.web.app import Answer
 from shop.web.csrf import issue_token
@@ -83,8 +83,8 @@ def show_page(
         cart: the cart to show, the visitor's own if it isn't given.
         notices: what to say besides what was flashed.
     """
-    own = _own(visitor.view_cart() if cart is None else cart, notices)
-    return Answer(_render(template, own, **values), status)
+    personal = _personal_parts(visitor.view_cart() if cart is None else cart, notices)
+    return Answer(_render(template, personal, **values), status)
 
 
 def show_products(
@@ -99,31 +99,33 @@ def show_products(
             and given to all visitors who see the same.
     """
 
-    def render(own: Own) -> str:
-        return _render(template, own, watched=f"?{watched}", products_html=products_html, **values)
+    def render(personal: PersonalParts) -> str:
+        return _render(
+            template, personal, watched=f"?{watched}", products_html=products_html, **values
+        )
 
     key = key_of(template, request.path, products_html, services.face.current().key)
-    return Answer(services.pages.page(key, render, _own(seen.cart, seen.notices)))
+    return Answer(services.pages.page(key, render, _personal_parts(seen.cart, seen.notices)))
 
 
-def _own(cart: CartView, notices: Iterable[Notice]) -> Own:
+def _personal_parts(cart: CartView, notices: Iterable[Notice]) -> PersonalParts:
     flashed = cast(list[tuple[str, str]], get_flashed_messages(with_categories=True))
     notices_of_action = [*(Notice(text, kind) for kind, text in flashed), *notices]
     fragments = services.fragments
     action_notices, now = fragments.notices(notices_of_action), str(services.clock.now())
-    return Own(issue_token(), action_notices, fragments.cart(cart), now)
+    return PersonalParts(issue_token(), action_notices, fragments.cart(cart), now)
 
 
-def _render(template: str, own: Own, **values: Any) -> str:
+def _render(template: str, personal: PersonalParts, **values: Any) -> str:
     face = services.face.current()
     return render_template(
         template,
-        csrf_token=own.token,
-        notices_html=own.action_notices,
-        now=own.now,
+        csrf_token=personal.token,
+        notices_html=personal.action_notices,
+        now=personal.now,
         face=face,
         shop_name=face.brand.name,
-        cart_html=own.cart,
+        cart_html=personal.cart,
         **values,
     )
 

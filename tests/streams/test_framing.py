@@ -162,7 +162,7 @@ def test_a_heartbeat_is_something_that_a_page_sees() -> None:
     assert frames_in([HEARTBEAT_FRAME]) == [""]
 
 
-# --- Several texts as one, and texts with gaps ------------------------------------------------
+# --- Several texts as one, and templates -------------------------------------------------------
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=5), st.lists(st.integers(0, 1 << 16), max_size=5))
@@ -175,22 +175,24 @@ def test_messages_that_are_joined_arrive_as_one(texts: list[str], at: Sequence[i
     assert as_a_browser_joins_lines(joined.text) == as_a_browser_joins_lines("\n".join(texts))
 
 
-GAPS = {"version": "{version}", "ref": "{ref}"}
+PLACEHOLDERS = {"version": "{version}", "ref": "{ref}"}
 
 
 @given(
     st.lists(st.one_of(TEXTS, st.sampled_from(["%", "%s", "%(ref)s", "%%"]))),
-    st.lists(st.sampled_from(list(GAPS))),
-    st.fixed_dictionaries(dict.fromkeys(GAPS, st.sampled_from(["", "17", "%s", "é", "%(ref)s"]))),
+    st.lists(st.sampled_from(list(PLACEHOLDERS))),
+    st.fixed_dictionaries(
+        dict.fromkeys(PLACEHOLDERS, st.sampled_from(["", "17", "%s", "é", "%(ref)s"]))
+    ),
 )
 @example(["100%", "%(version)s", ""], ["ref", "version", "ref"], {"version": "1", "ref": "%"})
-def test_a_stencil_is_filled_as_if_the_text_had_been_written_so(
-    texts: list[str], gaps: list[str], values: dict[str, str]
+def test_a_template_is_filled_as_if_the_text_had_been_written_so(
+    texts: list[str], names: list[str], values: dict[str, str]
 ) -> None:
-    pieces = list(itertools.zip_longest(texts, gaps))
-    marked = "".join((text or "") + GAPS.get(gap or "", "") for text, gap in pieces)
-    written = "".join((text or "") + values.get(gap or "", "") for text, gap in pieces)
-    template = Template(marked, GAPS)
+    pieces = list(itertools.zip_longest(texts, names))
+    marked = "".join((text or "") + PLACEHOLDERS.get(name or "", "") for text, name in pieces)
+    written = "".join((text or "") + values.get(name or "", "") for text, name in pieces)
+    template = Template(marked, PLACEHOLDERS)
     filled = template.fill(**values)
     assert filled.text == template.text(values) == written
     assert filled.sse == template.sse(values) == Message(written).sse

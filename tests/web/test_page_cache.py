@@ -1,4 +1,4 @@
-"""Pages that are kept: whatever changes, nobody is shown what was, or what is another's."""
+"""Cached pages: whatever changes, nobody is shown an old page, or what is another visitor's."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def without_versions(html: str) -> str:
 
 
 def test_names_are_as_they_are_whatever_is_in_them(drop: RunningShop) -> None:
-    """Also what means something where a page's gaps are filled."""
+    """Also what means something where a page's placeholders are filled."""
     name = "100% %s %(token)s {cart}"
     drop.sql("UPDATE products SET name = ? WHERE id = 1", name)
     shopper = keep(drop)
