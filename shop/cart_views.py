@@ -66,26 +66,26 @@ class CartContents:
         self.version = version
 
     @classmethod
-    def of(cls, state: CartSnapshot, catalog: Catalog) -> CartContents:
+    def of(cls, snapshot: CartSnapshot, catalog: Catalog) -> CartContents:
         """Return the contents of carts that hold the same, made once for each catalogue."""
-        key = (state.item_ids, state.marked, state.purchases > 0)
+        key = (snapshot.item_ids, snapshot.marked, snapshot.purchases > 0)
         contents: CartContents | None = catalog.contents.get(key)
         if contents is None:
-            contents = cls._made(state, catalog)
+            contents = cls._made(snapshot, catalog)
             weight = 1 + len(contents.lines) + len(contents.marks)
             catalog.contents.keep(key, contents, weight)
         return contents
 
     @classmethod
-    def _made(cls, state: CartSnapshot, catalog: Catalog) -> CartContents:
-        cart = Cart(state.item_ids, state.marked).open(_on_sale(state.marked, catalog))
+    def _made(cls, snapshot: CartSnapshot, catalog: Catalog) -> CartContents:
+        cart = Cart(snapshot.item_ids, snapshot.marked).open(_on_sale(snapshot.marked, catalog))
         held, marked = _known(cart.item_ids, catalog), _known(cart.marked, catalog)
         lines = tuple(_line(item, cart.item_ids, catalog) for item in held)
         waiting = (Line(item, catalog.product_of(item)) for item in marked)
         marks = tuple(line for line in waiting if not line.product.withdrawn)
         # A product's version is the newest of its own and of all its sizes'.
         versions = (line.product.version for line in (*lines, *marks))
-        return cls(state.purchases > 0, lines, marks, newest(catalog.floor, *versions))
+        return cls(snapshot.purchases > 0, lines, marks, newest(catalog.floor, *versions))
 
     @cached_property
     def total(self) -> int:
@@ -133,11 +133,11 @@ class CartView(NamedTuple):
     hold: int | None = None
 
     @classmethod
-    def of(cls, state: CartSnapshot, catalog: Catalog) -> CartView:
+    def of(cls, snapshot: CartSnapshot, catalog: Catalog) -> CartView:
         """Put together what a cart holds and what is true of that."""
-        contents = CartContents.of(state, catalog)
-        version = newest(state.version, contents.version)
-        return cls(cart_ref(state.cart_id), version, state.purchases, contents, state.hold)
+        contents = CartContents.of(snapshot, catalog)
+        version = newest(snapshot.version, contents.version)
+        return cls(cart_ref(snapshot.cart_id), version, snapshot.purchases, contents, snapshot.hold)
 
 
 def _known(item_ids: frozenset[int], catalog: Catalog) -> list[ItemView]:

@@ -120,7 +120,7 @@ class Live:
         self.start()
         text = self._contents.present(topics, read if moment == self.moment else None)
         for cart_id in filter(None, map(cart_id_of, topics)):
-            known = self._contents.open_carts.state(cart_id)
+            known = self._contents.open_carts.snapshot(cart_id)
             if known is not None and known.merged_into is not None:  # while the tab opened
                 self.hear([cart_name(cart_id)])  # it is led there next
         return text

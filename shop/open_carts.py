@@ -17,12 +17,12 @@ class _Watched:
 
     __slots__ = (
         *("bought", "contents", "hold", "notified", "opened"),
-        *("ref", "since", "state", "version"),
+        *("ref", "since", "snapshot", "version"),
     )
 
-    def __init__(self, state: CartSnapshot) -> None:
-        self.state = state
-        self.ref = cart_ref(state.cart_id)
+    def __init__(self, snapshot: CartSnapshot) -> None:
+        self.snapshot = snapshot
+        self.ref = cart_ref(snapshot.cart_id)
         #: as it was last rendered: its contents, how many purchases were made from it, its version
         self.contents: CartContents | None = None
         self.bought = 0
@@ -59,27 +59,27 @@ class OpenCarts:
         self._carts: dict[str, _Watched] = {}
         self._showing: defaultdict[str, set[str]] = defaultdict(set)
 
-    def keep(self, state: CartSnapshot) -> None:
+    def keep(self, snapshot: CartSnapshot) -> None:
         """Remember a cart as it was read. An earlier reading than the one known changes nothing."""
-        cart = self._carts.get(state.cart_id)
+        cart = self._carts.get(snapshot.cart_id)
         if cart is None:
-            self._carts[state.cart_id] = _Watched(state)
-        elif cart.state.reading <= state.reading:
-            cart.state = state
+            self._carts[snapshot.cart_id] = _Watched(snapshot)
+        elif cart.snapshot.reading <= snapshot.reading:
+            cart.snapshot = snapshot
 
     def view(self, cart_id: str, catalog: Catalog) -> CartView | None:
         """Put together how a cart is seen, and remember what it shows; None: nobody has it open."""
         cart = self._carts.get(cart_id)
         if cart is None:
             return None
-        state = cart.state
-        contents = CartContents.of(state, catalog)
-        version = newest(state.version, contents.version)
-        version = cart.version_of(version, state.purchases, contents, state.hold)
+        snapshot = cart.snapshot
+        contents = CartContents.of(snapshot, catalog)
+        version = newest(snapshot.version, contents.version)
+        version = cart.version_of(version, snapshot.purchases, contents, snapshot.hold)
         if contents is not cart.contents:
             self._show(cart_id, cart, contents)
-        cart.bought, cart.hold, cart.version = state.purchases, state.hold, version
-        return CartView(cart.ref, version, state.purchases, contents, state.hold)
+        cart.bought, cart.hold, cart.version = snapshot.purchases, snapshot.hold, version
+        return CartView(cart.ref, version, snapshot.purchases, contents, snapshot.hold)
 
     def as_tabs_see(self, view: CartView, cart_id: str) -> CartView:
         """Return a page's view of a cart under the version that tabs here see it under."""
@@ -97,14 +97,14 @@ class OpenCarts:
         """Tell whether all tabs of a cart were sent this version, and nothing newer."""
         return self._carts[cart_id].notified == version
 
-    def state(self, cart_id: str) -> CartSnapshot | None:
+    def snapshot(self, cart_id: str) -> CartSnapshot | None:
         """Return a cart as it was last read."""
         cart = self._carts.get(cart_id)
-        return cart.state if cart is not None else None
+        return cart.snapshot if cart is not None else None
 
-    def states(self) -> dict[str, CartSnapshot]:
+    def snapshots(self) -> dict[str, CartSnapshot]:
         """Return all carts, as they were last read."""
-        return {cart_id: cart.state for cart_id, cart in self._carts.items()}
+        return {cart_id: cart.snapshot for cart_id, cart in self._carts.items()}
 
     def merge(self, cart_id: str, to: CartSnapshot) -> None:
         """Note that a cart was merged into another: its tabs know nothing of that one yet.

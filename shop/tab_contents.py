@@ -66,9 +66,9 @@ class TabContents:
         self.group(topics)
         for cart_id in filter(None, map(cart_id_of, topics)):
             known = read is not None and read.cart_id == cart_id
-            state = read if read is not None and known else self._carts.snapshot(cart_id)
+            snapshot = read if read is not None and known else self._carts.snapshot(cart_id)
             if self._hub.is_watched(cart_name(cart_id)):  # its tab may have left in the meantime
-                self.open_carts.keep(state)
+                self.open_carts.keep(snapshot)
         for order_id in filter(None, map(order_id_of, topics)):
             self.orders.read([order_id])
             if not self._hub.is_watched(order_name(order_id)):
@@ -159,26 +159,28 @@ class TabContents:
             The ids of those whose tabs don't show that yet.
         """
         changed = {i for i in map(cart_id_of, names) if i and self._hub.is_watched(cart_name(i))}
-        read = {self._follow_merge(state) for state in self._carts.snapshots(changed).values()}
+        read = {
+            self._follow_merge(snapshot) for snapshot in self._carts.snapshots(changed).values()
+        }
         return {cart_id for cart_id in read if cart_id is not None and self._is_new(cart_id)}
 
-    def _follow_merge(self, state: CartSnapshot) -> str | None:
+    def _follow_merge(self, snapshot: CartSnapshot) -> str | None:
         """Keep a cart as it was read, or the one it was merged into, which its tabs carry from now.
 
         Returns:
             The id of the one that is kept; None: nobody watches it any more.
         """
-        topic = cart_name(state.cart_id)
-        if state.merged_into is not None:
-            canonical = self._carts.snapshot(state.merged_into)
+        topic = cart_name(snapshot.cart_id)
+        if snapshot.merged_into is not None:
+            canonical = self._carts.snapshot(snapshot.merged_into)
             if self._hub.is_watched(topic):
-                self.open_carts.merge(state.cart_id, to=canonical)
+                self.open_carts.merge(snapshot.cart_id, to=canonical)
                 self._hub.move(topic, to=cart_name(canonical.cart_id))
             return self._follow_merge(canonical)
         if not self._hub.is_watched(topic):
             return None
-        self.open_carts.keep(state)
-        return state.cart_id
+        self.open_carts.keep(snapshot)
+        return snapshot.cart_id
 
     def _is_new(self, cart_id: str) -> bool:
         """Tell whether a cart's tabs don't show yet what is known of it by now."""

@@ -48,10 +48,10 @@ class Unannounced:
         if not self._unswept:
             return set()
         self._inventory.refresh()
-        known = self._contents.open_carts.states()
+        known = self._contents.open_carts.snapshots()
         found = set(map(order_name, self._contents.orders.differing()))
-        for cart_id, state in self._carts.snapshots(known).items():
-            if state.merged_into is not None or not state.shows_what(known[cart_id]):
+        for cart_id, snapshot in self._carts.snapshots(known).items():
+            if snapshot.merged_into is not None or not snapshot.shows_what(known[cart_id]):
                 found.add(cart_name(cart_id))
         self._unswept = False
         return found
@@ -68,5 +68,5 @@ class Unannounced:
         }
 
     def _differs(self, cart_id: str, version: int) -> bool:
-        known = self._contents.open_carts.state(cart_id)
+        known = self._contents.open_carts.snapshot(cart_id)
         return known is not None and known.version != version

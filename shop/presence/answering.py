@@ -79,9 +79,9 @@ class AnsweringPresence(Presence):
 
     def _tabs_of(self, cart_id: str) -> dict[str, object]:
         """Say what `OpenTabs` holds of a cart."""
-        state = self._open.state(cart_id)
+        snapshot = self._open.snapshot(cart_id)
         items = self._inventory.last_known.items
-        held = state.item_ids if state is not None else ()
+        held = snapshot.item_ids if snapshot is not None else ()
         return {
             "since": self._open.since(cart_id) or int(time.time()),
             "open_for": self._open.open_for(cart_id),

@@ -76,10 +76,10 @@ class Visitor:
 
     def view_shop(self) -> tuple[Catalog, CartView]:
         """Return the catalogue, and the visitor's cart as it is to be shown beside it."""
-        state = self.find_cart()  # read first: what is on the shelves must not be older
+        snapshot = self.find_cart()  # read first: what is on the shelves must not be older
         catalog = self._services.inventory.current()
-        view = CartView.of(state, catalog)
-        return catalog, self._services.contents.open_carts.as_tabs_see(view, state.cart_id)
+        view = CartView.of(snapshot, catalog)
+        return catalog, self._services.contents.open_carts.as_tabs_see(view, snapshot.cart_id)
 
     @property
     def ref(self) -> str:
@@ -97,12 +97,12 @@ class Visitor:
         the database is away. Whatever is said when it is back is newer.
         """
         catalog = self._services.inventory.last_known
-        state = self._services.contents.open_carts.state(self.cart_id)
-        if state is None:
+        snapshot = self._services.contents.open_carts.snapshot(self.cart_id)
+        if snapshot is None:
             skus = [sku for sku in self.copy() if sku in catalog.item_ids]
             ids = frozenset(catalog.item_ids[sku] for sku in skus)
-            state = CartSnapshot(self.cart_id, 0, item_ids=ids, known=False)
-        return CartView.of(state, catalog)._replace(version=0)
+            snapshot = CartSnapshot(self.cart_id, 0, item_ids=ids, known=False)
+        return CartView.of(snapshot, catalog)._replace(version=0)
 
     def _find(self, *, acts: bool = False) -> CartSnapshot:
         """Read the visitor's cart; several of one visitor become one.
@@ -114,23 +114,23 @@ class Visitor:
         if self.is_new:
             return CartSnapshot.unknown(self.cart_id)
         carts = self._services.carts
-        states = carts.snapshots(cookie.cart_id for cookie in self.cookies)
-        states = {i: s if s.known else self._restored(s) for i, s in states.items()}
-        new = sum(not state.known for state in states.values())
-        if new == len(states) and not acts:
+        snapshots = carts.snapshots(cookie.cart_id for cookie in self.cookies)
+        snapshots = {i: s if s.known else self._restored(s) for i, s in snapshots.items()}
+        new = sum(not snapshot.known for snapshot in snapshots.values())
+        if new == len(snapshots) and not acts:
             self.tidied = new == 1
-            return states[self.cart_id]
-        canonical = dict.fromkeys(state.merged_into or i for i, state in states.items())
+            return snapshots[self.cart_id]
+        canonical = dict.fromkeys(snapshot.merged_into or i for i, snapshot in snapshots.items())
         self.cart_id, *secondary_carts = canonical
-        state = states.get(self.cart_id) or carts.snapshot(self.cart_id)
+        snapshot = snapshots.get(self.cart_id) or carts.snapshot(self.cart_id)
         if secondary_carts:
             merged = self._merge(secondary_carts, new, acts)
             if merged is None:
-                return state
-            state = merged
+                return snapshot
+            snapshot = merged
         self.changed |= len(self.cookies) > 1 or self.cart_id != self.cookies[0].cart_id
         self.tidied = True
-        return state
+        return snapshot
 
     def _merge(self, others: list[str], new: int, acts: bool) -> CartSnapshot | None:
         """Merge carts into the visitor's; None: a later request does, as their cookies stay.
@@ -149,15 +149,17 @@ class Visitor:
             pass
         return None
 
-    def _restored(self, state: CartSnapshot) -> CartSnapshot:
-        copied = self._cart_cookies.copy_of(state.cart_id)
+    def _restored(self, snapshot: CartSnapshot) -> CartSnapshot:
+        copied = self._cart_cookies.copy_of(snapshot.cart_id)
         if not copied:
-            return state
+            return snapshot
         items = self._services.inventory.current().item_ids
         there = [sku for sku in copied if sku in items]
         with suppress(DatabaseBusy):  # a later request restores it
-            return self._services.carts.restore(state.cart_id, lambda: there) if there else state
-        return state
+            return (
+                self._services.carts.restore(snapshot.cart_id, lambda: there) if there else snapshot
+            )
+        return snapshot
 
     def remember(self, response: Response) -> None:
         """Give the browser its cookies with an answer."""
