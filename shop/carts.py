@@ -34,7 +34,7 @@ _STEP = 100
 Copy = Callable[[], Iterable[str]]
 
 #: For how long a page waits to tidy up its visitor's carts, in seconds, before it does without.
-PAGE_PATIENCE = 0.5
+PAGE_TIMEOUT = 0.5
 
 
 class Carts:
@@ -129,7 +129,7 @@ class Carts:
 
         If it knows it after all, as another of the visitor's tabs was faster, it stays as it is.
         """
-        return self._change(cart_id, lambda transaction, cart: cart, copy, PAGE_PATIENCE)
+        return self._change(cart_id, lambda transaction, cart: cart, copy, PAGE_TIMEOUT)
 
     def merge(self, cart_id: str, others: Iterable[str]) -> CartSnapshot:
         """Make one cart of several of one visitor's; the others lead to it from then on."""
@@ -141,7 +141,7 @@ class Carts:
                 cart.merge(secondary)
             return cart.snapshot()
 
-        return self._database.transact(work, durable=False, patience=PAGE_PATIENCE)
+        return self._database.transact(work, durable=False, timeout=PAGE_TIMEOUT)
 
     def prune(self, before: int) -> int:
         """Delete some carts that nobody has changed since a moment, in one short step.
@@ -161,7 +161,7 @@ class Carts:
         cart_id: str,
         rule: Callable[[Transaction, Cart], Cart],
         copy: Copy,
-        patience: float = WRITE_WAIT,
+        timeout: float = WRITE_WAIT,
     ) -> CartSnapshot:
         def work(transaction: Transaction) -> CartSnapshot:
             cart = CartEdit(transaction, cart_id)
@@ -169,7 +169,7 @@ class Carts:
             cart.save(rule(transaction, held))
             return cart.snapshot()
 
-        return self._database.transact(work, durable=False, patience=patience)
+        return self._database.transact(work, durable=False, timeout=timeout)
 
     def _read(self, cart_ids: list[str]) -> dict[str, CartSnapshot]:
         found: dict[str, CartSnapshot] = {}

@@ -24,7 +24,7 @@ from shop.stock_news import StockNews, compare
 from shop.versions import Floor, newest, succeed
 
 #: How long a page waits for the catalogue to be read, in seconds, until it shows what was known.
-PATIENCE = 1.0
+TIMEOUT = 1.0
 
 
 V = TypeVar("V", ItemView, ProductView)
@@ -66,7 +66,7 @@ class Inventory:
         """
         # Whoever asks while another reads gets what is read. But one is enough to wait for a
         # database that does not answer: all pages would stand in line.
-        if not self._lock.acquire(timeout=0 if self._away else PATIENCE):
+        if not self._lock.acquire(timeout=0 if self._away else TIMEOUT):
             self._away = True
             raise DatabaseBusy("the database does not answer")
         try:

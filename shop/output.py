@@ -29,7 +29,7 @@ _BATCH = 500
 _GATHER = 0.02
 
 #: How long a process that ends waits for who reads, in seconds.
-PATIENCE = 0.5
+TIMEOUT = 0.5
 
 #: Says in a line of the log how many lines were dropped.
 SayDropped = Callable[[int], str]
@@ -92,9 +92,9 @@ class Output:
             # A real thread, also where gevent has put greenlets into the place of threads.
             get_original("_thread", "start_new_thread")(self._write_all, ())
 
-    def flush(self, patience: float = PATIENCE) -> None:
+    def flush(self, timeout: float = TIMEOUT) -> None:
         """Wait until everything is written, but not for long."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while self.waiting and time.monotonic() < deadline:
             _sleep(0.002)
 

@@ -26,14 +26,14 @@ from shop.changes import EVERYTHING
 log = logging.getLogger(__name__)
 
 #: Seconds after which Redis is taken for gone, when it accepts or answers nothing.
-PATIENCE = 1.0
+TIMEOUT = 1.0
 
 #: Seconds of silence after which the subscription is asked for a sign of life; after which more
 #: it is given up.
 SILENCE = 1.0
 
 #: Seconds to the next try of connecting: at first, and at most.
-SOON, LATER = 0.05, 1.0
+FIRST_DELAY, LONGEST_DELAY = 0.05, 1.0
 
 #: For how long announcements are gathered into one message, in seconds.
 TICK = 0.01
@@ -53,8 +53,8 @@ class Relay:
         """Take the address of Redis, and what the shop's keys and channels there begin with."""
         self.client = Redis.from_url(
             url,
-            socket_timeout=PATIENCE,
-            socket_connect_timeout=PATIENCE,
+            socket_timeout=TIMEOUT,
+            socket_connect_timeout=TIMEOUT,
             socket_keepalive=True,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
@@ -124,7 +124,7 @@ class Relay:
         """
         with closing(self.client.pubsub()) as subscription:  # type: ignore[no-untyped-call]
             subscription.subscribe(self.channel)
-            subscription.get_message(timeout=PATIENCE)
+            subscription.get_message(timeout=TIMEOUT)
         self.publish("nothing", None)
         key = f"{self.prefix}check"
         with self.client.pipeline() as together:
@@ -160,13 +160,13 @@ class Relay:
                 log.warning("Redis does not answer; open tabs follow within seconds: %s", error)
 
     def _listen(self) -> None:
-        delay = SOON
+        delay = FIRST_DELAY
         while True:
             try:
                 with closing(self.client.pubsub()) as subscription:  # type: ignore[no-untyped-call]
                     subscription.subscribe(self.channel)
                     for message in _messages(subscription):
-                        delay = SOON
+                        delay = FIRST_DELAY
                         self._take(message)
             except (RedisError, OSError) as error:
                 self.on_trouble()
@@ -175,7 +175,7 @@ class Relay:
                 log.exception("a message from another process could not be taken")
                 self._change(up=False, why=type(error).__name__)
             time.sleep(delay * random.uniform(0.5, 1.0))
-            delay = min(2 * delay, LATER)
+            delay = min(2 * delay, LONGEST_DELAY)
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "subscribe":

@@ -29,13 +29,13 @@ log = logging.getLogger(__name__)
 
 #: How often a server says that it is there, and after how long without that it is taken for gone;
 #: in seconds.
-BEAT, GONE = 5.0, 15.0
+BEAT, GONE_AFTER = 5.0, 15.0
 
 #: How far a clock may be from the database's, in seconds, before that is said.
 APART = 1.0
 
 #: How long what others hold is waited for, in seconds: they can write, so this one could.
-_PATIENCE = 0.5
+_TIMEOUT = 0.5
 
 #: Settings that make a shop unfit for shoppers who come to this server and to others.
 _KEY, _MUST = "SHOP_SECRET_KEY", ("SHOP_CURRENCY",)
@@ -81,7 +81,7 @@ class Servers:
         """Say that this server is gone."""
         self._running = False
         with suppress(DBAPIError, DatabaseBusy):
-            self._database.transact(self._leave, durable=False, patience=_PATIENCE)
+            self._database.transact(self._leave, durable=False, timeout=_TIMEOUT)
 
     def check(self) -> None:
         """See whether the shop can be written, and what differs; see `differences`.
@@ -102,7 +102,7 @@ class Servers:
 
     def with_other_keys(self) -> list[str]:
         """Return the names of servers whose secret keys have nothing to do with this one's."""
-        since = {"name": self._name, "since": self._now() - int(GONE * 1000)}
+        since = {"name": self._name, "since": self._now() - int(GONE_AFTER * 1000)}
         others = self._database.rows(_OTHERS, since)
         return [other.name for other in others if not self._trusts(other.keys)]
 
@@ -127,7 +127,7 @@ class Servers:
         others = self._database.transact(
             lambda transaction: self._exchange(transaction, now),
             durable=False,
-            patience=_PATIENCE,
+            timeout=_TIMEOUT,
         )
         for other in others:
             differences += self._compare(other)
@@ -140,7 +140,7 @@ class Servers:
 
     def _exchange(self, transaction: Transaction, now: int) -> Sequence[Any]:
         self._started = self._started or now
-        since = now - int(GONE * 1000)
+        since = now - int(GONE_AFTER * 1000)
         transaction.execute(_FORGET, {"name": self._name, "before": since})
         own = {
             "name": self._name,

@@ -20,7 +20,7 @@ STALLED = 30.0
 
 #: How many times as long the kernel waits until a tab's has acknowledged something, or has room for
 #: more: who doesn't read is to be noticed, and counted, by the hub.
-GONE = 1.5
+KERNEL_WAITS = 1.5
 
 #: How many bytes of messages may wait for a tab to read, before it is dropped. What it is
 #: sent first comes on top: that is as long as its page.
@@ -41,7 +41,7 @@ def limit_unread(descriptor: int) -> None:
     Args:
         descriptor: of the tab's connection.
     """
-    limit_unsent(descriptor, SEND_BUFFER, int(STALLED * GONE * 1000))
+    limit_unsent(descriptor, SEND_BUFFER, int(STALLED * KERNEL_WAITS * 1000))
 
 
 class SocketTab:

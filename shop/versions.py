@@ -47,7 +47,7 @@ RESERVE = 1_000_000 * STEP
 _LAST_CLOCK = 8 * 10**15
 
 #: How long a process that starts waits to raise the counter, in seconds, until it does without.
-_PATIENCE = 0.5
+_TIMEOUT = 0.5
 
 #: Has the counter's one row, or is PostgreSQL's sequence, which reads like a table of one row.
 NUMBERS = table("version_numbers", column("last_value", BigInteger))
@@ -164,7 +164,7 @@ class Floor:
             self._database.transact(
                 lambda transaction: _lift(transaction, self._floor),
                 durable=False,
-                patience=_PATIENCE,
+                timeout=_TIMEOUT,
             )
 
     def _read(self) -> int:

@@ -123,7 +123,7 @@ class Database(ABC):
         work: Callable[[Transaction], T],
         *,
         durable: bool = True,
-        patience: float = WRITE_WAIT,
+        timeout: float = WRITE_WAIT,
     ) -> T:
         """Run `work(transaction)`, commit, then announce what was noted in it: the way to write.
 
@@ -134,7 +134,7 @@ class Database(ABC):
         Args:
             durable: whether what was committed must survive a power cut. A crash of the process
                 it survives anyway.
-            patience: how long to wait for what others hold, in seconds.
+            timeout: how long to wait for what others hold, in seconds.
 
         Returns:
             What `work` returned.
@@ -144,7 +144,7 @@ class Database(ABC):
             DatabaseReadOnly: it takes no changes.
             OperationalError: the database is away.
         """
-        return self._in_turn(lambda until: self._transact_by(until, work, durable), patience)
+        return self._in_turn(lambda until: self._transact_by(until, work, durable), timeout)
 
     def load(self, work: Callable[[Connection], T]) -> T:
         """Run `work(connection)` in one transaction: for whole tables that are copied."""
@@ -154,11 +154,11 @@ class Database(ABC):
 
         return self._in_turn(do, WRITE_WAIT)
 
-    def _in_turn(self, do: Callable[[float], Done[T]], patience: float) -> T:
+    def _in_turn(self, do: Callable[[float], Done[T]], timeout: float) -> T:
         """Do a transaction when it is its turn, and announce what was noted in it."""
         self.check_in_place()
-        deadline = time.monotonic() + patience
-        if not self._writers.acquire(timeout=patience):
+        deadline = time.monotonic() + timeout
+        if not self._writers.acquire(timeout=timeout):
             raise DatabaseBusy("too many writers wait")
         try:
             result, noted = do(deadline)

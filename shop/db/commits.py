@@ -18,10 +18,10 @@ class DataVersion:
     See https://www.sqlite.org/pragma.html#pragma_data_version
     """
 
-    def __init__(self, database: Database, patience: int) -> None:
+    def __init__(self, database: Database, timeout: int) -> None:
         """Take the database, and how long to wait in place for an answer, in milliseconds."""
         self._database = database
-        self._patience = patience
+        self._timeout = timeout
         self._connection: sqlite3.Connection | None = None
         self._seen: int | None = None
         self._opened = database.opened
@@ -58,7 +58,7 @@ class DataVersion:
             self._connection = sqlite3.connect(
                 name,
                 uri=True,
-                timeout=self._patience / 1000,
+                timeout=self._timeout / 1000,
                 isolation_level=None,
                 check_same_thread=False,
             )

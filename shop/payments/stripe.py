@@ -32,7 +32,7 @@ from shop.payments.stripe_amounts import check_currency, to_stripe
 T = TypeVar("T")
 
 #: How long a call may take, in seconds: to connect, and between two parts of an answer.
-PATIENCE = (3.0, 7.0)
+TIMEOUTS = (3.0, 7.0)
 
 #: Stripe takes 100 requests a second, and a sandbox 25 (https://docs.stripe.com/rate-limits).
 RATE = 20
@@ -68,7 +68,7 @@ class StripeProvider:
             key,
             base_addresses={"api": api} if api else {},
             max_network_retries=0,  # the shop's queue makes calls again
-            http_client=stripe.RequestsClient(timeout=PATIENCE, session=_connections()),
+            http_client=stripe.RequestsClient(timeout=TIMEOUTS, session=_connections()),
         )
 
     @classmethod

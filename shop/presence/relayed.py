@@ -16,7 +16,7 @@ from shop.presence.sockets import Answer
 from shop.relay import Relay
 
 #: For how many seconds all servers that were asked may say nothing, before they are given up.
-PATIENCE = 1.5
+TIMEOUT = 1.5
 
 #: How long an answer that nobody fetches lies in Redis, in seconds.
 EXPIRY = 10
@@ -57,10 +57,10 @@ def ask_all(relay: Relay, question: str) -> tuple[list[str], int]:
     key = f"{relay.prefix}{_KIND}:{secrets.token_hex(8)}"
     reached = relay.publish(_KIND, {"question": question, "key": key})
     answers: list[str] = []
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while len(answers) < reached and time.monotonic() < deadline:
         found: Any = relay.client.blpop([key], timeout=_TURN)
         if found is not None:
             answers.append(found[1])
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + TIMEOUT
     return answers, reached

@@ -20,7 +20,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 #: For how many seconds a process that was asked may say nothing; and whoever asked, not read.
-PATIENCE, READING = 1.0, 5.0
+TIMEOUT, READING = 1.0, 5.0
 
 _ENDING = ".sock"
 
@@ -93,7 +93,7 @@ def _ask(path: Path, question: str) -> str | None:
     said = []
     try:
         with socket.socket(socket.AF_UNIX) as asking, _address(path) as address:
-            asking.settimeout(PATIENCE)
+            asking.settimeout(TIMEOUT)
             asking.connect(address)
             asking.sendall(question.encode())
             while some := asking.recv(1 << 16):

@@ -53,7 +53,7 @@ class Master(Arbiter):
 
     def signal(self, sig: int, frame: FrameType | None) -> None:
         if sig in ENDS:
-            if self._ending:  # the second: no more patience
+            if self._ending:  # the second: it waits no longer
                 self.kill_workers(signal.SIGKILL)
                 os._exit(128 + sig)
             self._ending = True

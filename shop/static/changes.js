@@ -9,7 +9,7 @@
 
   // --- What is shown, and what changed of it ------------------------------------------------
 
-  const look = () => ({
+  const snapshot = () => ({
     lines: new Map(all("#cart .cart-item").map((line) => [line.dataset.itemId, line.dataset.name])),
     marks: new Map(all("#cart .cart-mark").map((line) => [line.dataset.markedId, line.dataset.name])),
     prices: new Map(
@@ -80,7 +80,7 @@
 
   // --- Said to those who can't see it ---------------------------------------------------------
 
-  let shown = look();
+  let shown = snapshot();
   let openedUnseen = "";
   let countdown = "";
 
@@ -298,7 +298,7 @@
   });
   document.addEventListener("htmx:after:swap", () => {
     const before = shown;
-    shown = look();
+    shown = snapshot();
     keepGap();
     settle();
     keepFocus();

@@ -6,9 +6,9 @@
 (() => {
   // All in milliseconds.
   const SILENCE = 10_000; // the shop's heart beats every 4 s (shop/streams.py): two beats and a half
-  const LOOK = 1000; // between two looks for silence
-  const LEAST_PATIENCE = 2500; // for an attempt that doesn't speak, before the next one
-  const MOST_PATIENCE = 10_000; // on a network on which the page itself came slowly
+  const CHECK_EVERY = 1000; // between two checks for silence
+  const LEAST_TIMEOUT = 2500; // for an attempt that doesn't speak, before the next one
+  const MOST_TIMEOUT = 10_000; // on a network on which the page itself came slowly
   const FIRST_DELAY = 300; // after a connection ended, doubled with each attempt that fails
   const LONGEST_DELAY = 2500;
   const SHORT = 10_000; // who spoke for less than that and ended twice was cut by something
@@ -97,10 +97,10 @@
   let retrying = 0;
   let leaving = false;
 
-  const patience = () => {
+  const timeout = () => {
     const page = performance.getEntriesByType("navigation")[0];
     const came = page ? page.responseStart - page.fetchStart : 0;
-    return Math.min(Math.max(LEAST_PATIENCE, TIMES_THE_PAGE * came), MOST_PATIENCE);
+    return Math.min(Math.max(LEAST_TIMEOUT, TIMES_THE_PAGE * came), MOST_TIMEOUT);
   };
 
   const begin = (way, isWanted = way === preferred) => {
@@ -113,7 +113,7 @@
       end: ifCurrent(end),
       overflow: ifCurrent(overflow),
     });
-    attempt.waiting = setTimeout(ifCurrent(loseHope), jittered(patience()));
+    attempt.waiting = setTimeout(ifCurrent(tryOtherWay), jittered(timeout()));
     attempts.push(attempt);
   };
 
@@ -193,7 +193,7 @@
     retrying = setTimeout(() => begin(way), jittered(delay));
   };
 
-  const loseHope = (attempt) => {
+  const tryOtherWay = (attempt) => {
     if (connection) {
       drop(attempt);
       noteBlocked(true);
@@ -212,7 +212,7 @@
   const silentFor = ({ heard }) =>
     Math.max(Date.now() - heard.at, performance.now() - heard.ticks);
 
-  const look = () => {
+  const checkSilence = () => {
     if (!connection || silentFor(connection) < SILENCE) return;
     const silent = connection;
     drop(silent);
@@ -222,17 +222,17 @@
   };
 
   // Timers of a hidden page hardly run, and those of a machine that sleeps don't: so what is shown
-  // again looks at once, and doesn't wait for what it had planned.
-  const lookAnew = () => {
+  // again is checked at once, and doesn't wait for what it had planned.
+  const checkAnew = () => {
     if (leaving || document.hidden) return;
-    look();
+    checkSilence();
     const newest = attempts.at(-1);
-    if (!connection && !(newest && Date.now() - newest.begunAt < LOOK)) begin(preferred);
+    if (!connection && !(newest && Date.now() - newest.begunAt < CHECK_EVERY)) begin(preferred);
   };
 
-  setInterval(look, LOOK);
-  document.addEventListener("visibilitychange", lookAnew);
-  addEventListener("online", lookAnew);
+  setInterval(checkSilence, CHECK_EVERY);
+  document.addEventListener("visibilitychange", checkAnew);
+  addEventListener("online", checkAnew);
 
   // --- From the first moment to the last ---------------------------------------------------------
 

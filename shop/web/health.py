@@ -17,7 +17,7 @@ from shop.web.address import read_address
 bp = Blueprint("health", __name__)
 
 #: How long an answer of the database, and of Redis, is waited for, in seconds.
-PATIENCE = 1.5
+TIMEOUT = 1.5
 
 #: Headers by which a proxy says for whom it asks.
 _FORWARDED = (
@@ -108,7 +108,7 @@ def metrics() -> Response:
 
 def _troubles(checks: list[Check]) -> dict[str, str]:
     """Ask everything at once, and return what is wrong with it, by its name."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     asked = [(check.name, check.start()) for check in checks]
     notices_of_action = {name: _answer_by(answer, deadline) for name, answer in asked}
     return {name: trouble for name, trouble in notices_of_action.items() if trouble}

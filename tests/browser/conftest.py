@@ -19,7 +19,7 @@ CHROMIUM = "/usr/bin/chromium"
 
 #: How long a page may take to show what a test waits for, in milliseconds: on a busy machine a
 #: browser gets little done. What is there sooner is seen at once.
-PATIENCE = 30_000
+TIMEOUT = 30_000
 
 OpenWindow = Callable[..., BrowserContext]
 
@@ -43,7 +43,7 @@ _LEFT = "WebSocket is closed before the connection is established"
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENCE)
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
         yield browser
@@ -86,7 +86,7 @@ def windows(chromium: Browser, complaints: Complaints) -> Iterator[OpenWindow]:
             "reduced_motion": "reduce"
         }  # what moves is drawn sixty times a second, in all tabs
         window = chromium.new_context(**{**still, **options})  # type: ignore[arg-type]
-        window.set_default_timeout(PATIENCE)
+        window.set_default_timeout(TIMEOUT)
         window.on("console", complaints.hear)
         window.on("weberror", lambda error: complaints.append(str(error.error)))
         opened.append(window)

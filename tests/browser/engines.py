@@ -36,7 +36,7 @@ _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 START, ANSWER = 30.0, 30.0
 
 #: How long a page may take to show what is waited for, on a busy machine, in seconds.
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 
 class Engine(ABC):
@@ -142,12 +142,12 @@ class Tab:
         """Return what a script returns."""
         return self._ask("ExecuteScript", script=script, args=list(arguments))
 
-    def wait(self, condition: str, seconds: float = PATIENCE) -> Self:
+    def wait(self, condition: str, seconds: float = TIMEOUT) -> Self:
         """Wait until an expression is true in the page."""
         eventually(lambda: self.run(f"return !!({condition})"), seconds)
         return self
 
-    def wait_for(self, selector: str, seconds: float = PATIENCE) -> Self:
+    def wait_for(self, selector: str, seconds: float = TIMEOUT) -> Self:
         """Wait until there is an element."""
         return self.wait(f"document.querySelector({json.dumps(selector)})", seconds)
 

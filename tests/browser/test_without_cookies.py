@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
 
-from tests.browser.conftest import CHROMIUM, PATIENCE, SWITCHES, Complaints
+from tests.browser.conftest import CHROMIUM, SWITCHES, TIMEOUT, Complaints
 from tests.browser.shopper import size_button, visit
 from tests.support.running import RunningShop
 
@@ -28,7 +28,7 @@ def refusing(
     window = chromium.browser_type.launch_persistent_context(
         str(folder), executable_path=CHROMIUM, args=SWITCHES
     )
-    window.set_default_timeout(PATIENCE)
+    window.set_default_timeout(TIMEOUT)
     window.on("console", shared_complaints.hear)
     yield window
     window.close()

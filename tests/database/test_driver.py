@@ -141,7 +141,7 @@ def test_a_lock_that_others_hold_is_waited_for_no_longer_than_one_likes(
     closed_drop: RunningShop, database: Database
 ) -> None:
     with closed_drop.writers_held_up(), pytest.raises(DatabaseBusy):
-        database.transact(lambda tx: tx.execute(update(Item).values(size="9")), patience=0.1)
+        database.transact(lambda tx: tx.execute(update(Item).values(size="9")), timeout=0.1)
     database.transact(lambda tx: tx.execute(update(Item).values(size="9")))
 
 

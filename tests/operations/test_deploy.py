@@ -56,9 +56,9 @@ def test_a_service_can_reach_little_beside_its_data(units: Path, name: str) -> N
 
 def test_stopping_waits_for_longer_than_closing_may_ever_take(tmp_path: Path) -> None:
     unit = (ROOT / "deploy" / "systemd" / "shop.service").read_text()
-    patience = re.search(r"TimeoutStopSec=(\d+)", unit)
-    assert patience
-    assert int(patience[1]) > LONGEST_DRAIN + TO_FINISH + 5
+    timeout = re.search(r"TimeoutStopSec=(\d+)", unit)
+    assert timeout
+    assert int(timeout[1]) > LONGEST_DRAIN + TO_FINISH + 5
     environ = {"SHOP_INSTANCE": str(tmp_path), "SHOP_DRAIN_SECONDS": str(LONGEST_DRAIN + 1)}
     with pytest.raises(SettingError):
         load_settings(environ)

@@ -278,7 +278,7 @@ each_race = pytest.mark.parametrize("race", RACES, ids=[race.run.__name__ for ra
 
 @pytest.fixture
 def contest(closed_drop: RunningShop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Contest]:
-    with closing(Contest(closed_drop.database_url, monkeypatch, patience=0.25)) as contest:
+    with closing(Contest(closed_drop.database_url, monkeypatch, timeout=0.25)) as contest:
         yield contest
 
 
@@ -293,5 +293,5 @@ def test_without_its_guard_it_does_when(
 ) -> None:
     race.take_guard_off(monkeypatch)
     let_many_write(monkeypatch)
-    contest.patience = 20
+    contest.timeout = 20
     assert race.run(contest) >= race.wrong_without

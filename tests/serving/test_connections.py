@@ -20,7 +20,7 @@ from tests.support.shopper import Shopper, SocketTab, Tab
 DESCRIPTORS, CROWD = 300, 500
 
 #: How long the hurried shop waits for anything, in seconds.
-PATIENCE = 1.0
+TIMEOUT = 1.0
 
 ALL_OF_A_PAGE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -143,7 +143,7 @@ def test_an_address_that_holds_too_many_connections_loses_its_own_oldest() -> No
 def hurried(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
     """A shop that waits for hardly anything."""
     folder = shutil.copytree(released, tmp_path_factory.mktemp("hurried") / "instance")
-    shop = RunningShop(folder, HURRIED, PATIENCE=str(PATIENCE)).start()
+    shop = RunningShop(folder, HURRIED, TIMEOUT=str(TIMEOUT)).start()
     yield shop
     assert shop.stop() == 0
     assert "Traceback" not in "".join(shop.output)
@@ -159,8 +159,8 @@ def test_a_client_that_does_not_read_its_answers_is_given_up(hurried: RunningSho
         except OSError:
             pass
         assert Shopper(hurried).get("/").status == 200
-        time.sleep(2 * PATIENCE)  # nothing is read meanwhile
-        assert eventually(lambda: is_closed(silent), PATIENCE + 10)
+        time.sleep(2 * TIMEOUT)  # nothing is read meanwhile
+        assert eventually(lambda: is_closed(silent), TIMEOUT + 10)
         print(f"given up after {time.monotonic() - started:.1f} s")
 
 

@@ -111,7 +111,7 @@ BODIES = {
     "many extensions": CHUNKED + (b"1;" + b"x" * 1000 + b"\r\nx\r\n") * 100,
 }
 
-#: What never comes to an end, or only seems to: refused as soon as the patience is over.
+#: What never comes to an end, or only seems to: refused as soon as the time is over.
 UNENDING = {
     "half a head": b"GET /healthz HTTP/1.1\r\nHo",
     "a greeting of TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01",
@@ -131,7 +131,7 @@ malformed = pytest.mark.parametrize("sent", list(MALFORMED.values()), ids=list(M
 def strict(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
     """A shop that waits for hardly anything, and that none of this makes fail."""
     folder = shutil.copytree(released, tmp_path_factory.mktemp("strict") / "instance")
-    shop = RunningShop(folder, HURRIED, PATIENCE="0.6").start()
+    shop = RunningShop(folder, HURRIED, TIMEOUT="0.6").start()
     yield shop
     assert Shopper(shop).get("/").status == 200
     assert shop.stop() == 0
@@ -273,6 +273,6 @@ def test_an_announced_body_that_is_too_large_is_refused_at_once(
 ) -> None:
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
     with connect(open_drop) as connection:
-        connection.settimeout(5)  # on a shop whose patience is longer than that
+        connection.settimeout(5)  # on a shop whose timeout is longer than that
         connection.sendall(f"{head}Content-Length: 70000\r\n\r\n".encode())
         assert connection.makefile("rb").readline().split()[1] == b"413"

@@ -20,7 +20,7 @@ from shop import tabs
 from shop.framing import Message
 from shop.streams import Hub
 from shop.tabs import QueueTab
-from shop.web.health import PATIENCE, Check
+from shop.web.health import TIMEOUT, Check
 from tests.support.machines.postgresql import PostgreSQL
 from tests.support.machines.redis import Redis
 from tests.support.running import ROOT, RunningShop, eventually
@@ -372,7 +372,7 @@ def test_while_a_question_hangs_nobody_asks_another() -> None:
     over.set()
     assert first.result(10) == ""
     assert check.start().result(10) == ""
-    assert len(asked) == 2 and PATIENCE < 2
+    assert len(asked) == 2 and TIMEOUT < 2
 
 
 def test_what_many_ended_workers_counted_stays_and_lies_in_one_file(tmp_path: Path) -> None:

@@ -26,14 +26,14 @@ from tests.support.servers import PlainGunicorn
 from tests.support.shopper import Shopper, SocketTab, Tab
 
 #: How long the hurried shop waits for anything, in seconds.
-PATIENCE = 0.6
+TIMEOUT = 0.6
 
 
 @pytest.fixture(scope="module")
 def hurried(released: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningShop]:
     """A shop that waits for hardly anything."""
     folder = shutil.copytree(released, tmp_path_factory.mktemp("hurried") / "instance")
-    shop = RunningShop(folder, HURRIED, PATIENCE=str(PATIENCE)).start()
+    shop = RunningShop(folder, HURRIED, TIMEOUT=str(TIMEOUT)).start()
     yield shop
     shop.end()
 
@@ -58,7 +58,7 @@ def drip(connection: socket.socket, line: bytes) -> None:
     try:
         while True:
             connection.sendall(line)
-            time.sleep(PATIENCE / 4)
+            time.sleep(TIMEOUT / 4)
     except OSError:
         pass
 
@@ -102,7 +102,7 @@ def test_a_request_that_never_comes_to_its_end_is_cut_off(
         lasted = time.monotonic() - started
         dripping.join()
     assert re.match(rb"HTTP/1.1 4\d\d |$", answer)
-    assert PATIENCE / 2 < lasted < PATIENCE + 3
+    assert TIMEOUT / 2 < lasted < TIMEOUT + 3
 
 
 def test_a_connection_without_a_request_is_closed(hurried: RunningShop) -> None:
@@ -111,7 +111,7 @@ def test_a_connection_without_a_request_is_closed(hurried: RunningShop) -> None:
         done.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert read_to_the_end(done).startswith(b"HTTP/1.1 200 ")
         assert read_to_the_end(silent) == b""
-        assert PATIENCE / 2 < time.monotonic() - started < PATIENCE + 3
+        assert TIMEOUT / 2 < time.monotonic() - started < TIMEOUT + 3
 
 
 def test_a_stream_outlives_the_patience_for_requests(hurried: RunningShop) -> None:
@@ -123,7 +123,7 @@ def test_a_stream_outlives_the_patience_for_requests(hurried: RunningShop) -> No
         connect(hurried) as idle,
     ):
         tab.next(), other.next()
-        assert read_to_the_end(idle) == b"", "the patience is over"
+        assert read_to_the_end(idle) == b"", "the timeout is over"
         shopper.add(1)
         for live in (tab, other):
             live.until(lambda live: live.cart == [1])

@@ -26,10 +26,10 @@ from tests.support.shopper import DeafSocketTab, DeafTab, Shopper, SocketTab, Ta
 #: How the kernel writes that a connection is established.
 ESTABLISHED = "01"
 
-#: A server's patience with tabs, in seconds.
+#: For how long a server waits for a tab that doesn't read, in seconds.
 SHORT = {"HEARTBEAT": "0.3", "STALLED": "1"}
 
-#: The servers whose patience can be shortened.
+#: The servers whose timeouts can be shortened.
 HURRIED_SERVERS: Mapping[str, Callable[..., RunningShop]] = {
     "one process": partial(RunningShop, main=HURRIED),
     "plain gunicorn": partial(PlainGunicorn, app="tests.support.hurried_shop"),
@@ -144,7 +144,7 @@ def test_tabs_that_read_nothing_cost_little_and_keep_nobody_waiting(
 def hurried(
     request: pytest.FixtureRequest, released: Path, tmp_path: Path
 ) -> Iterator[RunningShop]:
-    """A shop that has hardly any patience with tabs."""
+    """A shop that hardly waits for tabs that don't read."""
     folder = shutil.copytree(released, tmp_path / "instance")
     shop: RunningShop = request.param(folder, SHOP_DEMO="off", **SHORT).start()
     yield shop

@@ -39,12 +39,12 @@ class Contest:
     """Runs transactions against one another.
 
     Args:
-        patience: how long one waits for the others to come as far, in seconds.
+        timeout: how long one waits for the others to come as far, in seconds.
     """
 
-    def __init__(self, url: URL, monkeypatch: pytest.MonkeyPatch, patience: float) -> None:
+    def __init__(self, url: URL, monkeypatch: pytest.MonkeyPatch, timeout: float) -> None:
         self.database = open_database(url)
-        self.patience = patience
+        self.timeout = timeout
         self._url = url
         self._monkeypatch = monkeypatch
 
@@ -61,7 +61,7 @@ class Contest:
         def halt() -> None:
             if threading.current_thread() in late and not arrived.is_set():
                 arrived.set()
-                overtaken.append(passed.wait(self.patience))
+                overtaken.append(passed.wait(self.timeout))
 
         self._call_before(point, halt)
         with ThreadPoolExecutor(2) as pool:
@@ -82,7 +82,7 @@ class Contest:
 
         def wait_for_all() -> None:
             with suppress(threading.BrokenBarrierError):
-                barrier.wait(self.patience)
+                barrier.wait(self.timeout)
 
         self._call_before(point, wait_for_all)
         with ThreadPoolExecutor(len(works)) as pool:

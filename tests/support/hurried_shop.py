@@ -1,4 +1,4 @@
-"""The shop with a short patience, so that its time limits can be waited for."""
+"""The shop with short timeouts, so that tests can wait for them."""
 
 from gevent import monkey
 
@@ -23,16 +23,16 @@ import shop.pruning  # noqa: E402
 import shop.serving.handler  # noqa: E402
 import shop.web.budgets  # noqa: E402
 
-patience = float(os.environ.get("PATIENCE", "60"))
+timeout = float(os.environ.get("TIMEOUT", "60"))
 handler = shop.serving.handler
-handler.IDLE = handler.HEAD = handler.BODY = patience
+handler.IDLE = handler.HEAD = handler.BODY = timeout
 if "PRUNE" in os.environ:
     shop.pruning.FIRST = shop.pruning.EVERY = (0.1, 0.2)
 if "MAIL_REST" in os.environ:
     rest = float(os.environ["MAIL_REST"])
     shop.mail.mailing.EVERY, shop.mail.mailing.REST = rest, (rest, rest)
     shop.models.mail_lease.FIRST_DELAY = shop.models.mail_lease.FIRST_DELAY_IF_REFUSED = 1
-handler.WRITE = min(patience, handler.WRITE)
+handler.WRITE = min(timeout, handler.WRITE)
 shop.web.budgets.WINDOW = int(os.environ.get("WINDOW", "60"))
 
 from shop import create_app  # noqa: E402

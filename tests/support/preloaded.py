@@ -54,7 +54,7 @@ _IMPORTED_LATER = (
 )
 
 #: What the hurried shop reads and can still set when all is imported.
-_PATIENCE = {"PATIENCE", "PRUNE", "MAIL_REST", "WINDOW"}
+_SHORTER_WAITS = {"TIMEOUT", "PRUNE", "MAIL_REST", "WINDOW"}
 
 #: How `machines.network` has a command run on a machine of its own.
 _NETWORK = "--net="
@@ -90,7 +90,7 @@ def _foreign(env: Mapping[str, str]) -> bool:
     changed.discard("PYTEST_CURRENT_TEST")  # says another phase of the test by now
     if env.get("PYTHONPATH") == str(ROOT):
         changed.discard("PYTHONPATH")
-    return any(not name.startswith(("SHOP_", "FLASK_")) for name in changed - _PATIENCE)
+    return any(not name.startswith(("SHOP_", "FLASK_")) for name in changed - _SHORTER_WAITS)
 
 
 def start(command: list[str], env: Mapping[str, str], **options: Any) -> subprocess.Popen[str]:

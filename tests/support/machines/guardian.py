@@ -25,7 +25,7 @@ from typing import IO, Any
 from tests.support.machines import processes
 
 #: How long a process may take to end when it is asked to, in seconds, before it is made to.
-PATIENCE = 5.0
+TIMEOUT = 5.0
 
 Duty = dict[str, Any]
 
@@ -119,7 +119,7 @@ def _end(duties: list[Duty]) -> None:
         with suppress(ProcessLookupError):
             os.kill(duty["pid"], duty["gently"])
         processes.thaw(duty["pid"])  # a frozen one hears nothing
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while any(processes.runs(duty["pid"]) for duty in duties) and time.monotonic() < deadline:
         time.sleep(0.02)
     for duty in duties:
