@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -208,9 +208,7 @@ def remove_product(sku: str) -> None:
     _set(sku, "is removed", values, also_removed=True)
 
 
-def _set(
-    sku: str, done: str, values: dict[str, bool | None], *, also_removed: bool = False
-) -> None:
+def _set(sku: str, done: str, values: Mapping[str, object], *, also_removed: bool = False) -> None:
     product = _found(sku, also_removed=also_removed)
     if all(getattr(product, column) == value for column, value in values.items()):
         click.echo(f"{product.sku} {done} already")

@@ -280,7 +280,10 @@ class _Inputs(HTMLParser):
 
 
 class Tab:
-    """An open page: its event stream, and what it shows."""
+    """An open page: its event stream, and what it shows.
+
+    It shows nothing until its first event is taken in, by `next` or `until`.
+    """
 
     protocol = "HTTP/1.1"
 
