@@ -141,7 +141,7 @@ def _write(settings: Settings, database: Database, folder: Path) -> Backup:
 
 
 def _copy_file(file: Path, copy: Path) -> None:
-    """Copy a SQLite database as of one moment; who writes to it meanwhile doesn't wait."""
+    """Copy a SQLite database as of one moment; writers meanwhile don't wait."""
     # mode=rw: a database that was taken away must not come back as an empty file.
     with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", 30, uri=True)) as source:
         source.execute("VACUUM INTO ?", (str(copy),))

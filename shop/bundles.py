@@ -33,11 +33,11 @@ class News:
         """Take what is new.
 
         Args:
-            members: of topics that stand for others. What is new of one of those is news to who
-                watches the group, unless the group has news of its own, which is all of it.
+            members: of topics that stand for others. What is new of one of those is news to the
+                group's watchers, unless the group has news of its own, which is all of it.
         """
         new = dict.fromkeys(topics)
-        #: what there is to say to who watches a topic
+        #: what there is to say to the watchers of a topic
         self._parts: dict[str, tuple[str, ...]] = {topic: (topic,) for topic in new}
         for group, of_it in members.items():
             parts = tuple(topic for topic in of_it if topic in new)

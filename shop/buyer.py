@@ -1,4 +1,4 @@
-"""Who buys: what they typed, cleaned and checked, as it is stored and nothing else."""
+"""The buyer: what they typed, cleaned and checked, as it is stored and nothing else."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class _Wrong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """Who buys, and where to."""
+    """The person who buys, and where it goes."""
 
     email: str
     name: str

@@ -1,6 +1,6 @@
 """Announcing that something changed, and hearing of it.
 
-A message is a set of names, never contents: who hears one reads what is true. Names are made
+A message is a set of names, never contents: its hearers read what is true. Names are made
 here and nowhere else. Rules note them in the transaction that makes the change, and the database
 announces them once it is committed. Within a process, announcing calls the hearers at once.
 Between machines a relay carries the names (`shop.relay`); between processes on one machine the
@@ -105,7 +105,7 @@ def _number_of(kind: str, name: str) -> int | None:
 
 
 class Changes:
-    """Who hears of changes in this process."""
+    """The hearers of changes in this process."""
 
     def __init__(self) -> None:
         self._hearers: list[Hearer] = []

@@ -104,7 +104,7 @@ def _made_before(
     made = order_of_cart(transaction, cart.id, offer.purchase)
     if made is None:
         return None
-    # Who shares a cart, or took its cookie, doesn't share what was bought from it.
+    # Somebody who shares a cart, or took its cookie, doesn't share what was bought from it.
     if (made.email, made.name, made.address) != (buyer.email, buyer.name, buyer.address):
         raise BoughtBefore(made.number)
     return Purchase(made.number, made.token, made.state, 0, cart.snapshot())

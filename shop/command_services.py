@@ -53,7 +53,7 @@ def open_relay(settings: Settings) -> Relay | None:
 
 
 def announce_commits(built: CommandServices) -> None:
-    """Have what is committed announced: heard here, and carried to the others."""
+    """Have what is committed announced: heard here, and sent to the other processes."""
     built.database.on_commit = built.changes.announce
     if built.relay is not None:
         built.changes.carry = built.relay.announce

@@ -82,7 +82,7 @@ class Inventory:
         return self._catalog
 
     def hear(self, names: frozenset[str]) -> None:
-        """Note what was announced: who asks next gets what is true then."""
+        """Note what was announced: the next question is answered by what is true then."""
         if concerns_stock(names):
             self._all_announced |= EVERYTHING in names
             self._announced.update(i for i in map(shelf_id_of, names) if i is not None)
@@ -100,7 +100,7 @@ class Inventory:
         """Read everything, and show it under the versions that it has now.
 
         What looks the same is shown as it was, mostly; but while nobody watched, it may have
-        changed and changed back, and who comes from elsewhere has seen that.
+        changed and changed back, and tabs from elsewhere have seen that.
         """
         with self._lock:
             self._renewing = True

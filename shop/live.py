@@ -79,8 +79,8 @@ class Live:
     def hear(self, names: Iterable[str]) -> None:
         """Note that things changed; their tabs are notified at the next tick.
 
-        Carts and orders that nobody has open are let pass: who opens one from now on reads what is
-        true.
+        Carts and orders that nobody has open are let pass: a tab that opens one from now on reads
+        what is true.
         """
         self.moment += 1
         concerned = [n for n in names if not is_somebodys(n) or self._hub.is_watched(n)]
@@ -122,7 +122,7 @@ class Live:
         for cart_id in filter(None, map(cart_id_of, topics)):
             known = self._contents.open_carts.snapshot(cart_id)
             if known is not None and known.merged_into is not None:  # while the tab opened
-                self.hear([cart_name(cart_id)])  # it is led there next
+                self.hear([cart_name(cart_id)])  # it is moved there next
         return text
 
     def run(self) -> None:

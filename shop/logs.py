@@ -79,7 +79,7 @@ def _log_uncaught() -> None:
 
 
 def dropped_lines() -> int:
-    """Return how many lines of this process's log were dropped: who reads it stood still."""
+    """Return how many lines of this process's log were dropped: its reader stood still."""
     return sum(output.dropped for output in _outputs())
 
 

@@ -28,7 +28,7 @@ _BATCH = 500
 #: each would take its turn from the loop as often.
 _GATHER = 0.02
 
-#: How long a process that ends waits for who reads, in seconds.
+#: How long a process that ends waits for its reader, in seconds.
 TIMEOUT = 0.5
 
 #: Says in a line of the log how many lines were dropped.

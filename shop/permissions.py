@@ -1,4 +1,4 @@
-"""Who may read what the shop keeps on its disk: its own user, and nobody else.
+"""The shop's files are closed to all but its own user.
 
 There are buyers' addresses in it, and the key that signs cookies. What the shop makes is made
 closed, whatever the umask. What was there before is closed as far as the shop made it itself.

@@ -58,7 +58,7 @@ class PictureView:
     height: int
     #: of its renditions, the smallest first
     widths: tuple[int, ...]
-    #: what is seen on it, for who can't see it
+    #: what is seen on it, for people who can't see it
     alt: str
 
     @classmethod

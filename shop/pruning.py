@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 #: clock that is wrong is set. Drawn between these, as several processes start at once.
 FIRST = (60.0, 600.0)
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 EVERY = (1800.0, 5400.0)
 
-#: Seconds between two steps of one look, in which all others go on.
+#: Seconds between two steps of one check, in which all others go on.
 PAUSE = 0.1
 
 _DAY = 24 * 3600

@@ -165,7 +165,7 @@ class Servers:
         return [Difference(f"clock: {round(abs(apart) / 1000)} s {way} the database's", False)]
 
     def _compare(self, other: Any) -> list[Difference]:
-        """Return what differs from another server; who came later is the one that is wrong."""
+        """Return what differs from another server; the one that came later is wrong."""
         began = self._started or 0
         later = (other.started, other.name) < (began, self._name)
         found = []

@@ -165,7 +165,7 @@ def _inventory(database: Database, settings: Settings) -> Inventory:
 
 
 def _connect(built: Services) -> None:
-    """Lay the way of a change: committed, heard here, carried to the others, shown in tabs."""
+    """Wire the way of a change: committed, heard here, sent to other processes, shown in tabs."""
     changes, hub, relay = built.changes, built.hub, built.relay
     announce_commits(built)
     changes.subscribe(built.inventory.hear)
@@ -205,7 +205,7 @@ def _count_slot(slots: StreamSlots, topic: str, change: int) -> None:
 
 
 def current_services() -> Services:
-    """Return the services of the current app: `services`, for who needs several of them."""
+    """Return the services of the current app: `services`, for code that needs several of them."""
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # at half the cost
     found: Services = app.extensions["shop"]
     return found

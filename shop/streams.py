@@ -1,4 +1,4 @@
-"""The hub of open tabs: who watches what, and writing to them.
+"""The hub of open tabs: which tabs watch what, and writing to them.
 
 It knows topics, messages and connections, and nothing of a shop. A tab that can't keep up gets
 only the newest message of each topic, and one that reads nothing for too long is dropped; nobody
@@ -150,7 +150,7 @@ class Hub:
                     news.forget()
 
     def include(self, group: str, members: Iterable[str]) -> None:
-        """Have a watched topic stand for others: who watches it gets what is sent to those."""
+        """Have a watched topic stand for others: its tabs get what is sent to those."""
         if group in self._watchers:
             self._members[group] = tuple(members)
 
@@ -191,7 +191,7 @@ class Hub:
             if ahead > 0.02:
                 time.sleep(ahead)
             time_slice.yield_to_others()
-        for tab in list(self._tabs):  # who came in the meantime
+        for tab in list(self._tabs):  # those that came in the meantime
             tab.close()
 
     def _watch(self, tab: Tab, topic: str) -> None:

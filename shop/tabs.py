@@ -19,7 +19,7 @@ from shop.tcp import limit_unsent
 STALLED = 30.0
 
 #: How many times as long the kernel waits until a tab's has acknowledged something, or has room for
-#: more: who doesn't read is to be noticed, and counted, by the hub.
+#: more: a tab that doesn't read is to be noticed, and counted, by the hub.
 KERNEL_WAITS = 1.5
 
 #: How many bytes of messages may wait for a tab to read, before it is dropped. What it is

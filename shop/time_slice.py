@@ -1,4 +1,4 @@
-"""Taking turns: who works for long lets everybody else go on in between.
+"""Time slices: long work lets everybody else go on in between.
 
 Under gevent all requests, streams and broadcasts share one thread.
 """
@@ -37,9 +37,9 @@ def yield_to_others() -> None:
 
 
 class TimeSlice:
-    """The turns of one piece of work.
+    """The time slices of one piece of work.
 
-    A turn is as long as the others' last one took, within bounds: on a shop that is busy with
+    A slice is as long as the others' last one took, within bounds: on a shop that is busy with
     requests, telling ten thousand tabs gets half of the time, and not a moment now and then.
     """
 

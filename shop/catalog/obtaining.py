@@ -115,7 +115,7 @@ def _is_there(path: Path) -> bool:
         path.lstat()
     except FileNotFoundError:
         return False
-    except OSError:  # why it can't be read, who reads it says
+    except OSError:  # its reader says why it can't be read
         return True
     return True
 

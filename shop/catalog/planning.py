@@ -102,7 +102,7 @@ def _change(entry: ProductEntry, known: KnownProduct | None, found: Mapping[str,
         given = {name: value for name, value in said.items() if value is not None}
         change.values = {n: (None, v) for n, v in {"sku": entry.sku, **empty, **given}.items()}
     else:
-        said["removed"] = False  # who brings a removed product again wants it back
+        said["removed"] = False  # brought again, it is wanted back
         change.values = {
             name: (known.values[name], value)
             for name, value in said.items()

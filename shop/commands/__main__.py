@@ -12,7 +12,7 @@ from shop.config import release_version
 from shop.environment import is_text, said_of_file
 from shop.output import open_standard_streams
 
-#: What a disk says to who writes into a file that was opened by others, as by `> file`.
+#: What a disk says to a process that writes into a file that was opened by others, as by `> file`.
 _NOT_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 

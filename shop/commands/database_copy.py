@@ -1,6 +1,6 @@
-"""A shop's data carried from one database into an empty one: all of it or nothing, and compared.
+"""A shop's data copied from one database into an empty one: all of it or nothing, and compared.
 
-The rows are carried in batches, so that memory is bounded whatever their number, in one
+The rows are copied in batches, so that memory is bounded whatever their number, in one
 transaction of the target. Before it is committed, every row is read again on both sides.
 """
 
@@ -17,7 +17,7 @@ import shop.models  # noqa: F401  (the tables)
 from shop.db import Base, Database
 from shop.versions import carry_over
 
-#: How many rows are carried at a time, and how many of a table with files in it, which have up to
+#: How many rows are copied at a time, and how many of a table with files in it, which have up to
 #: 30 MB each.
 BATCH = 1000
 BATCH_OF_FILES = 2

@@ -18,7 +18,7 @@ from shop.models import Mail, Order, StockAlert
 from shop.models.mail import SENT, read_backlog
 from shop.moments import second_in_utc
 
-#: Seconds between two looks, and for how long a server that takes no mail is left alone.
+#: Seconds between two checks, and for how long a server that takes no mail is left alone.
 _EVERY, _REST = 2.0, 20.0
 
 

@@ -44,7 +44,7 @@ def count(number: int, what: str) -> str:
 def keep_showing(frame: Callable[[], list[str]], interval: float) -> None:
     """Show what `frame` gives, every `interval` seconds, until Ctrl-C: that ends it well.
 
-    On a terminal every look takes the place of the one before. Nothing else of the terminal is
+    On a terminal every picture takes the place of the one before. Nothing else of the terminal is
     changed, so that nothing has to be put right however this ends.
     """
     if not is_terminal():

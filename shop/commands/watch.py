@@ -45,7 +45,7 @@ def watch(once: bool, interval: float, as_json: bool) -> None:
 
 
 class Watcher:
-    """Looks at the drop again and again; sales are what is gone since the look before."""
+    """Reads the drop again and again; sales are what is gone since the time before."""
 
     def __init__(self) -> None:
         self._first: Statistics | None = None

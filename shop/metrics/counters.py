@@ -119,7 +119,7 @@ class Metrics:
         registry = self._registry
         failed = "Times that the database or Redis did not do what was asked."
         self._troubles = Counter("shop_backend_troubles", failed, ["backend"], registry=registry)
-        dropped = "Lines of the log that were dropped, as who reads it stood still."
+        dropped = "Lines of the log that were dropped, as its reader stood still."
         self._lines = Counter("shop_log_lines_dropped", dropped, registry=registry)
         self._backup_age = Gauge(
             "shop_last_backup_age_seconds",

@@ -1,4 +1,4 @@
-"""The cart: a value with rules, and how it is carried outside.
+"""The cart: a value with rules, and how it is exported.
 
 `Cart` is plain Python and knows no database; `CartEdit` keeps one. `export_cart` and
 `import_cart` carry one in a signed text that outlives the database.

@@ -49,6 +49,6 @@ class CartSnapshot:
         return cls(cart_id, 0 if last is None else as_of(last), known=False)
 
     def shows_what(self, other: CartSnapshot) -> bool:
-        """Tell whether tabs show of this state what they show of another, but for its version."""
+        """Tell whether tabs show of this one what they show of another, but for its version."""
         mine = (self.known, self.purchases, self.item_ids, self.marked, self.hold)
         return mine == (other.known, other.purchases, other.item_ids, other.marked, other.hold)

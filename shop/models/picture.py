@@ -66,7 +66,7 @@ class ProductPicture(Base):
     #: from 1 on
     position: Mapped[int] = mapped_column(primary_key=True)
     hash: Mapped[str] = mapped_column(ForeignKey(PictureRecord.hash), index=True)
-    #: what is seen on it, for who can't see it
+    #: what is seen on it, for people who can't see it
     alt: Mapped[str]
     #: the name or the address that an operator's file has for it
     reference: Mapped[str]

@@ -1,4 +1,4 @@
-"""Who wants to know when a size is back: one mail to as many people as pairs come back.
+"""Requests to know when a size is back: one mail to as many people as pairs come back.
 
 In the order in which they asked. Nobody is told whether somebody else asked.
 """
@@ -18,7 +18,7 @@ from shop.models.customer import same_mailbox
 from shop.models.mail import queue_alert
 from shop.models.order import new_order_token
 
-#: How many sizes one mailbox may wait for: more is nobody's wish.
+#: How many sizes one mailbox may wait for: nobody wants more.
 MOST_OF_MAILBOX = 50
 
 #: For how long an address is known after its mail, in seconds: 30 days.
@@ -28,7 +28,7 @@ _ONLY_WAITING = text("mailed_at IS NULL")
 
 
 class StockAlert(Base):
-    """Somebody's wish to be told when an item is back."""
+    """Somebody's request to be told when an item is back."""
 
     __tablename__ = "stock_alerts"
 
@@ -37,7 +37,7 @@ class StockAlert(Base):
     email: Mapped[str]
     #: the same, as its provider understands it
     mailbox: Mapped[str]
-    #: names the page on which the wish is taken back
+    #: names the page on which the request is taken back
     token: Mapped[str] = mapped_column(unique=True)
     #: seconds since 1970: when it was wished, and when the mail was queued
     asked_at: Mapped[int] = mapped_column(BigInteger)
@@ -58,12 +58,12 @@ def ask_for_alert(transaction: Transaction, item_id: int, email: str) -> None:
 
 
 def take_back_alerts(transaction: Transaction, token: str) -> None:
-    """Forget all that somebody still waits for, by the name of any of their wishes."""
+    """Forget all that somebody still waits for, by the name of any of their requests."""
     transaction.execute(_TAKE_BACK, {"named": token})
 
 
 def still_waits(database: Database, token: str) -> bool:
-    """Tell whether somebody waits for anything, by the name of any of their wishes."""
+    """Tell whether somebody waits for anything, by the name of any of their requests."""
     return bool(database.rows(_WAITS, {"named": token}))
 
 

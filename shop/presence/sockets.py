@@ -65,7 +65,7 @@ def _accept(listener: socket.socket, answer: Answer) -> None:
 
 
 def _answer(asking: socket.socket, answer: Answer) -> None:
-    with asking, suppress(OSError):  # who asked may be gone
+    with asking, suppress(OSError):  # the asker may be gone
         asking.settimeout(READING)
         for piece in answer(asking.recv(64).decode("ascii", "replace")):
             asking.sendall(piece.encode())

@@ -1,4 +1,4 @@
-"""The connections that are open, and who has to go when there are too many.
+"""The open connections, and which of them are closed when there are too many.
 
 Whoever sends a whole request stays; the one who hasn't for the longest is cut off. So connections
 that ask for nothing, or take for ever to ask or to read, can't keep anybody out, however many.
@@ -57,7 +57,7 @@ class Connections:
         """Have the oldest make room for one that comes, if need be; tell whether there is any.
 
         Args:
-            descriptors: how many connections and streams there are of any kind, the newcomer's
+            descriptors: how many connections and streams there are of any kind, the new one's
                 included.
         """
         used = descriptors - len(self._ending)

@@ -87,7 +87,7 @@ class Handler(WSGIHandler):
         except Left:
             return False
         self.server.connections.renew(self)
-        self.socket.settimeout(None)  # who takes it over has time limits of their own
+        self.socket.settimeout(None)  # its new owner has time limits of its own
         self.handle_one_response()
         if self._is_too_large:
             self._linger()
@@ -102,7 +102,7 @@ class Handler(WSGIHandler):
         if isinstance(self.client_address, tuple):
             environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = map(str, self.client_address[:2])
         environ["wsgi.input_terminated"] = True
-        # Who takes the connection over says so by raising StopIteration, as under gunicorn.
+        # An app that takes the connection over says so by raising StopIteration, as under gunicorn.
         environ["gunicorn.socket"] = self.socket
         environ["shop.keep"] = partial(self.server.connections.remove, self)
 
@@ -127,7 +127,7 @@ class Handler(WSGIHandler):
                 raise Refused(400)  # it is to wait for its answer (RFC 6455, section 4.1)
 
     def _refuse(self, status: int) -> None:
-        """Refuse what can't be read, and tell nothing of who sent it or what was in it."""
+        """Refuse what can't be read, and tell nothing of its sender or of what was in it."""
         log.info("a request that can't be read was refused")
         reason = HTTPStatus(status).phrase
         answer = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"

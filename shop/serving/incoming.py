@@ -26,7 +26,7 @@ MOST_IN_HEAD = 32 * 1024
 #: has come of the next ones: a chunk takes some 8 µs, however tiny it is.
 MOST_IN_CHUNKING = 12 * 1024
 
-#: Bytes of a chunked body between two looks at what it spends.
+#: Bytes of a chunked body between two checks of what it spends.
 _STEP = 1024
 
 #: Bytes that are read at once: what is made of them takes some milliseconds at the worst.

@@ -44,7 +44,7 @@ SETTLE = 0.1
 LINGER = 0.5
 
 #: How many requests that open a stream are worked on at the same time. After a restart everybody's
-#: streams come back in one moment: who buys goes before them.
+#: streams come back in one moment: buyers go before them.
 OPENING_AT_ONCE = 8
 
 #: More bytes than the head of a browser's request has.

@@ -99,7 +99,7 @@ def stop_accepting(listening: socket.socket) -> None:
     """Have the kernel begin no further connections; those that it has completed can be accepted.
 
     Closing a listening socket resets what completed since the last accept. With this before,
-    nothing does: a newcomer's SYN is dropped, and after its repetition, a second later, the
+    nothing does: a new connection's SYN is dropped, and after its repetition, a second later, the
     port is closed or another's. Where the kernel can't do that, nothing happens.
     """
     if listening.family == socket.AF_UNIX:

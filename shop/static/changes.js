@@ -1,4 +1,4 @@
-// What a change means for who has the page open: it is said to those who can't see it, sizes that
+// What a change means for people who have the page open: it is said to those who can't see it, sizes that
 // are in the cart are marked, the focus is never lost, and notices keep out of the way.
 "use strict";
 

@@ -27,7 +27,7 @@ def ask(sku: str) -> BaseResponse:
 
 @bp.post("/products/<sku>/alerts")
 def note(sku: str) -> BaseResponse:
-    """Note a wish; the answer is the same whether somebody has it already."""
+    """Note a request; the answer is the same whether somebody has it already."""
     product, chosen = _find(sku), request.form.get("item_id", "")
     typed = request.form.get("email", "")[:_LONGEST]
     item = next((item for item in product.items if str(item.id) == chosen), None)
@@ -55,7 +55,7 @@ def show(token: str) -> BaseResponse:
 
 @bp.post("/alerts/<token>")
 def take_back(token: str) -> BaseResponse:
-    """Take a wish back: from its page, or by a mail program (RFC 8058)."""
+    """Take a request back: from its page, or by a mail program (RFC 8058)."""
     services.database.transact(lambda tx: take_back_alerts(tx, token[:_LONGEST]))
     return back_with(None, f"/alerts/{token}")
 

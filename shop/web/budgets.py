@@ -38,7 +38,7 @@ SEARCHES = "searches"
 
 _MOST_SEARCHES = 10
 
-#: and wishes to be told when a size is back
+#: and requests to be told when a size is back
 ALERTS = "alerts"
 
 _MOST_ALERTS = 20

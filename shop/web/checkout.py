@@ -32,7 +32,7 @@ bp = Blueprint("checkout", __name__)
 #: What a count in the database can be; a larger number is not from one of the shop's forms.
 _MOST_PURCHASES = 2**31 - 1
 
-#: Where the number of the last order is: who shares a cart doesn't share what was bought from it.
+#: Where the number of the last order is: sharing a cart doesn't share what was bought from it.
 _RECEIPT = "receipt"
 
 
@@ -40,7 +40,7 @@ _RECEIPT = "receipt"
 def show() -> BaseResponse:
     cart = visitor.view_cart()
     if not cart.contents.lines:
-        # Who comes back from the payment page without having paid is led there again.
+        # A buyer who comes back from the payment page without having paid is sent there again.
         held = cart.hold is not None and _RECEIPT in session
         return back_with(None, "/checkout/complete" if held else "/")
     return checkout_form.show(checkout_form.typed_before(session.get(_RECEIPT, "")))
@@ -75,7 +75,7 @@ def complete() -> BaseResponse:
         return back_with(Notice(_NO_RECEIPT), "/")
     if order.state in (*HOLDING, EXPIRED):
         return back_with(None, f"/orders/{order.token}/pay")
-    # Only now: who holds one of the database's connections must not wait for another.
+    # Only now: a request that holds one of the database's connections must not wait for another.
     return show_page("checkout/complete.html", order=order)
 
 

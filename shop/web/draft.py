@@ -1,6 +1,6 @@
 """What was typed at the checkout, for the next try, in the visitor's session.
 
-It is the visitor's own: who shares a cart doesn't share what was typed over it. And it is good for
+It is the visitor's own: sharing a cart doesn't share what was typed over it. And it is good for
 their cart only: whoever plants a session in another's browser doesn't choose where the pairs go.
 After the purchase it goes, unless that can still come to nothing; for the next one there is
 `remembered`.

@@ -33,7 +33,7 @@ def show(token: str) -> BaseResponse:
             "orders/pay.html",
             order=view.order,
             hold_html=services.fragments.hold(view),
-            # Who has no script looks again by themselves until there is something to do.
+            # A page without script reloads by itself until there is something to do.
             waits=view.waits or ("returned" in request.args and view.is_held),
             watched=f"?{urlencode({'order': token})}",
         )

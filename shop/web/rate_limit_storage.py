@@ -154,7 +154,7 @@ class SharedStorage(RedisStorage):
         """Return when a key's window ends, in seconds since 1970."""
         if self._there:
             try:
-                # Not ttl, which rounds: who comes back when they were told to isn't too early.
+                # Not ttl, which rounds: a client that comes when it was told to isn't early.
                 left: int = self.storage.pttl(self.prefixed_key(key))
                 return time.time() + max(left, 0) / 1000
             except FAILURES as error:

@@ -46,7 +46,7 @@ def install(app: Flask) -> None:
 
 
 def current_request() -> Request:
-    """Return the request that is being answered: `request`, for who looks at it several times."""
+    """Return the request that is being answered: `request`, for code that reads it often."""
     asked: Request = request._get_current_object()  # type: ignore[attr-defined]
     return asked
 

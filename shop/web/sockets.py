@@ -54,7 +54,7 @@ class WholeFrames:
         return len(data)
 
     def cut(self) -> None:
-        """End the connection both ways: who waits for it to be read waits no more."""
+        """End the connection both ways: a write that waits for it to be read fails."""
         with suppress(OSError):
             self._sock.shutdown(SHUT_RDWR)
 

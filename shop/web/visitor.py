@@ -1,4 +1,4 @@
-"""Who is asking: the visitor's one cart, kept in signed HttpOnly cookies.
+"""The visitor who is asking: their one cart, kept in signed HttpOnly cookies.
 
 A browser that opens several tabs at once sends several first requests, none with a cookie, and
 is given a cart by each. Each comes in a cookie of its own name, so that no answer overwrites
@@ -39,7 +39,7 @@ class Visitor:
         self._found: CartSnapshot | None = None
         #: whether the browser's copy of the cart is to be renewed with the answer
         self.changed = False
-        #: whether the cookies lead to one cart by now, so that the others can be let go
+        #: whether the cookies lead to one cart by now, so that the others can be deleted
         self.tidied = False
 
     def find_cart(self) -> CartSnapshot:
@@ -179,7 +179,7 @@ class Visitor:
 
 
 def current_visitor() -> Visitor:
-    """Return the visitor of this request: `visitor`, for who needs several things of them."""
+    """Return the visitor of this request: `visitor`, for code that needs several things of them."""
     own = g._get_current_object()  # once: it is looked up
     found: Visitor | None = own.get("visitor")
     if found is None:

@@ -74,7 +74,7 @@ def referer(path: str) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def ctrl_c_is_heard() -> Iterator[None]:
-    """Who is started in the background ignores Ctrl-C, and so does all that it starts."""
+    """A process started in the background ignores Ctrl-C, and so does all that it starts."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -126,7 +126,7 @@ INSTALLATION = (
 
 @pytest.fixture
 def operator() -> Iterator[Operator]:
-    """Who has one machine, with nothing on it yet."""
+    """An operator who has one machine, with nothing on it yet."""
     with Debian(network()) as machine:
         machine.receive_release("1.0.0")
         machine.receive_release("1.0.1", **NEWER)
@@ -151,7 +151,7 @@ def store() -> Iterator[Store]:
 
 @pytest.fixture
 def two(store: Store) -> Iterator[list[Operator]]:
-    """Who has two machines, with a shop on the first one alone."""
+    """An operator who has two machines, with a shop on the first one alone."""
     places = {**network(), **store.places}
     with ExitStack() as stack:
         machines = [

@@ -1,4 +1,4 @@
-"""The cart as a value: a set of items, at most one of each; and how it is carried outside."""
+"""The cart as a value: a set of items, at most one of each; and how it is exported."""
 
 from __future__ import annotations
 

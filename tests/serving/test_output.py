@@ -1,4 +1,4 @@
-"""What the shop writes never stops it: who reads may stand still, be gone, or never have been."""
+"""What the shop writes never stops it: its reader may stand still, be gone, or never have been."""
 
 from __future__ import annotations
 

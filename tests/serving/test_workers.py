@@ -462,7 +462,7 @@ def test_a_socket_about_to_close_begins_no_connection_and_loses_none_that_it_has
 
 
 def wait_for_its_end(tab: Tab) -> None:
-    """Take in what a tab is still sent: who watches first is told again of what it was shown."""
+    """Take in what a tab is still sent: its first watcher gets again what it was shown."""
     with suppress(EOFError):
         while True:
             tab.next(10)

@@ -1,4 +1,4 @@
-"""A shop on several machines: PostgreSQL, Redis, servers, and who operates them."""
+"""A shop on several machines: PostgreSQL, Redis, servers, and their operator."""
 
 from __future__ import annotations
 
