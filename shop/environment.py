@@ -33,7 +33,7 @@ def read_environment(file: Path) -> dict[str, str]:
     return {**_read_file(file), **own}
 
 
-def said_of_file(error: OSError) -> str | None:
+def message_of_file_error(error: OSError) -> str | None:
     """Say in a line which file the system refused, and what that may come from; None: no file."""
     if isinstance(error, shutil.Error):  # of a folder that was copied: what was wrong with each
         _, file, reason = error.args[0][0]
@@ -61,7 +61,7 @@ def _read_file(file: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise UnreadableFile(str(said_of_file(error))) from None
+        raise UnreadableFile(str(message_of_file_error(error))) from None
     except UnicodeDecodeError as error:
         number = error.object[: error.start].count(b"\n") + 1
         allowed = "it is not UTF-8: save the file in that encoding"

@@ -32,7 +32,7 @@ _GATHER = 0.02
 TIMEOUT = 0.5
 
 #: Says in a line of the log how many lines were dropped.
-SayDropped = Callable[[int], str]
+ReportDropped = Callable[[int], str]
 
 
 def open_standard_streams() -> None:
@@ -48,12 +48,12 @@ def open_standard_streams() -> None:
 class Output:
     """Lines for one descriptor; writing one never waits and never fails."""
 
-    def __init__(self, stream: TextIO, say_dropped: SayDropped) -> None:
+    def __init__(self, stream: TextIO, report_dropped: ReportDropped) -> None:
         """Take a stream, whose descriptor is written to past it."""
         self._stream = stream  # which closes its descriptor when nobody holds it any more
         self._descriptor = stream.fileno()
         self._encoding = stream.encoding
-        self._say_dropped = say_dropped
+        self._report_dropped = report_dropped
         self._begin()
         os.register_at_fork(after_in_child=self._begin)
         atexit.register(self.flush)
@@ -119,7 +119,7 @@ class Output:
 
     def _about(self, dropped: int) -> bytes:
         """Return the line that says how many are missing, if any are."""
-        line = self._say_dropped(dropped) if dropped else ""
+        line = self._report_dropped(dropped) if dropped else ""
         return line.encode(self._encoding, "backslashreplace")
 
     def _write(self, data: bytes) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DatabaseError
 from shop import create_app
 from shop.config import OWN_INSTANCE, load_settings
 from shop.demo import prepare_database
-from shop.environment import said_of_file
+from shop.environment import message_of_file_error
 from shop.face.brand import BrandError
 from shop.logs import configure_logging, flush_log
 from shop.permissions import close_folder
@@ -41,7 +41,7 @@ def main() -> int:
         click.echo(f"Error: {error.format_message()}", err=True)
         return error.exit_code
     except OSError as error:
-        reason = said_of_file(error)
+        reason = message_of_file_error(error)
         if reason is None:  # a fault of the program
             raise
         click.echo(f"Error: {reason}", err=True)

@@ -91,7 +91,7 @@ class Servers:
             DBAPIError, DatabaseBusy: there is no answer.
         """
         try:
-            self._say()
+            self._report()
         except DatabaseReadOnly:
             raise
         except DatabaseBusy:  # others write, which is as good a sign
@@ -114,13 +114,13 @@ class Servers:
 
     def _beat(self) -> None:
         try:
-            self._say()
+            self._report()
         except (DBAPIError, DatabaseBusy) as error:
             log.debug("this server could not say that it is there: %s", error)
         except Exception:
             log.exception("this server could not say that it is there")
 
-    def _say(self) -> None:
+    def _report(self) -> None:
         began = _here()
         now = self._now()
         differences = self._clock((began + _here()) / 2 - now)

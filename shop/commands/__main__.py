@@ -9,7 +9,7 @@ import click
 
 from shop.commands import Commands
 from shop.config import release_version
-from shop.environment import is_text, said_of_file
+from shop.environment import is_text, message_of_file_error
 from shop.output import open_standard_streams
 
 #: What a disk says to a process that writes into a file that was opened by others, as by `> file`.
@@ -29,7 +29,7 @@ def main() -> None:
     try:
         commands.main(prog_name="bin/flask")
     except OSError as error:
-        reason = said_of_file(error)
+        reason = message_of_file_error(error)
         if reason is None and error.errno in _NOT_WRITTEN:
             reason = f"not all of the output could be written: {error.strerror}"
         if reason is None:  # a fault of the program

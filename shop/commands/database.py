@@ -68,11 +68,11 @@ def copy(source: URL, target: URL, while_open: bool) -> None:
     if _shown(source) == _shown(target):
         raise WrongCall("--from and --to are the same database; nothing was changed")
     with _shop_at(source, while_open) as reader:
-        _say_as_of(reader)
+        _report_moment(reader)
         counts = _copy(reader, target)
     for name, rows in counts.items():
         click.echo(f"{name:<12} {rows:>13,}  same")
-    _say_what_is_next(source, target)
+    _report_next_steps(source, target)
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def _copy_rows(source: Connection, target: Database) -> dict[str, int]:
         return database_copy.copy(source, target, bar.update)
 
 
-def _say_as_of(source: Connection) -> None:
+def _report_moment(source: Connection) -> None:
     """Say of which moment the copy is; from now on the source is read as it was then."""
     now = datetime.now(UTC)
     rows = database_copy.count_rows(source)
@@ -140,7 +140,7 @@ def _say_as_of(source: Connection) -> None:
     )
 
 
-def _say_what_is_next(source: URL, target: URL) -> None:
+def _report_next_steps(source: URL, target: URL) -> None:
     key = "the one that was set so far"
     if _is_file(source):
         file = Path(str(source.database)).with_name("secret_key")

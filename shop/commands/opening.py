@@ -95,7 +95,7 @@ def _change(
     results = services.database.transact(lambda tx: {i: rule(tx, i) for i in skus})
     for product_id, changed in results.items():
         click.echo(f"{skus[product_id]} {done if changed else before}")
-    _say_who_sees_it()
+    _report_open_tabs()
 
 
 def _announce(skus: dict[int, str], moment: int) -> None:
@@ -107,7 +107,7 @@ def _announce(skus: dict[int, str], moment: int) -> None:
     services.database.transact(lambda transaction: _schedule_all(transaction, skus, moment))
     for sku in skus.values():
         click.echo(f"{sku} opens at {in_utc(moment)} ({here(moment)} here), in {span(left, 2)}")
-    _say_who_sees_it()
+    _report_open_tabs()
 
 
 def _schedule_all(transaction: Transaction, skus: dict[int, str], moment: int) -> None:
@@ -119,7 +119,7 @@ def _schedule_all(transaction: Transaction, skus: dict[int, str], moment: int) -
             )
 
 
-def _say_who_sees_it() -> None:
+def _report_open_tabs() -> None:
     overview = services.presence.overview(brief=True)
     for trouble in overview.troubles:
         click.echo(f"Warning: {trouble}", err=True)

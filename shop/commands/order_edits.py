@@ -50,7 +50,7 @@ def paid(number: str) -> None:
     Example:
       bin/flask orders paid K7QX-4MNP
     """
-    _say(number, "paid", _do(number, lambda tx: mark_paid(tx, number, login_name())))
+    _report(number, "paid", _do(number, lambda tx: mark_paid(tx, number, login_name())))
 
 
 @click.command("fulfil")
@@ -65,7 +65,7 @@ def ship(number: str, tracking: str) -> None:
       bin/flask orders fulfil K7QX-4MNP --tracking "UPS 1Z999"
     """
     done = _do(number, lambda tx: fulfil(tx, number, login_name(), tracking))
-    _say(number, "fulfilled", done)
+    _report(number, "fulfilled", done)
 
 
 @click.command("cancel")
@@ -126,7 +126,7 @@ def _give_back(number: str, wanted: GivingBack, way: Way) -> None:
         done = f"{way.end} {', '.join(error.ended)}" if error.ended else "nothing changed"
         raise CannotBeDone(f"the payment provider does not pay back: {error}; {done}") from None
     else:
-        _say_lines(number, way.end, skus)
+        _report_lines(number, way.end, skus)
 
 
 def _cancel_held(number: str, order_id: int, wanted: GivingBack, provider: Provider | None) -> None:
@@ -180,11 +180,11 @@ def _named(number: str) -> Iterator[None]:
         ) from None
 
 
-def _say(number: str, state: str, changed: bool) -> None:
+def _report(number: str, state: str, changed: bool) -> None:
     click.echo(f"{number} is {state}" if changed else f"{number} was {state} before")
 
 
-def _say_lines(number: str, end: str, skus: list[str]) -> None:
+def _report_lines(number: str, end: str, skus: list[str]) -> None:
     click.echo(f"{number}: {end} {', '.join(skus)}" if skus else f"{number} was {end} before")
 
 

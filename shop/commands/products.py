@@ -42,7 +42,7 @@ def _described(command: Any) -> Any:
 )
 @on_database(makes_shop=True)
 def add_product(
-    sku: str, sizes: str, pieces: int, images: tuple[Path, ...], **said: str | None
+    sku: str, sizes: str, pieces: int, images: tuple[Path, ...], **given: str | None
 ) -> None:
     """Add one product, coming soon.
 
@@ -51,7 +51,7 @@ def add_product(
       bin/flask catalog add TIDE --name Tide --price 120.00 --sizes 8,8.5,9 --count 5 \\
                             --image side.jpg --image top.jpg
     """
-    entry = _entry(sku, sizes, pieces, said)
+    entry = _entry(sku, sizes, pieces, given)
     files = _with_files(entry, images)
     with services.database.reading() as session, suppress(UnknownProduct):
         there = Product.find(session, sku).sku
@@ -66,16 +66,18 @@ def add_product(
 @_described
 @click.option("--sizes", help="Sizes that it is to have, in their order; none is taken away.")
 @on_database
-def edit_product(sku: str, sizes: str | None, images: tuple[Path, ...], **said: str | None) -> None:
+def edit_product(
+    sku: str, sizes: str | None, images: tuple[Path, ...], **given: str | None
+) -> None:
     """Change one product. Its pictures give way to those that are named.
 
     \b
     Example:
       bin/flask catalog edit TIDE --price 99.00
     """
-    if sizes is None and not images and all(value is None for value in said.values()):
+    if sizes is None and not images and all(value is None for value in given.values()):
         raise WrongCall(f"say what is to be changed of {sku!r}, as --price 99.00 does")
-    entry = _entry(_found(sku).sku, sizes, None, said)
+    entry = _entry(_found(sku).sku, sizes, None, given)
     _change(entry, _with_files(entry, images))
 
 
@@ -133,18 +135,18 @@ def _change(entry: ProductEntry, files: Sources) -> None:
 
 
 def _entry(
-    sku: str, sizes: str | None, pieces: int | None, said: dict[str, str | None]
+    sku: str, sizes: str | None, pieces: int | None, given: dict[str, str | None]
 ) -> ProductEntry:
     try:
-        entry = ProductEntry(sku_of(sku), description=_description(said["description"]))
+        entry = ProductEntry(sku_of(sku), description=_description(given["description"]))
         for name in ("name", "brand", "color"):
-            text = said[name]
+            text = given[name]
             if text is not None:
                 setattr(entry, name, short_text(text))
         if entry.name == "":
             raise CatalogError("the name is missing")
-        if said["price"] is not None:
-            entry.price = Money(services.settings.currency).parse(said["price"])
+        if given["price"] is not None:
+            entry.price = Money(services.settings.currency).parse(given["price"])
         entry.sizes = [SizeEntry(name, None, pieces) for name in _sizes(sizes)]
         return entry
     except CatalogError as error:

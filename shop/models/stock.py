@@ -11,7 +11,7 @@ from shop.db import Transaction
 from shop.models import ledger
 from shop.models.catalog import LARGEST_ID, ON_SALE, WITHDRAWN, Item, Product, UnknownItem
 from shop.models.ledger import CORRECTION, COUNTER_SALE, HOLD, SALE, Cause, Shift
-from shop.models.stock_alert import tell_who_waits
+from shop.models.stock_alert import queue_alerts
 from shop.versions import advance, next_version
 
 
@@ -101,7 +101,7 @@ def move(transaction: Transaction, item_ids: Iterable[int], shift: Shift, cause:
         transaction.note(shelf_name(product_id))
     ledger.record(transaction, ids, shift, cause)
     if shift.left > 0:
-        tell_who_waits(transaction, ids, shift.left)
+        queue_alerts(transaction, ids, shift.left)
 
 
 def set_stock(
@@ -144,7 +144,7 @@ def _put(
     if after != before:
         ledger.record(transaction, [item_id], Shift(left=after - before), cause)
     if after > before:
-        tell_who_waits(transaction, [item_id], after - before)
+        queue_alerts(transaction, [item_id], after - before)
     transaction.note(shelf_name(product_id))
     return before, after
 

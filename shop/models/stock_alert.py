@@ -67,7 +67,7 @@ def still_waits(database: Database, token: str) -> bool:
     return bool(database.rows(_WAITS, {"named": token}))
 
 
-def tell_who_waits(transaction: Transaction, item_ids: Iterable[int], count: int) -> None:
+def queue_alerts(transaction: Transaction, item_ids: Iterable[int], count: int) -> None:
     """Queue a mail for as many of those who wait for each item as pairs of it came back."""
     now = int(time.time())
     for item_id in item_ids:

@@ -115,7 +115,7 @@ class ShopWorker(GeventWorker):
             asked_to_end.set()
         parts.start()
         server.start()
-        self._say_ready()
+        self._report_ready()
         living = gevent.spawn(self._show_life, asked_to_end)
         asked_to_end.wait()
         server.finish(
@@ -125,7 +125,7 @@ class ShopWorker(GeventWorker):
         parts.stop()
         parts.database.close()
 
-    def _say_ready(self) -> None:
+    def _report_ready(self) -> None:
         os.write(self.tmp.fileno(), b"1")
         self.tmp.notify()
         os.kill(self.ppid, signal.SIGCHLD)  # wakes the master
