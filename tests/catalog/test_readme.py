@@ -27,7 +27,7 @@ HEADINGS = (
 def told() -> list[str]:
     """The commands of the section, without their comments."""
     text = (ROOT / "README.md").read_text("utf-8")
-    block = re.search(r"From a clone to your own shoes.*?```console\n(.*?)```", text, re.DOTALL)
+    block = re.search(r"From a clone to your own products.*?```console\n(.*?)```", text, re.DOTALL)
     assert block is not None
     lines = block[1].splitlines()
     return [line.removeprefix("$ ").partition("  #")[0].strip() for line in lines]
