@@ -8,21 +8,16 @@ benchmarks measured; nothing is measured here. It says only what its small cases
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import count
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.herd import AT_ONCE, DRAINED, KILLED
-from bench.report import PUBLISHED, Column, Figures, Report, benchmark, spread
+from bench.herd import WAYS
+from bench.report import PUBLISHED, Column, Figures, Report, benchmark
 from bench.sellout import CARTS
-from bench.streams import of_shop_with_carts
-from bench.tabs import page_delay
+from bench.streams import CARTS as STREAMS_WITH_CARTS
 
 #: For how long changes are gathered before a broadcast begins, in seconds; see shop/live.py.
 _TICK = 0.020
@@ -36,11 +31,9 @@ PROCESSES, TABS = 8, 10_000
 #: Requests a second that each process answers meanwhile.
 _RATE = 50
 
-#: When the first and the last tab lost its stream, in seconds before the new server served.
-_LOST = {DRAINED: (-5.8, -0.8), KILLED: (-0.8, -0.8), AT_ONCE: (-0.8, -0.8)}
-
-#: How soon nginx sends tabs of a lost server elsewhere, in seconds.
-_NOTICED = 1.0
+#: How soon nginx sends tabs of a lost server elsewhere; and how soon after that a page tries again
+#: that tried in vain before: the third wait of shop/static/live.js. In seconds.
+_NOTICED, _TRIED = 1.0, 1.56
 
 _COLUMNS = (
     Column("measured", "measured", "s"),
@@ -49,26 +42,7 @@ _COLUMNS = (
     Column("servers, one to spare", "servers"),
     Column("a release is with the last tab after", "release", "s"),
     Column("tabs of a lost server are current after", "lost", "s"),
-    Column("memory of a server for open tabs", "memory", "GB"),
-    Column("purchases a second, at most", "purchases"),
 )
-
-
-@dataclass(frozen=True)
-class Case:
-    """A load that was measured, and what the model says of it, in seconds."""
-
-    name: str
-    measured: float
-    model: float
-
-    @property
-    def ratio(self) -> float:
-        return self.model / self.measured
-
-    @property
-    def agrees(self) -> bool:
-        return _AGREES[0] <= self.ratio <= _AGREES[1]
 
 
 @benchmark
@@ -99,28 +73,40 @@ def capacity(folder: Path, counts: tuple[int, ...]) -> Report:
     Example:
       bin/bench capacity --shoppers 300000 --into /tmp/bench
     """
-    names = ("streams", "sellout", "herd", "pages", "cluster")
-    figures = {name: _read(folder, name) for name in names}
-    changes = [*_changes(figures["streams"], figures["sellout"])]
-    returns = [*_returns(figures["herd"])]
-    rows = {
-        f"measured: {case.name}": [
-            {"measured": case.measured, "model": case.model, "ratio": case.ratio}
-        ]
-        for case in changes + returns
+    measured = {name: _read(folder, name) for name in ("streams", "sellout", "herd", "pages")}
+    cases = {
+        "release": _broadcasts(measured["streams"], measured["sellout"]),
+        "lost": _returns(measured["herd"]),
     }
-    confirmed = {
-        "release": all(case.agrees for case in changes),
-        "lost": all(case.agrees for case in returns),
-    }
+    rows = {f"measured: {name}": [case] for some in cases.values() for name, case in some.items()}
     for shoppers in sorted(counts):
-        estimate = _estimate(figures, shoppers).items()
-        row = {key: value for key, value in estimate if confirmed.get(key, True)}
-        rows[f"{shoppers:,} shoppers"] = [row]
-    return _report(rows, figures["cluster"]["cpu_per_purchase"])
+        estimate = _estimate(measured, shoppers)
+        for column, some in cases.items():
+            if not all(map(agrees, some.values())):
+                del estimate[column]
+        rows[f"{shoppers:,} shoppers"] = [estimate]
+    return Report(
+        name="capacity",
+        document="capacity",
+        title="load",
+        columns=_COLUMNS,
+        rows=rows,
+        note=f"A server has {PROCESSES} processes with {TABS:,} tabs each, on as many processors, "
+        f"and as many again for nginx; each answers {_RATE} requests a second meanwhile.",
+    )
 
 
-def time_to_tell(tabs: int, each: float, rate: float, action: float) -> float:
+def compare(measured: float, model: float) -> Figures:
+    """Return a small case: the seconds that it took, and those of the model."""
+    return {"measured": measured, "model": model, "ratio": model / measured}
+
+
+def agrees(case: Figures) -> bool:
+    """Tell whether the model is near what was measured."""
+    return _AGREES[0] <= case["ratio"] <= _AGREES[1]
+
+
+def time_to_tell(tabs: float, each: float, rate: float, action: float) -> float:
     """Return the seconds until the last tab of a process has a change, while others act.
 
     A broadcast lets requests go between its slices: these take only their share of the process.
@@ -132,15 +118,14 @@ def time_to_tell(tabs: int, each: float, rate: float, action: float) -> float:
     return _TICK / 2 + tabs * each / _share_left(rate, action)
 
 
-def time_to_return(arrivals: Sequence[float], opening: float, rate: float, action: float) -> float:
-    """Return the seconds until all streams are open that come at these moments to a process.
+def time_to_return(tabs: float, opening: float, rate: float, action: float) -> float:
+    """Return the seconds until so many tabs are open again, when they come sooner than that.
 
-    Each is opened when it has come and the one before it is open.
+    Args:
+        opening: CPU seconds that opening one takes.
+        rate, action: as in `time_to_tell`.
     """
-    free, took = 0.0, opening / _share_left(rate, action)
-    for at in sorted(arrivals):
-        free = max(free, at) + took
-    return free
+    return tabs * opening / _share_left(rate, action)
 
 
 def _share_left(rate: float, action: float) -> float:
@@ -148,18 +133,6 @@ def _share_left(rate: float, action: float) -> float:
     if rate * action >= 1:
         raise click.ClickException(f"{rate:.0f} requests a second are more than a process answers")
     return 1 - rate * action
-
-
-def _arrivals(lost: Sequence[float]) -> list[float]:
-    """Return when tabs find the server again that serves from 0 on, by when they lost theirs."""
-    chance, found = random.Random(1), []
-    for at in lost:
-        for attempt in count(1):
-            at += page_delay(attempt, chance)
-            if at >= 0:
-                break
-        found.append(at)
-    return found
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
@@ -170,53 +143,40 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     return figures
 
 
-def _changes(streams: dict[str, Any], sellout: dict[str, Any]) -> Iterator[Case]:
-    for row in of_shop_with_carts(streams):
-        tabs = round(row["streams"])
-        model = time_to_tell(tabs, row["cpu_per_delivery"], 0, 0)
-        yield Case(f"a change to {tabs:,} tabs", row["to_last"], model)
+def _with_carts(streams: dict[str, Any]) -> list[Figures]:
+    """Return the rows of tabs with a cart each, the fewest first."""
+    rows = [row for name, row in streams.items() if name.startswith(STREAMS_WITH_CARTS)]
+    return sorted(rows, key=lambda row: float(row["streams"]))
+
+
+def _broadcasts(streams: dict[str, Any], sellout: dict[str, Any]) -> dict[str, Figures]:
+    cases = {}
+    for row in _with_carts(streams):
+        model = time_to_tell(row["streams"], row["cpu_per_delivery"], 0, 0)
+        cases[f"a change to {row['streams']:,.0f} tabs"] = compare(row["to_last"], model)
     tabs, row = sellout["tabs"], sellout[CARTS]
     model = time_to_tell(tabs, row["cpu_per_tab"], 0, 0)
-    yield Case(f"an item sells out in {tabs:,} carts", row["last"], model)
+    return cases | {f"an item sells out in {tabs:,} carts": compare(row["last"], model)}
 
 
-def _returns(herd: dict[str, Any]) -> Iterator[Case]:
-    tabs = herd["tabs"]
-    for way, (began, ended) in _LOST.items():
+def _returns(herd: dict[str, Any]) -> dict[str, Figures]:
+    tabs, cases = herd["tabs"], {}
+    for way in WAYS:
         if way in herd:
-            lost = [began + (ended - began) * number / tabs for number in range(tabs)]
-            arrivals = [0.0] * tabs if way == AT_ONCE else _arrivals(lost)
-            model = time_to_return(arrivals, herd[way]["cpu_per_tab"], 0, 0)
-            yield Case(f"{tabs:,} tabs come back, {way}", herd[way]["last"], model)
+            model = time_to_return(tabs, herd[way]["cpu_per_tab"], 0, 0)
+            cases[f"{tabs:,} tabs come back, {way}"] = compare(herd[way]["last"], model)
+    return cases
 
 
-def _estimate(figures: dict[str, Any], shoppers: int) -> Figures:
-    tab = of_shop_with_carts(figures["streams"])[-1]
-    action = figures["pages"]["add, no stream open"]["cpu"]
-    purchase = figures["cluster"]["cpu_per_purchase"]["servers"]
+def _estimate(measured: dict[str, Any], shoppers: int) -> Figures:
+    tab = _with_carts(measured["streams"])[-1]
+    action = measured["pages"]["add, no stream open"]["cpu"]
     servers = ceil(shoppers / (PROCESSES * TABS)) + 1
     tabs = ceil(shoppers / (servers * PROCESSES))
-    arrivals = _arrivals([-_NOTICED] * ceil(shoppers / servers / ((servers - 1) * PROCESSES)))
+    from_lost = ceil(shoppers / servers / ((servers - 1) * PROCESSES))
+    back = time_to_return(from_lost, tab["cpu_per_opening"], _RATE, action)
     return {
         "servers": servers,
         "release": time_to_tell(tabs, tab["cpu_per_delivery"], _RATE, action),
-        "lost": _NOTICED + time_to_return(arrivals, tab["cpu_per_opening"], _RATE, action),
-        "memory": tab["memory"] * shoppers / (servers - 1),
-        "purchases": (servers - 1) * PROCESSES / purchase,
+        "lost": _NOTICED + max(_TRIED, back),
     }
-
-
-def _report(rows: dict[str, list[Figures]], purchase: dict[str, float]) -> Report:
-    processors = ceil(purchase["PostgreSQL"] / purchase["servers"] * PROCESSES)
-    return Report(
-        name="capacity",
-        document="capacity",
-        title="load",
-        columns=_COLUMNS,
-        rows=rows,
-        note=f"A server has {PROCESSES} processes with {TABS:,} tabs each, on as many processors, "
-        f"and as many again for nginx. Purchases are bounded by the servers' CPU time for one "
-        f"({spread([purchase['servers']], 'ms')}); PostgreSQL then uses {processors} processors "
-        f"for each server, at {spread([purchase['PostgreSQL']], 'ms')} a purchase. What it "
-        "costs to wait for one row that everybody wants is not in it.",
-    )

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import click
 import pytest
 
-from bench.capacity import Case, time_to_return, time_to_tell
+from bench.capacity import agrees, compare, time_to_return, time_to_tell
 from bench.report import Goal, number, quantile, spread
 from bench.servers import event_of
 from bench.tab import Cart, Tab, any_message, marked_cart, own_cart, product_fragment
@@ -236,8 +236,8 @@ def test_in_the_model_all_tabs_take_their_deliveries_and_others_make_them_later(
 
 
 def test_in_the_model_nobody_comes_back_sooner_than_openings_take() -> None:
-    assert time_to_return([0.0] * 100, 1e-3, 0, 0) == pytest.approx(0.1)
-    assert time_to_return([0.0, 0.5], 1e-3, 0, 0) == pytest.approx(0.501)
+    assert time_to_return(100, 1e-3, 0, 0) == pytest.approx(0.1)
+    assert time_to_return(100, 1e-3, 100, 5e-3) == pytest.approx(0.2), "requests take half"
 
 
 def test_the_model_refuses_more_requests_than_a_process_answers() -> None:
@@ -246,7 +246,7 @@ def test_the_model_refuses_more_requests_than_a_process_answers() -> None:
 
 
 def test_a_case_agrees_when_the_model_is_near_what_was_measured() -> None:
-    assert Case("", 1.0, 1.2).agrees and not Case("", 1.0, 1.4).agrees
+    assert agrees(compare(1.0, 1.2)) and not agrees(compare(1.0, 1.4))
 
 
 def numbers_in(figures: object) -> Iterator[float]:
