@@ -11,7 +11,7 @@ from statistics import median
 import click
 
 from bench.load import LoadClient
-from bench.pages import ANSWER_COLUMNS, figures_of
+from bench.pages import COST_COLUMNS, RATE
 from bench.report import Figures, Goal, Report, benchmark, in_turn
 from bench.shops import Shop, open_shop
 from tests.support.databases import SECRET_KEY
@@ -61,7 +61,16 @@ def checkout(orders: int, rounds: int, before: int) -> Report:
             for size, words in _SIZES.items():
                 count = orders if size == 1 else orders // _FEWER
                 found[f"{name}, {words}"].append(_buy(load, shops[name], size, count))
-    return _report(found, rounds, before)
+    return Report(
+        name="checkout",
+        title="orders",
+        columns=(RATE, *COST_COLUMNS),
+        rows=found,
+        goals=[*_goals(found, before)],
+        bars=RATE,
+        note=f"{_SHOPPERS} shoppers, each waiting for its answer before the next order; medians "
+        f"and extremes of {rounds} rounds, in turn.",
+    )
 
 
 def _shops(stack: ExitStack) -> Iterator[tuple[str, Shop]]:
@@ -72,7 +81,7 @@ def _shops(stack: ExitStack) -> Iterator[tuple[str, Shop]]:
             if database == "PostgreSQL":
                 settings["SHOP_DATABASE_URL"] = postgresql.create_database(payments)
                 settings["SHOP_SECRET_KEY"] = SECRET_KEY
-            yield f"{database}, {payments}", stack.enter_context(open_shop(**settings))
+            yield f"{database}, {payments}", stack.enter_context(open_shop(settings))
 
 
 def _after(before: int) -> str:
@@ -100,34 +109,20 @@ def _put_in(shop: Shop, count: int) -> None:
 def _buy(load: LoadClient, shop: Shop, size: int, orders: int) -> Figures:
     items = [item["id"] for item in shop.items()][:size]
     how = {"port": shop.server.port, "pid": shop.server.pid, "shoppers": _SHOPPERS}
-    told = load.do("visits.buy", items=items, orders=max(orders, _SHOPPERS), **how)
-    return figures_of(told, told["times"], len(told["times"]))
+    figures: Figures = load.do("visits.buy", items=items, orders=max(orders, _SHOPPERS), **how)
+    return figures
 
 
 def _goals(found: dict[str, list[Figures]], before: int) -> Iterator[Goal]:
+    def ratio(one: str, other: str, key: str) -> float:
+        pairs = zip(found[one], found[other], strict=True)
+        return median(a[key] / b[key] for a, b in pairs)
+
     for words in _SIZES.values():
         for database in _DATABASES:
-            demo, manual = (found[f"{database}, {by}, {words}"] for by in ("demo", "manual"))
-            pairs = zip(demo, manual, strict=True)
-            ratio = median(one["rate"] / outside["rate"] for one, outside in pairs)
+            demo, manual = (f"{database}, {by}, {words}" for by in ("demo", "manual"))
             title = f"{database}, {words}: paid by the demo's page, of paid outside"
-            yield Goal(title, ratio, _LEAST, "×", at_least=True)
+            yield Goal(title, ratio(demo, manual, "rate"), _LEAST, "×", at_least=True)
         if before:
-            pairs = zip(
-                found[f"{_after(before)}, {words}"], found[f"SQLite, manual, {words}"], strict=True
-            )
-            ratio = median(full["cpu"] / new["cpu"] for full, new in pairs)
-            yield Goal(f"{words}: CPU after {before:,} orders", ratio, _MOST_AFTER, "×")
-
-
-def _report(found: dict[str, list[Figures]], rounds: int, before: int) -> Report:
-    return Report(
-        name="checkout",
-        title="orders",
-        columns=ANSWER_COLUMNS,
-        rows=found,
-        goals=[*_goals(found, before)],
-        bars="rate",
-        note=f"{_SHOPPERS} shoppers, each waiting for its answer before the next order; medians "
-        f"and extremes of {rounds} rounds, in turn.",
-    )
+            after = ratio(f"{_after(before)}, {words}", f"SQLite, manual, {words}", "cpu")
+            yield Goal(f"{words}: CPU after {before:,} orders", after, _MOST_AFTER, "×")

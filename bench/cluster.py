@@ -13,10 +13,9 @@ import click
 import psycopg
 
 from bench.load import LoadClient
-from bench.machine import cpu_of
 from bench.report import Column, Goal, Report, benchmark, quantile, quantiles, spread
 from bench.shoppers import BOUGHT, Purchase
-from bench.shops import Cluster, Shop, open_cluster, open_shop
+from bench.shops import Shop, open_cluster, open_shop
 
 _SEVERAL = "a change of a cart to all its tabs, several servers"
 _ALONE = "… one server, SQLite"
@@ -25,11 +24,12 @@ _ALONE = "… one server, SQLite"
 #: until a tab shows it.
 _LIMITS, _IN_A_DROP = {_SEVERAL: 0.150, _ALONE: 0.100}, 0.500
 
+_P99 = Column("p99", "p99", "ms")
 _COLUMNS = (
     Column("times", "times"),
     Column("p50", "p50", "ms"),
     Column("p95", "p95", "ms"),
-    Column("p99", "p99", "ms"),
+    _P99,
     Column("longest", "longest", "ms"),
 )
 
@@ -79,19 +79,41 @@ def cluster(changes: int, streams: int, rate: float, seconds: float) -> Report:
     Example:
       bin/bench cluster --streams 400 --rate 20 --seconds 15
     """
-    delays: Delays = {}
-    with open_cluster(_SERVERS) as opened:
-        delays[_SEVERAL] = _change_a_cart(opened.shop, _TABS, changes)
+    with open_cluster(_SERVERS) as shop:
+        delays = {_SEVERAL: _change_a_cart(shop, _TABS, changes)}
     with open_shop() as shop:
         delays[_ALONE] = _change_a_cart(shop, _TABS_ALONE, changes)
-    with open_cluster(_SERVERS) as opened, LoadClient() as shoppers:
-        _stock(opened.shop, streams, rate * seconds)
-        _let_in(opened.shop, shoppers, streams)
+    with open_cluster(_SERVERS) as shop, LoadClient() as shoppers:
+        _stock(shop, streams, rate * seconds)
+        click.echo(f"{streams:,} shoppers come in …", err=True)
+        shoppers.do("shoppers.enter", ports=shop.ports, contents=shop.pairs(streams))
         click.echo(f"they buy for {seconds:g} s …", err=True)
-        bought, cpu = _drop(opened, shoppers, rate, seconds)
-        books, shown = _read_books(opened, shoppers, bought["purchases"])
+        before, items = shop.cpu(), [str(item["id"]) for item in shop.items()]
+        bought = shoppers.do("shoppers.buy", rate=rate, seconds=seconds, items=items)
+        cpu = {part: after - before[part] for part, after in shop.cpu().items()}
+        books, shown = _read_books(shop, shoppers, bought["purchases"])
     delays |= _delays(bought, books, shown)
-    return _report(delays, bought, books, cpu, streams, rate, seconds)
+
+    outcomes = Counter(one.outcome or "no answer in time" for one in bought["purchases"])
+    outcomes["left out, the shopper being busy"] = bought["busy"]
+    words = ", ".join(f"{n:,} {outcome}" for outcome, n in outcomes.most_common() if n)
+    wrong = "; ".join(f"{name}: {count}" for name, count in books.wrong.items())
+    cpu["load client"] = bought["cpu"]
+    each = {part: spent / max(1, outcomes[BOUGHT]) for part, spent in cpu.items()}
+    spent = ", ".join(f"{part} {spread([one], 'ms')}" for part, one in each.items())
+    made = outcomes[BOUGHT] / seconds
+    return Report(
+        name="cluster",
+        title="time",
+        columns=_COLUMNS,
+        rows={name: [quantiles(times)] for name, times in delays.items() if times},
+        goals=[*_goals(delays, books, made, rate)],
+        figures={"made": made, "cpu_per_purchase": each},
+        bars=_P99,
+        note=f"{streams:,} streams; {rate:g} purchases a second offered for {seconds:g} s: "
+        f"{words}. `check` found the books right; besides, {wrong}. "
+        f"CPU time for a purchase: {spent}.",
+    )
 
 
 def _change_a_cart(shop: Shop, tabs: int, changes: int) -> list[float]:
@@ -111,49 +133,25 @@ def _stock(shop: Shop, streams: int, purchases: float) -> None:
         shop.set_stock(sku, round(enough if number % _SCARCE else few))
 
 
-def _let_in(shop: Shop, shoppers: LoadClient, count: int) -> None:
-    click.echo(f"{count:,} shoppers come in …", err=True)
-    shoppers.do("shoppers.enter", ports=shop.ports, contents=shop.pairs(count))
-
-
-def _drop(
-    cluster: Cluster, shoppers: LoadClient, rate: float, seconds: float
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """Have them buy; return what `Shoppers.buy` does, and seconds of CPU time by part."""
-
-    def cpu() -> dict[str, float]:
-        return {
-            "servers": sum(cpu_of(server.pid) for server in cluster.shop.servers),
-            "PostgreSQL": cpu_of(cluster.postgresql.pid),
-            "Redis": cpu_of(cluster.redis.pid),
-        }
-
-    before, items = cpu(), [str(item["id"]) for item in cluster.shop.items()]
-    pace = {"rate": rate, "seconds": seconds, "items": items}
-    bought: dict[str, Any] = shoppers.do("shoppers.buy", **pace)
-    spent = {part: after - before[part] for part, after in cpu().items()}
-    return bought, {**spent, "load client": bought["cpu"]}
-
-
 def _read_books(
-    cluster: Cluster, shoppers: LoadClient, purchases: list[Purchase]
+    shop: Shop, shoppers: LoadClient, purchases: list[Purchase]
 ) -> tuple[Books, dict[str, Any]]:
     """Compare the database with what was answered and shown, once nothing happens any more."""
     deadline = time.monotonic() + _SETTLE
     while True:
         shown = shoppers.do("shoppers.look", after=1.0)
-        books = _balance(cluster, purchases, shown)
+        books = _balance(shop, purchases, shown)
         if not any(books.wrong.values()) or time.monotonic() > deadline:
             break
-    cluster.shop.command("check")
+    shop.command("check")
     unseen = sum(one.outcome == BOUGHT and one.emptied is None for one in purchases)
     books.wrong["purchases that the shopper's tab never showed"] = unseen
     return books, shown
 
 
-def _balance(cluster: Cluster, purchases: list[Purchase], shown: dict[str, Any]) -> Books:
+def _balance(shop: Shop, purchases: list[Purchase], shown: dict[str, Any]) -> Books:
     """Read the database in one transaction: servers may still be at work."""
-    with psycopg.connect(cluster.url) as connection:
+    with psycopg.connect(shop.server.settings["SHOP_DATABASE_URL"]) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
 
         def rows(question: LiteralString) -> list[Any]:
@@ -162,12 +160,12 @@ def _balance(cluster: Cluster, purchases: list[Purchase], shown: dict[str, Any])
         orders = dict(rows(f"SELECT email, {_COMMITTED} FROM orders"))
         gone = rows(f"SELECT id::text, {_COMMITTED} FROM items WHERE available = 0 ORDER BY 1")
         held = rows("SELECT count(*) FROM cart_items")[0][0]
-    sold_out = [item for item, _ in gone]
+    sold_out = sorted(item for item, _ in gone)
     missing = {one.email for one in purchases if one.outcome == BOUGHT} - orders.keys()
     wrong = {
         "purchases answered as made, not in the orders": len(missing),
         "lines in carts that tabs don't show, or show too many": abs(held - shown["lines"]),
-        "tabs with wrong sizes": sum(sorted(sold_out) != sizes for sizes in shown["sold_out"]),
+        "tabs with wrong sizes": sum(sold_out != sizes for sizes in shown["sold_out"]),
     }
     return Books(orders, dict(gone), wrong)
 
@@ -199,33 +197,3 @@ def _goals(delays: Delays, books: Books, made: float, rate: float) -> Iterator[G
     for name, times in delays.items():
         if times and name.startswith(("commit", "last piece")):
             yield Goal(f"{name}, p99", quantile(times, 0.99), _IN_A_DROP, "ms")
-
-
-def _report(
-    delays: Delays,
-    bought: dict[str, Any],
-    books: Books,
-    cpu: dict[str, float],
-    streams: int,
-    rate: float,
-    seconds: float,
-) -> Report:
-    outcomes = Counter(one.outcome or "no answer in time" for one in bought["purchases"])
-    outcomes["left out, the shopper being busy"] = bought["nobody"]
-    words = ", ".join(f"{n:,} {outcome}" for outcome, n in outcomes.most_common() if n)
-    wrong = "; ".join(f"{name}: {count}" for name, count in books.wrong.items())
-    each = {part: spent / max(1, outcomes[BOUGHT]) for part, spent in cpu.items()}
-    spent = ", ".join(f"{part} {spread([one], 'ms')}" for part, one in each.items())
-    made = outcomes[BOUGHT] / seconds
-    return Report(
-        name="cluster",
-        title="time",
-        columns=_COLUMNS,
-        rows={name: [quantiles(times)] for name, times in delays.items() if times},
-        goals=[*_goals(delays, books, made, rate)],
-        figures={"made": made, "cpu_per_purchase": each},
-        bars="p99",
-        note=f"{streams:,} streams; {rate:g} purchases a second offered for {seconds:g} s: "
-        f"{words}. `check` found the books right; besides, {wrong}. "
-        f"CPU time for a purchase: {spent}.",
-    )

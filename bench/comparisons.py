@@ -44,11 +44,7 @@ class Measured(Service):
 
 
 class Server(Measured):
-    """A program that serves at the port that is in its environment as `PORT`.
-
-    Args:
-        command: the program with its arguments.
-    """
+    """A program that serves at the port that is in its environment as `PORT`."""
 
     def __init__(self, *command: str) -> None:
         super().__init__()

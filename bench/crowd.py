@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from functools import partial
 
 import click
 
 from bench.load import LoadClient
 from bench.report import Column, Figures, quantiles
 from bench.shops import Shop, open_shop
+from bench.tabs import Finds, product_fragment
 from bench.visits import Action
-
-T = TypeVar("T")
 
 #: Visitors who act: enough for all that is due while the shop takes its time; and the adds and
 #: removes a second that are due.
@@ -26,11 +24,14 @@ _VISITORS, RATE = 40, 50.0
 #: Seconds that server and clients have for what went before, and in which visitors act alone.
 _SETTLE, _BEFORE = 1.0, 0.5
 
+#: The last tab is what charts show.
+LAST = Column("to the last", "last", "ms")
+
 #: When a message reached tabs; and what visitors did meanwhile.
 REACH_COLUMNS = (
     Column("to the first tab", "first", "ms"),
     Column("to half of them", "half", "ms"),
-    Column("to the last", "last", "ms"),
+    LAST,
 )
 ACTION_COLUMNS = (
     Column("adds and removes meanwhile", "times"),
@@ -80,34 +81,24 @@ class Crowd:
 
     def share(self) -> Observed:
         """Tell all tabs of a level of an item: a fragment that is the same for all."""
-        return self.tell(self._change_level, "product", product=2)
+        return self.tell(self._change_level, partial(product_fragment, product=2))
 
-    def tell(self, change: Callable[[], float], what: str, **which: Any) -> Observed:
-        """Change something, and wait until all tabs show it.
+    def tell(self, change: Callable[[], float], finds: Finds) -> Observed:
+        """Change something, and wait until all tabs show it, while visitors act.
 
-        Args:
-            change: returns the moment from which times are counted.
-            what, which: what each tab is to show, see `Tabs.expect`.
+        The arguments are those of `LoadClient.reach`.
         """
         time.sleep(_SETTLE)
         self.tabs.do("tabs.prepare")
         self.begin_acting()
         time.sleep(_BEFORE)
         cpu = self.shop.server.cpu()
-        heard, began = self.wait_for(change, what, **which)
+        began, reached = self.tabs.reach(change, finds)
         cpu = self.shop.server.cpu() - cpu
-        actions = [a for a in self.end_acting() if a.due <= heard["last"] and a.ended >= began]
-        figures = {moment: heard[moment] - began for moment in ("first", "half", "last")}
-        figures |= {"cpu_per_tab": cpu / self._count, "client_per_tab": heard["cpu"] / self._count}
-        return Observed(figures, actions)
-
-    def wait_for(
-        self, change: Callable[[], T], what: str, **which: Any
-    ) -> tuple[dict[str, float], T]:
-        """Change something; return when tabs show it, and what `change` returned."""
-        self.tabs.send("tabs.expect", what=what, **which)
-        began = change()
-        return self.tabs.answer(), began
+        last = began + reached["last"]
+        actions = [a for a in self.end_acting() if a.due <= last and a.ended >= began]
+        each = {"cpu_per_tab": cpu, "client_per_tab": reached.pop("cpu")}
+        return Observed(reached | {key: one / self._count for key, one in each.items()}, actions)
 
 
 @contextmanager
@@ -123,7 +114,7 @@ def open_crowd(
             Without, it has two lines, of which one is of the same item for all.
         settings: of the shop.
     """
-    with open_shop(**settings) as shop, LoadClient(nice=10) as client, LoadClient() as visitors:
+    with open_shop(settings) as shop, LoadClient(nice=10) as client, LoadClient() as visitors:
         click.echo(f"{tabs:,} tabs open …", err=True)
         crowd = Crowd(shop, client, visitors, tabs, rate)
         contents = shop.pairs(tabs, holding=crowd.scarce["id"])
@@ -140,21 +131,7 @@ def open_crowd(
 
 def row_of(runs: Sequence[Observed]) -> list[Figures]:
     """Return the row of some runs, and of what visitors did during all of them."""
-    return [*(run.figures for run in runs), figures_of(actions_of(runs))]
-
-
-def actions_of(runs: Sequence[Observed]) -> list[Action]:
-    """Return what visitors did during all of them."""
-    return [action for run in runs for action in run.actions]
-
-
-def figures_of(actions: Sequence[Action]) -> Figures:
-    """Return what visitors did, by the keys of `ACTION_COLUMNS`."""
+    actions = [action for run in runs for action in run.actions]
     others = sum(action.outcome != "200" for action in actions)
-    return {**quantiles([action.took for action in actions]), "others": others}
-
-
-def outcomes_of(actions: Sequence[Action]) -> str:
-    """Return in words how often there was which outcome but 200."""
-    found = Counter(action.outcome for action in actions if action.outcome != "200")
-    return ", ".join(f"{count} {outcome}" for outcome, count in found.items()) or "none"
+    meanwhile = quantiles([action.took for action in actions]) | {"others": others}
+    return [*(run.figures for run in runs), meanwhile]

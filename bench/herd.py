@@ -5,23 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
 from statistics import median
 
 import click
 
-from bench.crowd import (
-    ACTION_COLUMNS,
-    RATE,
-    Crowd,
-    Observed,
-    actions_of,
-    figures_of,
-    open_crowd,
-    outcomes_of,
-    row_of,
-)
-from bench.report import Column, Figures, Goal, Report, benchmark, in_turn, values_of
+from bench import crowd
+from bench.report import Column, Figures, Goal, Report, benchmark, in_turn, quantile, values_of
 from bench.tabs import FRONT_PAGE
 from bench.visitors import CUT_OFF, REFUSED, UNANSWERED
 from bench.visits import Action
@@ -34,12 +23,13 @@ _BEFORE, _AFTER = 1.0, 1.0
 
 DRAINED, KILLED, AT_ONCE = WAYS = ("drained", "killed", "all at once")
 
+_LAST = Column("all of them are current after", "last", "s")
 _COLUMNS = (
     Column("half of the tabs", "half", "s"),
-    Column("all of them are current after", "last", "s"),
+    _LAST,
     Column("server's CPU a tab", "cpu_per_tab", "ms"),
     Column("failed tries", "failures"),
-    *ACTION_COLUMNS,
+    *crowd.ACTION_COLUMNS,
 )
 
 
@@ -60,52 +50,17 @@ def herd(tabs: int, ways: Sequence[str], runs: int) -> Report:
     Example:
       bin/bench herd --tabs 1000 --way drained
     """
-    found: dict[str, list[Observed]] = {way: [] for way in ways}
+    found: dict[str, list[crowd.Observed]] = {way: [] for way in ways}
     for way in in_turn(ways, runs):
-        with open_crowd(tabs, FRONT_PAGE, SHOP_DRAIN_SECONDS=f"{_DRAIN:g}") as crowd:
-            found[way].append(_restart(crowd, way))
-    return _report(found, tabs)
-
-
-def _restart(crowd: Crowd, way: str) -> Observed:
-    """End the server, start another, and wait until all tabs are current."""
-    server, scarce = crowd.shop.server, crowd.scarce
-    crowd.tabs.do("tabs.prepare")
-    crowd.tabs.send("tabs.come_back", struck=scarce["id"], at_once=way == AT_ONCE)
-    crowd.begin_acting()
-    time.sleep(_BEFORE)
-    (server.stop if way == DRAINED else server.kill)()
-    crowd.shop.set_stock(scarce["sku"], 0)
-    server.start()
-    back, cpu = time.monotonic(), server.cpu()
-    came = crowd.tabs.answer()
-    cpu = server.cpu() - cpu
-    time.sleep(_AFTER)
-    actions = crowd.end_acting()
-    _check(actions)
-    current = sorted(at - back for at in came["current"])
-    half, last = current[len(current) // 2], current[-1]
-    figures = {"half": half, "last": last, "cpu_per_tab": cpu / len(current)}
-    figures["failures"] = came["failures"]
-    return Observed(figures, [a for a in actions if 0 <= a.due - back <= last])
-
-
-def _check(actions: Sequence[Action]) -> None:
-    """Refuse answers but 200, and but that it had been done, after a request without an answer."""
-    outcomes = Counter(action.outcome for action in actions)
-    wrong = outcomes.keys() - {"200", "404", "409", CUT_OFF, UNANSWERED, REFUSED}
-    if wrong or outcomes["404"] + outcomes["409"] > outcomes[CUT_OFF] + outcomes[UNANSWERED]:
-        raise click.ClickException(f"adds and removes came to {outcomes_of(actions)}")
-
-
-def _report(found: dict[str, list[Observed]], tabs: int) -> Report:
-    rows: dict[str, list[Figures]] = {}
+        with crowd.open_crowd(tabs, FRONT_PAGE, SHOP_DRAIN_SECONDS=f"{_DRAIN:g}") as there:
+            found[way].append(_restart(there, way))
+    rows = {way: crowd.row_of(ones) for way, ones in found.items()}
     goals: list[Goal] = []
-    for way, runs in found.items():
-        rows[way] = row_of(runs)
+    for way in ways:
         last = median(values_of(rows[way], "last"))
         goals.append(Goal(f"{way}: all {tabs:,} tabs are current after", last, 6, "s"))
-        p99 = figures_of([a for a in actions_of(runs) if a.outcome == "200"]).get("p99", 0.0)
+        took = [a.took for run in found[way] for a in run.actions if a.outcome == "200"]
+        p99 = quantile(took, 0.99) if took else 0.0
         goals.append(Goal(f"{way}: an add or remove meanwhile, p99", p99, 0.5, "ms"))
     return Report(
         name="herd",
@@ -114,8 +69,38 @@ def _report(found: dict[str, list[Observed]], tabs: int) -> Report:
         rows=rows,
         goals=goals,
         figures={"tabs": tabs},
-        bars="last",
+        bars=_LAST,
         note=f"{tabs:,} tabs. Seconds count from when the new server was ready. Adds and removes "
-        f"are those of other visitors, {RATE:g} a second, due while tabs came back. Not answered "
-        f"200: {outcomes_of(actions_of([*chain(*found.values())]))}.",
+        f"are those of other visitors, {crowd.RATE:g} a second, due while tabs came back.",
     )
+
+
+def _restart(there: crowd.Crowd, way: str) -> crowd.Observed:
+    """End the server, start another, and wait until all tabs are current."""
+    server, scarce = there.shop.server, there.scarce
+    there.tabs.do("tabs.prepare")
+    there.tabs.send("tabs.come_back", struck=scarce["id"], at_once=way == AT_ONCE)
+    there.begin_acting()
+    time.sleep(_BEFORE)
+    (server.stop if way == DRAINED else server.kill)()
+    there.shop.set_stock(scarce["sku"], 0)
+    server.start()
+    back, cpu = time.monotonic(), server.cpu()
+    came = there.tabs.answer()
+    cpu = server.cpu() - cpu
+    time.sleep(_AFTER)
+    actions = there.end_acting()
+    _check(actions)
+    current = sorted(at - back for at in came["current"])
+    half, last = current[len(current) // 2], current[-1]
+    figures: Figures = {"half": half, "last": last, "cpu_per_tab": cpu / len(current)}
+    figures["failures"] = came["failures"]
+    return crowd.Observed(figures, [a for a in actions if 0 <= a.due - back <= last])
+
+
+def _check(actions: Sequence[Action]) -> None:
+    """Refuse answers but 200, and but that it had been done, after a request without an answer."""
+    outcomes = Counter(action.outcome for action in actions)
+    wrong = outcomes.keys() - {"200", "404", "409", CUT_OFF, UNANSWERED, REFUSED}
+    if wrong or outcomes["404"] + outcomes["409"] > outcomes[CUT_OFF] + outcomes[UNANSWERED]:
+        raise click.ClickException(f"adds and removes came to {dict(outcomes)}")

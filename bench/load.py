@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, Self
@@ -13,8 +14,9 @@ import gevent
 import psutil
 
 from bench.machine import ROOT
+from bench.report import Figures
 from bench.shoppers import Shoppers
-from bench.tabs import Tabs
+from bench.tabs import Finds, Tabs
 from bench.visitors import Unanswered
 from bench.visits import Visits
 from tests.support.machines import guardian
@@ -22,6 +24,8 @@ from tests.support.machines import guardian
 
 class LoadClient:
     """A load client, started and told what to do; it ends with this process.
+
+    What it does is named by its part and that one's method, as in `tabs.leave`.
 
     Args:
         nice: how much lower its priority is (nice(2)). Where there are but two processors, somebody
@@ -40,8 +44,13 @@ class LoadClient:
         psutil.Process(self._process.pid).nice(nice)
         self._ended = guardian.watch(self._process.pid)
 
+    def do(self, command: str, **options: Any) -> Any:
+        """Have it do something, and return the result."""
+        self.send(command, **options)
+        return self.answer()
+
     def send(self, command: str, **options: Any) -> None:
-        """Give it something to do, as in `tabs.leave`, and don't wait for it."""
+        """Give it something to do, and don't wait for it."""
         try:
             self._pipe.send((command, options))
         except BrokenPipeError:
@@ -61,10 +70,21 @@ class LoadClient:
             raise click.ClickException(f"the load client: {result}")
         return result
 
-    def do(self, command: str, **options: Any) -> Any:
-        """Have it do something, and return the result."""
-        self.send(command, **options)
-        return self.answer()
+    def reach(self, change: Callable[[], float], finds: Finds) -> tuple[float, Figures]:
+        """Change something, and wait until all tabs show it.
+
+        Args:
+            change: returns the moment from which times are counted, on the monotonic clock.
+            finds: tells whether a tab shows it.
+
+        Returns:
+            That moment; seconds until the first tab, half and the last of them had it, and the
+            client's CPU time.
+        """
+        self.send("tabs.expect", finds=finds)
+        began = change()
+        heard = self.answer()
+        return began, {"cpu": heard.pop("cpu"), **{key: at - began for key, at in heard.items()}}
 
     def __enter__(self) -> Self:
         return self
@@ -77,10 +97,7 @@ class LoadClient:
 
 
 def main() -> None:
-    """Do what is asked for: the name of a part and its command, and options, until the pipe ends.
-
-    Each answer is whether it was done, and the result or the reason.
-    """
+    """Do what is asked for until the pipe ends; answer whether it was done, and the result."""
     pipe = Connection(int(sys.argv[1]))
     gevent.get_hub().exception_stream = None  # an error is the command's answer
     tabs = Tabs()

@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -36,22 +37,20 @@ def describe_machine() -> str:
 def commit() -> str:
     """Return which commit this is, with a `+` if what is measured was changed since.
 
-    Nothing if nobody knows: without git, or outside of a clone.
+    Without git, or outside of a clone, that is not known.
     """
     head = _git("rev-parse", "--short=12", "HEAD")
-    return head + "+" * bool(head and _git("status", "--porcelain", "--", *_MEASURED))
+    return head + "+" * bool(_git("status", "--porcelain", "--", *_MEASURED)) or "no commit"
 
 
-class OtherWork:
-    """All work on this machine, and on its host, that isn't the benchmark's; from now on."""
+def watch_others() -> Callable[[], float]:
+    """Begin to count all work on this machine, and on its host, that isn't the benchmark's.
 
-    def __init__(self) -> None:
-        self._began, self._before = time.monotonic(), _cpu_of_others()
-
-    def processors(self) -> float:
-        """Return how many processors it had since then, on average."""
-        spent = max(0.0, _cpu_of_others() - self._before)
-        return spent / (time.monotonic() - self._began)
+    Returns:
+        What tells how many processors it has had since then, on average.
+    """
+    began, before = time.monotonic(), _cpu_of_others()
+    return lambda: max(0.0, _cpu_of_others() - before) / (time.monotonic() - began)
 
 
 def cpu_clock(pid: int) -> float:

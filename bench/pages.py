@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import partial
 from statistics import median
-from typing import Any
 
 import click
 
 from bench.comparisons import Server, python
 from bench.load import LoadClient
-from bench.report import Column, Figures, Goal, Report, benchmark, quantile
+from bench.report import Column, Figures, Goal, Report, benchmark
 from bench.shops import open_shop
 from bench.tabs import FRONT_PAGE
 
@@ -28,28 +26,16 @@ _WITHIN = 0.1
 _VISITORS = 8
 
 #: Of answers: how many a second, and what they took.
-ANSWER_COLUMNS = (
-    Column("a second", "rate"),
+RATE = Column("a second", "rate")
+COST_COLUMNS = (
     Column("server's CPU", "cpu", "ms"),
     Column("p50", "p50", "ms"),
     Column("p99", "p99", "ms"),
 )
-_COLUMNS = (ANSWER_COLUMNS[0], Column("of the bare route's", "of_bare", "×"), *ANSWER_COLUMNS[1:])
-
+_OF_BARE = Column("of the bare route's", "of_bare", "×")
 
 #: The figures of one round, by what is measured and where.
 Round = dict[tuple[str, str], Figures]
-
-
-def figures_of(told: dict[str, Any], times: list[float], answers: int) -> Figures:
-    """Return what so many answers came to, by the keys of `ANSWER_COLUMNS`.
-
-    Args:
-        told: of the load client: the seconds it went on, and the server's CPU time.
-        times: that answers took, in seconds.
-    """
-    each = {"rate": answers / told["seconds"], "cpu": told["cpu"] / answers}
-    return {**each, "p50": quantile(times, 0.5), "p99": quantile(times, 0.99)}
 
 
 @benchmark
@@ -70,36 +56,44 @@ def pages(seconds: float, rounds: int, streams: int) -> Report:
     with ExitStack() as stack:
         shops = [stack.enter_context(open_shop()) for _ in range(2)]
         bare = stack.enter_context(python("bare"))
-        visit = partial(_visit, stack.enter_context(LoadClient()), seconds)
+        visitors = stack.enter_context(LoadClient())
         # The streams are at one of two shops, halfway at the other.
         for turn, count in enumerate(((rounds + 1) // 2, rounds // 2)):
-            with LoadClient() as crowd:
+            with LoadClient() as tabs:
                 if count:
-                    shops[turn].open_tabs(crowd, FRONT_PAGE, shops[turn].pairs(streams))
+                    shops[turn].open_tabs(tabs, FRONT_PAGE, shops[turn].pairs(streams))
                 where = {BARE: bare, NONE: shops[1 - turn].server, OPEN: shops[turn].server}
-                done += [_round(visit, where, turned=n % 2 == 1) for n in range(count)]
-    return _report(done, streams, seconds)
+                done += [_round(visitors, where, seconds, turned=n % 2 == 1) for n in range(count)]
+    rows = {BARE: [one["page", BARE] for one in done]}
+    for what in GOALS:
+        for at in (NONE, OPEN):
+            rows[f"{what}, {at}"] = [one[what, at] for one in done]
+    return Report(
+        name="pages",
+        title="requests",
+        columns=(RATE, _OF_BARE, *COST_COLUMNS),
+        rows=rows,
+        goals=[*_goals(done, streams)],
+        bars=_OF_BARE,
+        note=f"{_VISITORS} visitors, each waiting for its answer before it asks again; medians "
+        f"and extremes of {rounds} rounds of slices of {seconds:g} s in turn; {streams:,} "
+        "streams, each with a cart of its own. A checkout alternates with an add: what an add "
+        "takes in the same round is taken off its time, and off its CPU time.",
+    )
 
 
-def _round(visit: Any, servers: dict[str, Server], turned: bool) -> Round:
+def _round(visitors: LoadClient, servers: dict[str, Server], seconds: float, turned: bool) -> Round:
     found: Round = {}
     for what in GOALS:
         for where in reversed(servers) if turned else servers:
-            found[what, where] = visit(servers[where], BARE if where == BARE else what)
+            to, script = servers[where], "page" if where == BARE else what
+            how = {"port": to.port, "pid": to.pid, "script": script, "visitors": _VISITORS}
+            found[what, where] = visitors.do("visits.visit", seconds=seconds, **how)
     for where in (NONE, OPEN):
         found["checkout", where] |= _without(found["checkout", where], found["add", where])
     for (what, _), figures in found.items():
         figures["of_bare"] = figures["rate"] / found[what, BARE]["rate"]
     return found
-
-
-def _visit(visitors: LoadClient, seconds: float, to: Server, script: str) -> Figures:
-    how = {"port": to.port, "pid": to.pid, "script": script, "connections": _VISITORS}
-    told = visitors.do("visits.visit", seconds=seconds, **how)
-    times = [time for some in told["times"].values() for time in some]
-    if len(times) < 10:
-        raise click.ClickException("too few answers to measure; give more --seconds")
-    return figures_of(told, told["times"].get("checkout", times), len(times))
 
 
 def _without(both: Figures, other: Figures) -> Figures:
@@ -122,22 +116,3 @@ def _goals(rounds: list[Round], streams: int) -> Iterator[Goal]:
         )
         yield Goal(f"{what}: rate {with_streams}", rate, 1 - _WITHIN, "×", at_least=True)
         yield Goal(f"{what}: server's CPU {with_streams}", cpu, 1 + _WITHIN, "×")
-
-
-def _report(rounds: list[Round], streams: int, seconds: float) -> Report:
-    rows = {BARE: [one["page", BARE] for one in rounds]}
-    for what in GOALS:
-        for where in (NONE, OPEN):
-            rows[f"{what}, {where}"] = [one[what, where] for one in rounds]
-    return Report(
-        name="pages",
-        title="requests",
-        columns=_COLUMNS,
-        rows=rows,
-        goals=[*_goals(rounds, streams)],
-        bars="of_bare",
-        note=f"{_VISITORS} visitors, each waiting for its answer before it asks again; medians "
-        f"and extremes of {len(rounds)} rounds of slices of {seconds:g} s in turn; {streams:,} "
-        "streams, each with a cart of its own. A checkout alternates with an add: what an add "
-        "takes in the same round is taken off its time, and off its CPU time.",
-    )

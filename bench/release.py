@@ -6,28 +6,22 @@ import sqlite3
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from statistics import median
-from typing import Any
 
 import click
 
-from bench.crowd import (
-    ACTION_COLUMNS,
-    REACH_COLUMNS,
-    Crowd,
-    Observed,
-    open_crowd,
-    row_of,
-)
+from bench import crowd
 from bench.report import Goal, Report, benchmark, values_of
 from bench.sellout import SHARED
+from bench.tabs import Finds, marked_cart, product_fragment
 
 FROM_MOMENT, FROM_COMMIT = "what opens, from its moment", "… from its commit"
 
 #: What a tab asks for: the list, which stands for the products on it; the product that opens, and
 #: what shows that it has.
 _PAGE, _OPENS = "/stream?list=1", "2"
-_SHOWS: dict[str, Any] = {"what": "product", "product": 2}
+_SHOWS = partial(product_fragment, product=int(_OPENS))
 
 #: Seconds from the announcement of a moment until it comes: all tabs have heard of it by then.
 _AHEAD = 8.0
@@ -50,25 +44,23 @@ def release(tabs: int, rounds: int, marked: bool) -> Report:
       bin/bench release --tabs 1000 --rounds 3
       bin/bench release --tabs 10000 --marked
     """
-    found: dict[str, list[Observed]] = {FROM_MOMENT: [], FROM_COMMIT: [], SHARED: []}
-    with open_crowd(tabs, _PAGE, rate=20.0, marked=marked) as crowd:
+    found: dict[str, list[crowd.Observed]] = {FROM_MOMENT: [], FROM_COMMIT: [], SHARED: []}
+    with crowd.open_crowd(tabs, _PAGE, rate=20.0, marked=marked) as there:
+        close = partial(there.tabs.reach, partial(there.shop.change, "close", _OPENS), _SHOWS)
         if not marked:
-            _close(crowd)
+            close()
         for _ in range(rounds):
-            opening, late = _open(crowd, {"what": "marked"} if marked else _SHOWS)
-            since = {column.key: opening.figures[column.key] - late for column in REACH_COLUMNS}
+            opening, late = _open(there, marked_cart if marked else _SHOWS)
+            columns = (column.key for column in crowd.REACH_COLUMNS)
+            since_commit = {key: opening.figures[key] - late for key in columns}
             found[FROM_MOMENT].append(opening)
-            found[FROM_COMMIT].append(Observed(since, opening.actions))
-            found[SHARED].append(crowd.share())
-            _close(crowd)
+            found[FROM_COMMIT].append(crowd.Observed(since_commit, opening.actions))
+            found[SHARED].append(there.share())
+            close()
     return _report(found, tabs, marked)
 
 
-def _close(crowd: Crowd) -> None:
-    crowd.wait_for(lambda: crowd.shop.command("close", _OPENS), **_SHOWS)
-
-
-def _open(crowd: Crowd, shows: dict[str, Any]) -> tuple[Observed, float]:
+def _open(there: crowd.Crowd, shows: Finds) -> tuple[crowd.Observed, float]:
     """Announce a moment, wait for it, and until all tabs show what opened.
 
     Returns:
@@ -76,23 +68,19 @@ def _open(crowd: Crowd, shows: dict[str, Any]) -> tuple[Observed, float]:
     """
     moment = datetime.now(UTC) + timedelta(seconds=_AHEAD)
     opens = time.monotonic() + _AHEAD
-    announce = ("release", _OPENS, "--at", moment.isoformat())
-    crowd.wait_for(lambda: crowd.shop.command(*announce), **_SHOWS)
+    announce = partial(there.shop.change, "release", _OPENS, "--at", moment.isoformat())
+    there.tabs.reach(announce, _SHOWS)
     if opens - time.monotonic() < 2.0:
         raise click.ClickException("announcing the moment took too long: try fewer tabs")
-    broadcast = crowd.tell(lambda: opens, **shows)
-    return broadcast, _opened_at(crowd) - moment.timestamp()
+    observed = there.tell(lambda: opens, shows)
+    with closing(sqlite3.connect(there.shop.server.database)) as database:
+        question = "SELECT opened_at FROM products WHERE id = ?"  # milliseconds since 1970
+        opened = database.execute(question, (_OPENS,)).fetchone()[0] / 1e3
+    return observed, opened - moment.timestamp()
 
 
-def _opened_at(crowd: Crowd) -> float:
-    """Return when the product opened by the database's clock, in seconds since 1970."""
-    with closing(sqlite3.connect(crowd.shop.server.database)) as database:
-        question = "SELECT opened_at FROM products WHERE id = ?"
-        return float(database.execute(question, (_OPENS,)).fetchone()[0]) / 1e3
-
-
-def _report(found: dict[str, list[Observed]], tabs: int, marked: bool) -> Report:
-    rows = {what: row_of(ones) for what, ones in found.items()}
+def _report(found: dict[str, list[crowd.Observed]], tabs: int, marked: bool) -> Report:
+    rows = {what: crowd.row_of(ones) for what, ones in found.items()}
     lasts = {what: median(values_of(row, "last")) for what, row in rows.items()}
     first = median(values_of(rows[FROM_MOMENT], "first"))
     goals = [Goal("the moment to the first tab", first, 0.25, "ms")]
@@ -107,10 +95,10 @@ def _report(found: dict[str, list[Observed]], tabs: int, marked: bool) -> Report
     return Report(
         name="release-marked" if marked else "release",
         title=f"to {tabs:,} tabs",
-        columns=(*REACH_COLUMNS, *ACTION_COLUMNS),
+        columns=(*crowd.REACH_COLUMNS, *crowd.ACTION_COLUMNS),
         rows=rows,
         goals=goals,
-        bars="last",
+        bars=crowd.LAST,
         note=f"Medians and extremes of {len(found[SHARED])} rounds; a tab counts when it shows "
         f"{shown}. Moment and commit are by the database's clock, in milliseconds; a shared "
         "fragment counts from its commit.",

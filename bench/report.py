@@ -20,13 +20,13 @@ from typing import Any, TypeVar
 
 import click
 
-from bench.machine import ROOT, OtherWork, commit, describe_machine
+from bench.machine import ROOT, commit, describe_machine, watch_others
 
 #: Where figures are kept; the document beside it, `docs/benchmarks.md`, has the tables.
 PUBLISHED = ROOT / "docs" / "benchmarks"
 
 #: Units in which figures are shown, and how many of them a second or a byte is. Others are as is.
-_SCALES = {"ms": 1e3, "µs": 1e6, "KB": 1 / 1024, "GB": 1 / 2**30}
+_SCALES = {"ms": 1e3, "µs": 1e6, "KB": 1 / 1024}
 
 #: What one run came to, by the column's name: seconds, bytes, or numbers.
 Figures = dict[str, float]
@@ -92,6 +92,10 @@ class Column:
     key: str
     unit: str = ""
 
+    @property
+    def heading(self) -> str:
+        return f"{self.title}, {self.unit}".removesuffix(", ")
+
 
 @dataclass
 class Report:
@@ -103,7 +107,7 @@ class Report:
         rows: by name, the figures of each run; not all must have all of them. The table shows
             medians and extremes, JSON the medians.
         figures: further ones, for JSON only.
-        bars: name of the column that the chart shows.
+        bars: the column that the chart shows.
         note: how it was measured, in a sentence or more.
     """
 
@@ -113,29 +117,31 @@ class Report:
     rows: Mapping[str, Sequence[Figures]]
     goals: Sequence[Goal] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
-    bars: str = ""
+    bars: Column | None = None
     note: str = ""
     document: str = "benchmarks"
 
-    def publish(self, into: Path, other_work: OtherWork) -> None:
+    def publish(self, into: Path, other_work: float) -> None:
         """Print it all, and write it: `NAME.json` and `NAME.svg` into a folder, the table into
         the document beside that, between its lines `<!-- NAME -->` and `<!-- /NAME -->`.
+
+        Args:
+            other_work: how many processors all else on the machine had meanwhile.
         """
         about = {
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": shlex.join(["bin/bench", *sys.argv[1:]]),
-            "commit": commit() or "no commit",
+            "commit": commit(),
             "machine": describe_machine(),
-            "other_work": round(other_work.processors(), 3),
+            "other_work": round(other_work, 3),
         }
         text = self._text(about)
         click.echo(text)
         figures = _rounded({**about, **self.figures, **self.medians()})
         (into / f"{self.name}.json").write_text(json.dumps(figures, indent=1) + "\n")
-        for column in self.columns:
-            if column.key == self.bars:
-                (into / f"{self.name}.svg").write_text(self._chart(column))
-                text = f"![{_chart_title(column)}]({into.name}/{self.name}.svg)\n\n{text}"
+        if self.bars:
+            (into / f"{self.name}.svg").write_text(self._chart(self.bars))
+            text = f"![{self.bars.heading}]({into.name}/{self.name}.svg)\n\n{text}"
         document = into.parent / f"{self.document}.md"
         if document.exists():
             between = rf"(?<=^<!-- {self.name} -->\n).*?(?=^<!-- /{self.name} -->$)"
@@ -144,7 +150,7 @@ class Report:
             document.write_text(new)
         click.echo(f"\nWritten to {into}", err=True)
 
-    def medians(self) -> dict[str, dict[str, float]]:
+    def medians(self) -> dict[str, Figures]:
         """Return the median of each row's figures, by the names of row and column."""
         return {
             name: {key: median(values_of(runs, key)) for key in dict.fromkeys(chain(*runs))}
@@ -173,18 +179,13 @@ class Report:
         import pygal
         from pygal.style import CleanStyle
 
-        medians = [
-            (name, row[column.key]) for name, row in self.medians().items() if column.key in row
-        ]
-        bars = {name: value * _SCALES.get(column.unit, 1) for name, value in medians}
+        scale, rows = _SCALES.get(column.unit, 1), self.medians().items()
+        bars = {name: row[column.key] * scale for name, row in rows if column.key in row}
         style = CleanStyle(background="white", plot_background="white")
-        height = 90 + 45 * len(bars)
-        chart = pygal.HorizontalBar(
-            style=style, js=[], show_legend=False, print_values=True, height=height
-        )
-        chart.title = _chart_title(column)
+        looks = {"style": style, "js": [], "show_legend": False, "print_values": True}
+        chart = pygal.HorizontalBar(**looks, height=90 + 45 * len(bars))
+        chart.title, chart.value_formatter = column.heading, number
         chart.x_labels = [*bars]
-        chart.value_formatter = number
         chart.add("", [*bars.values()])
         return f"{chart.render(is_unicode=True)}\n"
 
@@ -202,8 +203,8 @@ def benchmark(measure: Callable[..., Report]) -> click.Command:
     )
     @wraps(measure)
     def run(into: Path, **options: Any) -> None:
-        others = OtherWork()
-        measure(**options).publish(into, others)
+        other_work = watch_others()
+        measure(**options).publish(into, other_work())
 
     return click.command()(run)
 
@@ -227,10 +228,6 @@ def _make_folder(_: click.Context, __: click.Parameter, folder: Path) -> Path:
     except OSError as error:
         raise click.BadParameter(f"{folder}: {error.strerror}") from None
     return folder.resolve()
-
-
-def _chart_title(column: Column) -> str:
-    return f"{column.title}, {column.unit}".removesuffix(", ")
 
 
 def _rounded(figure: Any) -> Any:

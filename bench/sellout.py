@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from itertools import chain
 from statistics import median
 
 import click
 
-from bench.crowd import (
-    ACTION_COLUMNS,
-    RATE,
-    REACH_COLUMNS,
-    Crowd,
-    Observed,
-    actions_of,
-    open_crowd,
-    outcomes_of,
-    row_of,
-)
+from bench import crowd
 from bench.report import Column, Goal, Report, benchmark, in_turn, values_of
 from bench.shops import PLENTY
-from bench.tabs import FRONT_PAGE
+from bench.tabs import FRONT_PAGE, own_cart
 
 CARTS, SHARED = "each tab's own cart", "a shared fragment"
 
 _COLUMNS = (
-    *REACH_COLUMNS,
+    *crowd.REACH_COLUMNS,
     Column("server's CPU for each tab", "cpu_per_tab", "µs"),
     Column("load client's", "client_per_tab", "µs"),
-    *ACTION_COLUMNS,
+    *crowd.ACTION_COLUMNS,
 )
 
 
@@ -49,28 +37,11 @@ def sellout(tabs: int, rounds: int) -> Report:
     Example:
       bin/bench sellout --tabs 2000 --rounds 3
     """
-    found: dict[str, list[Observed]] = {CARTS: [], SHARED: []}
-    with open_crowd(tabs, FRONT_PAGE) as crowd:
-        ways: dict[str, Callable[[], Observed]] = {
-            CARTS: partial(_sell_out, crowd),
-            SHARED: crowd.share,
-        }
-        for what in in_turn(ways, rounds):
-            found[what].append(ways[what]())
-    return _report(found, tabs)
-
-
-def _sell_out(crowd: Crowd) -> Observed:
-    """Have the item sell out that all carts hold, and be there again."""
-    sku = crowd.scarce["sku"]
-    sold_out = partial(crowd.shop.set_stock, sku, 0)
-    broadcast = crowd.tell(sold_out, "cart", struck=crowd.scarce["id"])
-    crowd.wait_for(partial(crowd.shop.set_stock, sku, PLENTY), "cart", struck=None)
-    return broadcast
-
-
-def _report(found: dict[str, list[Observed]], tabs: int) -> Report:
-    rows = {what: row_of(ones) for what, ones in found.items()}
+    found: dict[str, list[crowd.Observed]] = {CARTS: [], SHARED: []}
+    with crowd.open_crowd(tabs, FRONT_PAGE) as there:
+        for what in in_turn(found, rounds):
+            found[what].append(_sell_out(there) if what == CARTS else there.share())
+    rows = {what: crowd.row_of(ones) for what, ones in found.items()}
     own, shared = (values_of(rows[what], "last") for what in (CARTS, SHARED))
     multiple = median(one / other for one, other in zip(own, shared, strict=True))
     p99 = max(values_of(rows[CARTS], "p99"), default=0.0)
@@ -85,10 +56,18 @@ def _report(found: dict[str, list[Observed]], tabs: int) -> Report:
             Goal("an add or remove meanwhile, p99", p99, 0.1, "ms"),
         ],
         figures={"tabs": tabs},
-        bars="last",
-        note=f"Medians and extremes of {len(found[CARTS])} rounds. A tab counts when all of its "
-        "own cart has come, by its fingerprint, with the right line struck out; another's cart in "
-        f"it would end the run. Meanwhile {RATE:g} adds and removes a second are due at given "
-        "moments, each timed from its moment; the server's CPU time is with them. Not answered "
-        f"200: {outcomes_of(actions_of([*chain(*found.values())]))}.",
+        bars=crowd.LAST,
+        note=f"Medians and extremes of {rounds} rounds. A tab counts when all of its own cart has "
+        "come, by its fingerprint, with the right line struck out; another's cart in it would end "
+        f"the run. Meanwhile {crowd.RATE:g} adds and removes a second are due at given moments, "
+        "each timed from its moment; the server's CPU time is with them.",
     )
+
+
+def _sell_out(there: crowd.Crowd) -> crowd.Observed:
+    """Have the item sell out that all carts hold, and be there again."""
+    sku, item = there.scarce["sku"], there.scarce["id"]
+    set_stock = partial(there.shop.set_stock, sku)
+    observed = there.tell(partial(set_stock, 0), partial(own_cart, struck=item))
+    there.tabs.reach(partial(set_stock, PLENTY), partial(own_cart, struck=None))
+    return observed

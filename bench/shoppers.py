@@ -13,13 +13,13 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from typing import Any
 
 import gevent
 
-from bench.tab import Tab
-from bench.tabs import FRONT_PAGE, Tabs
+from bench.tabs import FRONT_PAGE, Tab, Tabs, cart_line
 from bench.visitors import Times, Unanswered, Visitor
 
 #: How long what has begun may go on when the time is over; and how long tabs may then take to
@@ -60,6 +60,7 @@ class Shopper:
         #: by product, the items that the tab shows as sold out; and when it showed each first
         self._sold_out: dict[str, list[str]] = {}
         self.sold_out_at: dict[str, float] = {}
+        #: the purchase that the tab doesn't show yet
         self.awaited: Purchase | None = None
 
     @property
@@ -135,10 +136,14 @@ class Shoppers:
         self._ports = ports
         people = enumerate(self._tabs.visitors)
         self._shoppers = [Shopper(visitor, number % len(ports)) for number, visitor in people]
-        self._tabs.open(ports, FRONT_PAGE, len(contents), self._see)
-        self._tabs.await_(
-            lambda tab, message: not self._see(tab, message)
-        )  # they see all that comes
+
+        def see(tab: Tab, message: bytes) -> bool:
+            self._shoppers[tab.number].see(message.decode())
+            return True
+
+        self._tabs.open(ports, FRONT_PAGE, len(contents), see)
+        # None of them has found what it waits for: they see all that comes.
+        self._tabs.await_(lambda tab, message: not see(tab, message))
 
     def buy(self, rate: float, seconds: float, items: Sequence[str]) -> dict[str, Any]:
         """Begin purchases at random moments, `rate` a second on average, for some seconds.
@@ -151,13 +156,13 @@ class Shoppers:
         times: Times = defaultdict(list)
         for shopper in self._shoppers:
             shopper.visitor.times = times
-        chance, began, cpu, nobody = random.Random(2), time.time(), time.process_time(), 0
+        chance, began, cpu, busy = random.Random(2), time.time(), time.process_time(), 0
         turns = cycle(chance.sample(self._shoppers, len(self._shoppers)))
         for due in sorted(began + chance.uniform(0, seconds) for _ in range(round(rate * seconds))):
             self._tabs.listen(due - time.time())
             shopper = next(turns)
             if shopper.is_busy:
-                nobody += 1
+                busy += 1
                 continue
             server = (shopper.home + len(purchases)) % len(self._ports)
             shopper.visitor.port, shopper.is_busy = self._ports[server], True
@@ -168,7 +173,7 @@ class Shoppers:
         cpu = time.process_time() - cpu
         self._tabs.listen(_LAST_CALL, lambda: not any(one.is_busy for one in self._shoppers))
         self._tabs.listen(_LAST_NEWS, lambda: all(one.awaited is None for one in self._shoppers))
-        return {"purchases": purchases, "nobody": nobody, "times": dict(times), "cpu": cpu}
+        return {"purchases": purchases, "busy": busy, "times": dict(times), "cpu": cpu}
 
     def look(self, after: float) -> dict[str, Any]:
         """Return what tabs show some seconds later: lines in carts, items sold out by tab.
@@ -196,7 +201,6 @@ class Shoppers:
         """
         self._tabs.fill(ports[:1], [items[:1]])
         (visitor,) = self._tabs.visitors
-        self._tabs.share(tabs)
         self._tabs.open(ports, FRONT_PAGE, tabs)
         chance, delays = random.Random(1), []
         for number in range(changes):
@@ -205,14 +209,10 @@ class Shoppers:
             visitor.port = ports[number // 2 % len(ports)]
             began = time.monotonic()
             change = gevent.spawn(visitor.add if adds else visitor.remove, item)
-            shown = self._tabs.expect("line", item=item, is_there=adds)
+            shown = self._tabs.expect(partial(cart_line, item=item, is_there=adds))
             if (status := change.get().status) != 200:
                 raise RuntimeError(f"a change was refused: {status}")
             delays.append(shown["last"] - began)
             self._tabs.listen(chance.uniform(0.03, 0.08))
         self._tabs.leave()
         return delays
-
-    def _see(self, tab: Tab, message: bytes) -> bool:
-        self._shoppers[tab.number].see(message.decode())
-        return True

@@ -7,9 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from itertools import combinations, cycle, islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.request import urlopen
 
@@ -18,12 +18,13 @@ from flask import Flask
 
 from bench.comparisons import Server
 from bench.load import LoadClient
-from bench.machine import ROOT
+from bench.machine import ROOT, cpu_of
 from shop import create_app
 from tests.support.databases import SECRET_KEY
 from tests.support.machines.network import HERE
 from tests.support.machines.postgresql import PostgreSQL
 from tests.support.machines.redis import Redis
+from tests.support.machines.service import Service
 
 #: More than any benchmark sells; and a count that a shopper sees as another level.
 PLENTY, FEW = 1_000_000, 100
@@ -72,10 +73,11 @@ class Shop:
 
     Args:
         app: the operator's.
+        others: what the servers need, by name.
     """
 
-    def __init__(self, servers: Sequence[ShopServer], app: Flask) -> None:
-        self.servers, self.server = servers, servers[0]
+    def __init__(self, servers: Sequence[ShopServer], app: Flask, **others: Service) -> None:
+        self.servers, self.server, self._others = servers, servers[0], others
         self.ports = [server.port for server in servers]
         self._operator = app.test_cli_runner()
         self._committed = 0.0
@@ -93,30 +95,24 @@ class Shop:
             raise click.ClickException(f"flask {' '.join(words)}: {reason}")
         return str(result.output)
 
+    def change(self, *words: str) -> float:
+        """Run an operators' command; return the monotonic clock, in seconds, at its commit."""
+        self.command(*words)
+        return self._committed
+
     def items(self) -> list[dict[str, Any]]:
         """Return what `stock list` tells of every item."""
         items: list[dict[str, Any]] = json.loads(self.command("stock", "list", "--json"))
         return items
 
     def set_stock(self, sku: str, count: int) -> float:
-        """Set a count.
-
-        Returns:
-            The monotonic clock, in seconds, at the commit.
-        """
-        self.command("stock", "set", sku, str(count))
-        return self._committed
+        """Set a count, and return when that was committed."""
+        return self.change("stock", "set", sku, str(count))
 
     def level_changes(self, sku: str) -> Callable[[], float]:
         """Return a function that moves an item to another level, down and up in turn."""
         counts = cycle((FEW, PLENTY))
         return lambda: self.set_stock(sku, next(counts))
-
-    def release_all(self) -> None:
-        """Release everything, with plenty of every size on the shelf."""
-        self.command("release", "1", "2")
-        for item in self.items():
-            self.set_stock(item["sku"], PLENTY)
 
     def pairs(self, count: int, holding: int | None = None) -> list[list[int]]:
         """Return what `count` two-line carts hold, as different as the demo catalogue allows.
@@ -137,51 +133,48 @@ class Shop:
         tabs.do("tabs.fill", ports=self.ports, contents=contents, marked=marked)
         tabs.do("tabs.open", ports=self.ports, path=path, count=len(contents))
 
+    def cpu(self) -> dict[str, float]:
+        """Return the CPU time, in seconds, that its servers and what they need have used."""
+        servers = sum(cpu_of(server.pid) for server in self.servers)
+        return {"servers": servers} | {name: cpu_of(one.pid) for name, one in self._others.items()}
+
     def _note_commit(self, _names: object) -> None:
         self._committed = time.monotonic()
 
 
 @contextmanager
-def open_shop(**settings: str) -> Iterator[Shop]:
+def open_shop(
+    settings: Mapping[str, str] = MappingProxyType({}), servers: int = 1, **others: Service
+) -> Iterator[Shop]:
     """Open a shop with the demo catalogue released, and plenty of every size.
 
     Args:
         settings: besides a benchmark's usual ones.
+        others: what the servers need, by name.
     """
-    with ShopServer(settings) as server:
-        shop = Shop([server], create_app(server.settings))
+    with ExitStack() as stack:
+        running = [stack.enter_context(ShopServer(settings)) for _ in range(servers)]
+        shop = Shop(running, create_app(running[0].settings), **others)
         if "SHOP_DATABASE_URL" in settings:  # none but the embedded one starts with the demo
             shop.command("seed")
-        shop.release_all()
+        shop.command("release", "1", "2")
+        for item in shop.items():
+            shop.set_stock(item["sku"], PLENTY)
         yield shop
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A shop on several servers, and what they share."""
-
-    shop: Shop
-    postgresql: PostgreSQL
-    redis: Redis
-    #: of the database, as libpq reads it
-    url: str
-
-
 @contextmanager
-def open_cluster(servers: int) -> Iterator[Cluster]:
+def open_cluster(servers: int) -> Iterator[Shop]:
     """Open a shop on several servers, with a PostgreSQL that waits for the disk, and a Redis."""
     with (
         # When each commit began: what tabs show is measured from there.
         PostgreSQL(HERE, fsync=True, track_commit_timestamp="on") as postgresql,
         Redis() as redis,
-        ExitStack() as stack,
     ):
-        url = postgresql.create_database("shop")
-        shared = {"SHOP_DATABASE_URL": url, "SHOP_REDIS_URL": redis.url, "SHOP_DEMO": "off"}
-        running = [ShopServer({**shared, "SHOP_SECRET_KEY": SECRET_KEY}) for _ in range(servers)]
-        shop = Shop(running, create_app(running[0].settings))
-        shop.command("seed")
-        for server in running:
-            stack.enter_context(server)
-        shop.release_all()
-        yield Cluster(shop, postgresql, redis, url)
+        settings = {
+            "SHOP_DATABASE_URL": postgresql.create_database("shop"),
+            "SHOP_REDIS_URL": redis.url,
+            "SHOP_SECRET_KEY": SECRET_KEY,
+        }
+        with open_shop(settings, servers, PostgreSQL=postgresql, Redis=redis) as shop:
+            yield shop

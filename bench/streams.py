@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from statistics import median
-from typing import Any
 from urllib.request import urlopen
 
 import click
@@ -22,6 +21,7 @@ from bench.load import LoadClient
 from bench.report import Column, Figures, Goal, Report, benchmark, in_turn
 from bench.servers import event_of
 from bench.shops import open_shop
+from bench.tabs import any_message
 
 #: The two messages: one such as a chat's or a counter's, and a product's of the shop.
 SMALL, FRAGMENT = "300 bytes", "product fragment"
@@ -29,10 +29,7 @@ SMALL, FRAGMENT = "300 bytes", "product fragment"
 SHOP, CARTS, KERNEL = "the shop", "the shop, a cart each", "the kernel alone"
 
 #: What each server sends. The shop's fragment tells little more of the others.
-_SENT = {
-    SMALL: [*STREAMERS],
-    FRAGMENT: [SHOP, CARTS, NCHAN, PLAIN],
-}
+_SENT = {SMALL: [*STREAMERS], FRAGMENT: [SHOP, CARTS, NCHAN, PLAIN]}
 
 #: Streams that are opened and closed before, so that what is made but once isn't counted.
 _WARM_UP = 50
@@ -43,9 +40,10 @@ _IDLE, _LOOK, _SETTLE = 0.02, 0.1, 10.0
 #: Connections that are written to in turn, to see what the kernel alone takes, and how often.
 _PAIRS, _ROUNDS = 200, 25
 
+_DELIVERY = Column("CPU per delivery", "cpu_per_delivery", "µs")
 _COLUMNS = (
     Column("memory per idle stream", "memory", "KB"),
-    Column("CPU per delivery", "cpu_per_delivery", "µs"),
+    _DELIVERY,
     Column("load client's for it", "client_per_delivery", "µs"),
     Column("first tab to last", "first_to_last", "ms"),
     Column("change to the last tab", "to_last", "ms"),
@@ -110,13 +108,18 @@ def streams(counts: tuple[int, ...], deliveries: int, runs: int) -> Report:
     for message, text in texts.items():
         cpu = [_send_and_receive(len(event_of(text))) for _ in range(runs)]
         rows[f"{KERNEL}, {message}"] = [{"cpu_per_delivery": one} for one in cpu]
-    return _report(rows, max(counts), f"{runs} run(s) of {deliveries} messages")
-
-
-def of_shop_with_carts(figures: Mapping[str, Any]) -> list[Figures]:
-    """Return the rows of tabs with a cart each, among what this command kept, the fewest first."""
-    rows: list[Figures] = [row for key, row in figures.items() if key.startswith(CARTS)]
-    return sorted(rows, key=lambda row: row["streams"])
+    report = Report(
+        name="streams",
+        title="server",
+        columns=_COLUMNS,
+        rows=rows,
+        bars=_DELIVERY,
+        note=f"Medians of {runs} run(s) of {deliveries} messages; what a change is, is another "
+        "process's commit to the shop's database, and a request to the other servers. Goals are of "
+        "the most streams.",
+    )
+    report.goals = [*_goals(report.medians(), max(counts))]
+    return report
 
 
 def _measure(case: Case, text: str, deliveries: int) -> Figures:
@@ -147,19 +150,26 @@ def _publish(server: Measured, text: str) -> float:
 def _measure_streams(
     server: Measured, tabs: LoadClient, change: Callable[[], float], case: Case, deliveries: int
 ) -> Figures:
-    _open(tabs, server, case, min(_WARM_UP, case.streams))
-    _deliver(tabs, change)
+    def open_tabs(count: int) -> None:
+        tabs.do("tabs.open", ports=[server.port], path=case.path, count=count)
+
+    def deliver() -> Figures:
+        tabs.do("tabs.prepare")
+        return tabs.reach(change, any_message)[1]
+
+    open_tabs(min(_WARM_UP, case.streams))
+    deliver()
     tabs.do("tabs.leave")
     for _ in range(2):  # a server that waits at a queue notices by writing that nobody reads
         change()
         _settle(server)
     memory, cpu = server.memory(), server.cpu()
-    _open(tabs, server, case, case.streams)
+    open_tabs(case.streams)
     _settle(server)
     memory, opening = server.memory() - memory, server.cpu() - cpu
     heard, spent = [], [server.cpu()]
     for _ in range(deliveries):
-        heard.append(_deliver(tabs, change))
+        heard.append(deliver())
         spent.append(server.cpu())
     _settle(server)
     spent[-1] = server.cpu()
@@ -174,18 +184,6 @@ def _measure_streams(
         "first_to_last": median(one["last"] - one["first"] for one in heard),
         "to_last": median(one["last"] for one in heard),
     }
-
-
-def _open(tabs: LoadClient, server: Measured, case: Case, count: int) -> None:
-    tabs.do("tabs.open", ports=[server.port], path=case.path, count=count)
-
-
-def _deliver(tabs: LoadClient, change: Callable[[], float]) -> Figures:
-    tabs.do("tabs.prepare")
-    tabs.send("tabs.expect", what="message")
-    began = change()
-    heard = tabs.answer()
-    return {**heard, "first": heard["first"] - began, "last": heard["last"] - began}
 
 
 def _settle(server: Measured) -> None:
@@ -228,20 +226,6 @@ def _fragment() -> str:
         with urlopen(address, timeout=30.0) as answer:
             lines = iter(lambda: answer.readline().decode().rstrip("\n"), "")
             return "\n".join(line.removeprefix("data: ") for line in lines)
-
-
-def _report(rows: dict[str, list[Figures]], most: int, runs: str) -> Report:
-    report = Report(
-        name="streams",
-        title="server",
-        columns=_COLUMNS,
-        rows=rows,
-        bars="cpu_per_delivery",
-        note=f"Medians of {runs}; what a change is, is another process's commit to the shop's "
-        "database, and a request to the other servers. Goals are of the most streams.",
-    )
-    report.goals = [*_goals(report.medians(), most)]
-    return report
 
 
 def _goals(medians: Mapping[str, Figures], most: int) -> Iterator[Goal]:

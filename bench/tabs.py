@@ -1,4 +1,8 @@
-"""The load client's tabs: thousands of event streams, heard without a greenlet for each."""
+"""The load client's tabs: thousands of event streams, heard without a greenlet for each.
+
+What reading costs is printed beside what the server costs, so that one can see that the server is
+what is measured.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +13,14 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import gevent
 from gevent.event import Event
 
-from bench.tab import (
-    Cart,
-    Finds,
-    Tab,
-    any_message,
-    cart_line,
-    marked_cart,
-    own_cart,
-    product_fragment,
-)
-from bench.visitors import WORK_TIMEOUT, Visitor, addresses, connect, do_all
+from bench.visitors import WORK_TIMEOUT, Visitor, connect, do_all
 
 #: What the front page of the demo catalogue watches.
 FRONT_PAGE = "/stream?product=1&product=2"
@@ -40,25 +35,123 @@ _PAUSE = 0.001
 #: Seconds until a tab tries again that comes back at once.
 _PROBE = 0.005
 
-#: What can be expected from outside, by name.
-EXPECTATIONS: dict[str, Callable[..., Finds]] = {
-    "message": lambda: any_message,
-    "product": product_fragment,
-    "cart": own_cart,
-    "marked": lambda: marked_cart,
-    "line": cart_line,
-}
+#: How the last event of a message ends; an event without a fragment, a heartbeat, ends otherwise.
+_FRAGMENT_END = b">\n\n"
+
+#: How bytes end where a message may end: that of an event stream, or of one in chunks.
+_ENDS = (b"\n\n", b"\n\n\r\n")
+
+_REF, _STRUCK, _ITEM = b'data-cart-ref="', b"cart-item--out-of-stock", b'data-item-id="'
+
+
+@dataclass(frozen=True)
+class Cart:
+    """A visitor's cart: what the browser sends as `Cookie`, its public fingerprint, its items."""
+
+    cookies: str
+    ref: str
+    items: tuple[int, ...]
+
+
+class Tab:
+    """One open page: a stream that is open, on its way, or lost."""
+
+    __slots__ = ("_rest", "found_at", "lines", "number", "port", "ref", "request", "socket")
+
+    def __init__(self, number: int, port: int, path: str, cart: Cart | None) -> None:
+        self.number, self.port = number, port
+        self.ref = _REF + f'{cart.ref}"'.encode() if cart else b""
+        self.lines = [_line(item) for item in cart.items] if cart else []
+        lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Accept: text/event-stream"]
+        lines += [f"Cookie: {cart.cookies}"] if cart else []
+        self.request = "\r\n".join([*lines, "", ""]).encode()
+        self.socket: socket.socket | None = None
+        self._rest = b""
+        #: when it found what it waits for, on the monotonic clock; 0 before
+        self.found_at = 0.0
+
+    def read(self) -> bytes:
+        """Return what has come since the last message, if a message ends there; else nothing.
+
+        Raises:
+            ConnectionError: there is no stream any more, or none was given.
+        """
+        assert self.socket is not None
+        came = self.socket.recv(1 << 16)
+        if not came:
+            raise ConnectionResetError("the stream ended")
+        if not self._rest and came.startswith(b"HTTP/1.1 ") and came[9:12] != b"200":
+            raise ConnectionRefusedError(f"answered {came[9:12].decode()}")
+        whole = self._rest + came
+        self._rest = b"" if whole.endswith(_ENDS) else whole
+        return b"" if self._rest else whole
+
+    def close(self) -> None:
+        """Close the stream."""
+        if self.socket is not None:
+            self.socket.close()
+        self.socket, self._rest = None, b""
+
+
+# --- What a tab can wait for ---------------------------------------------------------------------
+
+#: Tells whether a tab's message is what it waits for: one of these, with what else it takes.
+Finds = Callable[[Tab, bytes], bool]
+
+
+def any_message(_: Tab, message: bytes) -> bool:
+    """Find a message, whatever it says."""
+    return _FRAGMENT_END in message
+
+
+def product_fragment(_: Tab, message: bytes, product: int) -> bool:
+    """Find a product's fragment, whatever it says."""
+    return b'id="stock-%d"' % product in message
+
+
+def cart_line(_: Tab, message: bytes, item: int, is_there: bool) -> bool:
+    """Find a cart with a line of an item, or without one."""
+    return _REF in message and (_line(item) in message) == is_there
+
+
+def marked_cart(tab: Tab, message: bytes) -> bool:
+    """Find the tab's own cart with all lines that were marked before."""
+    return tab.ref in message and all(line in message for line in tab.lines)
+
+
+def own_cart(tab: Tab, message: bytes, struck: int | None) -> bool:
+    """Find the tab's own cart, whole, with one item's line struck out, or none.
+
+    Another's cart, or one that lost a line, ends the run.
+    """
+    carts = message.count(_REF)
+    if not carts:
+        return False
+    if message.count(tab.ref) != carts:
+        raise RuntimeError("a tab was sent another's cart")
+    if not all(line in message for line in tab.lines):
+        raise RuntimeError("a tab was sent its cart without its lines")
+    at = message.find(_STRUCK)
+    if at < 0 or struck is None:
+        return at < 0 and struck is None
+    return message.startswith(_line(struck), message.find(_ITEM, at))
+
+
+def _line(item: int) -> bytes:
+    return b'data-item-id="%d"' % item
+
+
+# --- All of them ---------------------------------------------------------------------------------
 
 
 class Tabs:
-    """All of them, at the servers in turn. Their methods are commands to the load client."""
+    """All tabs, at the servers in turn. The methods are commands to the load client."""
 
     def __init__(self) -> None:
-        self._sources = addresses()
         #: whose carts the tabs show
         self.visitors: list[Visitor] = []
-        self._carts: list[Cart] = []
-        self._are_marked = False
+        self._carts: list[Cart | None] = [None]
+        self._first: Finds = any_message
         self._tabs: list[Tab] = []
         self._epoll = select.epoll()
         self._by_descriptor: dict[int, Tab] = {}
@@ -67,34 +160,31 @@ class Tabs:
         self._lost: Callable[[Tab, OSError], None] = _fail
 
     def fill(
-        self,
-        ports: Sequence[int],
-        contents: Sequence[Sequence[int]],
-        marked: bool = False,
+        self, ports: Sequence[int], contents: Sequence[Sequence[int]], marked: bool = False
     ) -> None:
         """Fill a cart for each of the contents, or mark them; tabs opened from now on show them."""
-        self._are_marked = marked
         self.visitors = [Visitor(ports[n % len(ports)]) for n in range(len(contents))]
-        self._carts = [Cart("", "", tuple(items)) for items in contents]
-        works = [partial(self._fill, number) for number in range(len(contents))]
-        do_all(works, _FILL_AT_ONCE)
+        self._carts = [None] * len(contents)
+        self._first = any_message if marked else partial(own_cart, struck=None)
 
-    def share(self, tabs: int) -> None:
-        """Have so many tabs show the first cart, all of them the same."""
-        self._carts = self._carts[:1] * tabs
+        def fill(number: int) -> None:
+            visitor, items = self.visitors[number], contents[number]
+            ref = re.search(r'data-cart-ref="(\w+)"', visitor.fill(items, marked))
+            visitor.hang_up()
+            self._carts[number] = Cart(visitor.cookies, ref[1] if ref else "", tuple(items))
 
-    def open(
-        self,
-        ports: Sequence[int],
-        path: str,
-        count: int,
-        finds: Finds | None = None,
-    ) -> None:
-        """Open streams, and wait until each has its first message: its own cart, if it has one."""
-        carts: Sequence[Cart | None] = self._carts or [None] * count
-        self._tabs = [Tab(n, ports[n % len(ports)], path, carts[n]) for n in range(count)]
-        is_whole = self._carts and not self._are_marked
-        self.await_(finds or (own_cart(None) if is_whole else any_message))
+        do_all([partial(fill, number) for number in range(len(contents))], _FILL_AT_ONCE)
+
+    def open(self, ports: Sequence[int], path: str, count: int, finds: Finds | None = None) -> None:
+        """Open streams, and wait until each has its first message: its own cart, if it has one.
+
+        More tabs than carts show these in turn.
+        """
+        carts = self._carts
+        self._tabs = [
+            Tab(n, ports[n % len(ports)], path, carts[n % len(carts)]) for n in range(count)
+        ]
+        self.await_(finds or self._first)
         for begun, tab in enumerate(self._tabs, 1):
             self._connect(tab)
             # At the end, all of them are waited for.
@@ -106,18 +196,15 @@ class Tabs:
         while self._look():
             pass
 
-    def expect(self, what: str, **which: Any) -> dict[str, float]:
+    def expect(self, finds: Finds) -> dict[str, float]:
         """Wait until each tab has found something in what comes from now on.
-
-        Args:
-            what: a name in `EXPECTATIONS`, which takes the arguments in `which`.
 
         Returns:
             When the first, half and all of them had it, on the monotonic clock in seconds; this
             process's CPU time.
         """
         cpu = time.process_time()
-        self.await_(EXPECTATIONS[what](**which))
+        self.await_(finds)
         self._wait()
         spent = time.process_time() - cpu
         times = sorted(tab.found_at for tab in self._tabs)
@@ -146,7 +233,7 @@ class Tabs:
             gevent.spawn(self._return, tab, delay, go)
 
         self._lost = lose
-        self.await_(own_cart(struck))
+        self.await_(partial(own_cart, struck=struck))
         if at_once:
             self.listen(WORK_TIMEOUT, lambda: len(losses) == len(self._tabs) and self._is_served())
         go.set()
@@ -197,21 +284,8 @@ class Tabs:
                 self._missing -= 1
         return len(ready)
 
-    def _fill(self, number: int) -> None:
-        visitor, items = self.visitors[number], self._carts[number].items
-        visitor.enter()
-        html = ""
-        for item in items:
-            html = (visitor.mark if self._are_marked else visitor.add)(item).text
-        visitor.hang_up()
-        ref = re.search(r'data-cart-ref="(\w+)"', html)
-        line = 'class="cart-mark"' if self._are_marked else 'class="cart-item"'
-        if ref is None or html.count(line) != len(items):
-            raise RuntimeError("a cart could not be filled")
-        self._carts[number] = Cart(visitor.cookies, ref[1], items)
-
     def _connect(self, tab: Tab) -> None:
-        connection = connect(next(self._sources), tab.port)
+        connection = connect(tab.port)
         connection.sendall(tab.request)
         # From here on it is read as it comes, without a greenlet.
         tab.socket = socket.socket(fileno=connection.detach())
@@ -234,7 +308,7 @@ class Tabs:
 
     def _is_served(self) -> bool:
         try:
-            connect(next(self._sources), self._tabs[0].port).close()
+            connect(self._tabs[0].port).close()
         except OSError:
             return False
         return True

@@ -1,4 +1,4 @@
-"""The load client's visitors: a cookie jar and a connection each, and what they do in the shop."""
+"""The load client's visitors: each has an address, cookies, a form's token and a connection."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ _RESET = struct.pack("ii", 1, 0)  # closing leaves no TIME_WAIT behind
 #: Seconds until the answer, by the kind of request.
 Times = defaultdict[str, list[float]]
 
-
 #: The fields of a form, in order; nothing of a page that is opened.
 Form = Sequence[tuple[str, object]] | None
 
@@ -54,8 +53,21 @@ class Answer:
         return dict(self.headers).get(name, "")
 
 
+def addresses() -> Iterator[str]:
+    """Give addresses of this machine, one after another, that hardly any run before has used.
+
+    Each visitor has one, as shoppers have; so no limit for an address is met.
+    """
+    for n in count(random.randrange(1 << 22)):
+        within = n % (1 << 22)  # 127.64.0.0/10
+        yield f"127.{64 + (within >> 16)}.{within >> 8 & 255}.{within & 255}"
+
+
+_sources = addresses()
+
+
 class Visitor:
-    """Somebody with an address, cookies, a form's token and a connection; to be used in greenlets.
+    """Somebody who asks one thing after another; to be used in greenlets.
 
     Args:
         port: of the server. It can be changed between two requests, after `hang_up`.
@@ -84,6 +96,17 @@ class Visitor:
             raise RuntimeError("the front page has no form with a token and sizes")
         self._token = unescape(token[1])
         return items
+
+    def fill(self, items: Iterable[object], marks: bool = False) -> str:
+        """Enter, and put items into the cart, or mark them; return the cart's HTML."""
+        self.enter()
+        html = ""
+        for item in items:
+            answer = self.mark(item) if marks else self.add(item)
+            if answer.status != 200:
+                raise RuntimeError(f"a cart could not be filled: {answer.status}")
+            html = answer.text
+        return html
 
     def get(self, path: str, kind: str = "page") -> Answer:
         """Open a page."""
@@ -126,7 +149,7 @@ class Visitor:
         try:
             if self._socket is not None and _is_readable(self._socket):
                 self.hang_up()  # the server closed what was kept; browsers look first, too
-            self._socket = self._socket or connect(self._source, self.port)
+            self._socket = self._socket or connect(self.port, self._source)
             self._socket.sendall(self._write(path, form, htmx))
             answer = _read(self._socket)
         except OSError as error:
@@ -158,21 +181,8 @@ class Visitor:
                     del self._cookies[key]
 
 
-def addresses() -> Iterator[str]:
-    """Give addresses of this machine, one after another, that hardly any run before has used.
-
-    Each visitor has one, as shoppers have; so no limit for an address is met.
-    """
-    for n in count(random.randrange(1 << 22)):
-        within = n % (1 << 22)  # 127.64.0.0/10
-        yield f"127.{64 + (within >> 16)}.{within >> 8 & 255}.{within & 255}"
-
-
-_sources = addresses()
-
-
-def connect(source: str, port: int) -> gevent_socket.socket:
-    """Connect to a server on this machine.
+def connect(port: int, source: str = "") -> gevent_socket.socket:
+    """Connect to a server on this machine, from an address or from one of its own.
 
     Raises:
         OSError: it could not be reached.
@@ -184,7 +194,7 @@ def connect(source: str, port: int) -> gevent_socket.socket:
         connection.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.bind((source, 0))
+        connection.bind((source or next(_sources), 0))
         connection.connect(("127.0.0.1", port))
     except BaseException:
         connection.close()

@@ -8,18 +8,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
-from typing import Any
 
 import gevent
 from gevent.pool import Group
 from gevent.queue import Queue
 
 from bench.machine import cpu_clock
+from bench.report import Figures, quantile
 from bench.visitors import Answer, Times, Unanswered, Visitor, do_all
 
-#: Requests of each visitor before any is counted.
-_WARM_UP = 6
+#: Requests of each visitor before any is counted; the fewest that are worth counting.
+_WARM_UP, _FEWEST = 6, 10
 
 #: Visitors who fill their carts at the same time, before they buy.
 _AT_ONCE = 16
@@ -41,22 +40,6 @@ class Action:
         return self.due + self.took
 
 
-class Actor:
-    """A visitor who adds an item, and removes it when the last answer's cart has it."""
-
-    def __init__(self, visitor: Visitor, item: int) -> None:
-        self._visitor, self._item, self._has = visitor, item, False
-
-    def act(self) -> str:
-        """Add or remove, and return what came of it."""
-        try:
-            answer = (self._visitor.remove if self._has else self._visitor.add)(self._item)
-        except Unanswered as error:
-            return str(error)
-        self._has = f'data-item-id="{self._item}"' in answer.text
-        return str(answer.status)
-
-
 class Visits:
     """Visitors at one server. The methods are commands to the load client.
 
@@ -66,20 +49,24 @@ class Visits:
 
     def __init__(self, is_called: Callable[[], bool]) -> None:
         self._is_called = is_called
-        self._idle: Queue[Actor] = Queue()
+        self._idle: Queue[Visitor] = Queue()
+        self._item = 0
+        #: whose cart had the item when they were last answered
+        self._having: set[Visitor] = set()
 
     def enter(self, port: int, visitors: int, item: int) -> None:
         """Have visitors open the front page; `item` is what they add and remove.
 
         Half of them keep their connections, the others open one for each action.
         """
+        self._item = item
         for number in range(visitors):
             visitor = Visitor(port, keeps=number % 2 == 0)
             visitor.enter()
-            self._idle.put(Actor(visitor, item))
+            self._idle.put(visitor)
 
     def act(self, rate: float) -> list[Action]:
-        """Act `rate` times a second until the next command comes.
+        """Add and remove `rate` times a second until the next command comes.
 
         An action is due at its moment, however the shop is doing, and is timed from then.
         """
@@ -95,9 +82,7 @@ class Visits:
     def stop(self) -> None:
         """Do nothing: it has ended `act` by coming."""
 
-    def visit(
-        self, port: int, pid: int, script: str, connections: int, seconds: float
-    ) -> dict[str, Any]:
+    def visit(self, port: int, pid: int, script: str, visitors: int, seconds: float) -> Figures:
         """Have visitors ask, each waiting for its answer before it asks again.
 
         Args:
@@ -105,48 +90,63 @@ class Visits:
             script: a name in `SCRIPTS`.
 
         Returns:
-            Seconds it went on, the server's CPU time in seconds, and by kind of request the seconds
-            that answers took.
+            Of all answers, how many a second there were and the server's CPU time for one. Of the
+            checkouts, or of all if there are none, how many seconds they took.
         """
         times: Times = defaultdict(list)
-        visitors = [Visitor(port, times=times) for _ in range(connections)]
-        scripts = [SCRIPTS[script](visitor, number) for number, visitor in enumerate(visitors)]
-        do_all([partial(_follow, one, _WARM_UP) for one in scripts], connections)
+        people = [Visitor(port, times=times) for _ in range(visitors)]
+        scripts = [SCRIPTS[script](visitor, number) for number, visitor in enumerate(people)]
+        do_all([partial(_follow, one, _WARM_UP) for one in scripts], visitors)
         times.clear()
-        group, spent = Group(), _spend(pid)
+        group, figures = Group(), _begin(pid)
         for one in scripts:
             group.spawn(_follow, one)
         group.join(seconds, raise_error=True)
-        done = {**spent(), "times": dict(times)}
+        took = [seconds for some in times.values() for seconds in some]
+        found = figures(len(took), times.get("checkout", took))
         group.kill()
-        _hang_up(visitors)
-        return done
+        for visitor in people:
+            visitor.hang_up()
+        return found
 
-    def buy(
-        self, port: int, pid: int, items: Sequence[int], orders: int, shoppers: int
-    ) -> dict[str, Any]:
+    def buy(self, port: int, pid: int, items: Sequence[int], orders: int, shoppers: int) -> Figures:
         """Have so many carts that hold these items bought, by some shoppers at a time.
 
         Returns:
             As `visit` does, of the orders alone.
         """
         times: Times = defaultdict(list)
-        visitors = [Visitor(port, times=times) for _ in range(orders)]
+        people = [Visitor(port, times=times) for _ in range(orders)]
         forms: dict[Visitor, str] = {}
-        do_all([partial(_fill, one, items, forms) for one in visitors], _AT_ONCE)
-        emails = (f"kim{number}@example.com" for number in count())
-        works = [partial(_order, one, forms[one], next(emails)) for one in visitors]
-        spent = _spend(pid)
+
+        def fill(visitor: Visitor) -> None:
+            visitor.fill(items)
+            forms[visitor] = visitor.get("/checkout").text
+
+        do_all([partial(fill, visitor) for visitor in people], _AT_ONCE)
+        works = [
+            partial(_order, visitor, forms[visitor], f"kim{number}@example.com")
+            for number, visitor in enumerate(people)
+        ]
+        figures = _begin(pid)
         do_all(works, shoppers)
-        done = {**spent(), "times": times["checkout"]}
-        _hang_up(visitors)
-        return done
+        found = figures(orders, times["checkout"])
+        for visitor in people:
+            visitor.hang_up()
+        return found
 
     def _act_once(self, due: float, actions: list[Action]) -> None:
-        actor = self._idle.get()
-        outcome = actor.act()
+        visitor = self._idle.get()
+        try:
+            has = visitor in self._having
+            answer = (visitor.remove if has else visitor.add)(self._item)
+            has = f'data-item-id="{self._item}"' in answer.text
+            (self._having.add if has else self._having.discard)(visitor)
+            outcome = str(answer.status)
+        except Unanswered as error:
+            outcome = str(error)
         actions.append(Action(due, time.monotonic() - due, outcome))
-        self._idle.put(actor)
+        self._idle.put(visitor)
 
 
 #: Answers, each with the status that it should have.
@@ -174,12 +174,7 @@ def _purchases(visitor: Visitor, number: int) -> Script:
         yield _order(visitor, added.text), 303
 
 
-SCRIPTS = {
-    "bare route": _pages,
-    "page": _pages,
-    "add": _adds_and_removes,
-    "checkout": _purchases,
-}
+SCRIPTS = {"page": _pages, "add": _adds_and_removes, "checkout": _purchases}
 
 
 def _follow(script: Script, answers: int = -1) -> None:
@@ -191,26 +186,22 @@ def _follow(script: Script, answers: int = -1) -> None:
             raise RuntimeError(f"a visitor was answered {answer.status}, not {status}")
 
 
-def _spend(pid: int) -> Callable[[], dict[str, float]]:
-    """Return a function that tells the seconds since, and the CPU time that a process used."""
-    began, cpu = time.perf_counter(), cpu_clock(pid)
-    return lambda: {"seconds": time.perf_counter() - began, "cpu": cpu_clock(pid) - cpu}
-
-
-def _hang_up(visitors: Sequence[Visitor]) -> None:
-    for visitor in visitors:
-        visitor.hang_up()
-
-
-def _fill(visitor: Visitor, items: Sequence[int], forms: dict[Visitor, str]) -> None:
-    visitor.enter()
-    if any(visitor.add(item).status != 200 for item in items):
-        raise RuntimeError("a cart could not be filled")
-    forms[visitor] = visitor.get("/checkout").text
-
-
 def _order(visitor: Visitor, form: str, email: str = "kim@example.com") -> Answer:
     answer = visitor.order(form, email)
     if answer.header("location") in ("", "/checkout"):
         raise RuntimeError(f"an order was not taken: {answer.status}")
     return answer
+
+
+def _begin(pid: int) -> Callable[[int, Sequence[float]], Figures]:
+    """Return a function that tells what so many answers since came to, by what some took."""
+    began, cpu = time.perf_counter(), cpu_clock(pid)
+
+    def figures(answers: int, took: Sequence[float]) -> Figures:
+        seconds, spent = time.perf_counter() - began, cpu_clock(pid) - cpu
+        if answers < _FEWEST:
+            raise RuntimeError("too few answers to measure; give it more seconds")
+        each = {"rate": answers / seconds, "cpu": spent / answers}
+        return {**each, "p50": quantile(took, 0.5), "p99": quantile(took, 0.99)}
+
+    return figures

@@ -17,7 +17,7 @@ import pytest
 from bench.capacity import agrees, compare, time_to_return, time_to_tell
 from bench.report import Goal, number, quantile, spread
 from bench.servers import event_of
-from bench.tab import Cart, Tab, any_message, marked_cart, own_cart, product_fragment
+from bench.tabs import Cart, Tab, any_message, marked_cart, own_cart, product_fragment
 from bench.visitors import addresses
 from tests.support.running import ROOT
 
@@ -132,7 +132,7 @@ def test_a_message_counts_when_it_is_whole_wherever_it_is_split(
         assert not tab.read(), f"not whole at {cut}"
         theirs.sendall(message[cut:])
         whole = tab.read()
-        assert any_message(tab, whole) and own_cart(None)(tab, whole)
+        assert any_message(tab, whole) and own_cart(tab, whole, None)
 
 
 def test_a_heartbeat_is_no_message(line: tuple[socket.socket, Tab]) -> None:
@@ -150,7 +150,7 @@ def test_a_tab_waits_for_its_cart_with_the_right_line_struck_out(
 
     def finds(html: str, struck: int | None) -> bool:
         theirs.sendall(event_of(html))
-        return own_cart(struck)(tab, tab.read())
+        return own_cart(tab, tab.read(), struck)
 
     assert finds(cart_html(out=7), 7)
     assert not finds(cart_html(out=3), 7)
@@ -158,7 +158,7 @@ def test_a_tab_waits_for_its_cart_with_the_right_line_struck_out(
     assert not finds(cart_html(out=7), None)
     assert not finds('<div id="stock-2"></div>', None)
     theirs.sendall(event_of('<div id="stock-2"></div>'))
-    assert product_fragment(2)(tab, tab.read())
+    assert product_fragment(tab, tab.read(), 2)
 
 
 def test_a_marked_size_is_found_when_it_is_a_line_of_the_tabs_own_cart(
@@ -190,7 +190,7 @@ def test_anothers_cart_or_half_of_ones_own_ends_the_run(
     theirs, tab = line
     theirs.sendall(event_of(html))
     with pytest.raises(RuntimeError, match=words):
-        own_cart(None)(tab, tab.read())
+        own_cart(tab, tab.read(), None)
 
 
 def test_a_refused_or_ended_stream_is_an_error(line: tuple[socket.socket, Tab]) -> None:
