@@ -17,7 +17,7 @@ from shop.payments.provider import ProviderAway, ProviderRefused
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--provider", is_flag=True, help="Also compare with the payments' provider.")
 @on_database
 def check(as_json: bool, provider: bool) -> None:

@@ -23,11 +23,9 @@ _AROUND = 6
 
 
 @click.group(cls=Group, invoke_without_command=True)
-@click.option("--watch", is_flag=True, help="Look again every second, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Print it every second, until Ctrl-C.")
 @click.option("--all", "show_all", is_flag=True, help="Every cart, however many there are.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="For programs; with --watch a line each time."
-)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch a line each time.")
 @click.pass_context
 def carts(ctx: click.Context, watch: bool, show_all: bool, as_json: bool) -> None:
     """Show which carts are open, over all servers; the ones opened last come first.

@@ -43,7 +43,7 @@ for command in products.COMMANDS:
 
 
 @catalog.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @on_database
 def list_products(as_json: bool) -> None:
     """List every product with its id, sku, state and counts, in the order of the page.

@@ -42,7 +42,7 @@ db.add_command(backup)
 
 @db.command("copy")
 @click.option("--from", "source", type=_Address(), required=True, help="The shop's database.")
-@click.option("--to", "target", type=_Address(), required=True, help="One that is empty.")
+@click.option("--to", "target", type=_Address(), required=True, help="An empty database.")
 @click.option(
     "--while-open",
     is_flag=True,
@@ -52,8 +52,8 @@ db.add_command(backup)
 def copy(source: URL, target: URL, while_open: bool) -> None:
     """Copy the whole shop into another, empty database: SQLite or PostgreSQL, either way.
 
-    Close the shop first. The copy is of one moment, and it is compared with what it was made of,
-    row by row, before it counts: all is copied or nothing. What is copied from is not changed.
+    Close the shop first. The copy is of one moment, and it is kept only if it is the same row by
+    row: all is copied or nothing. The database that is copied is not changed.
 
     Addresses are those of SHOP_DATABASE_URL; a relative path to a file is from the shop's own
     folder, as there. A password that is not to be seen may stand in ~/.pgpass instead.

@@ -32,7 +32,7 @@ def mail() -> None:
 
 
 @mail.command("send")
-@click.option("--watch", is_flag=True, help="And whatever comes, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Go on with new mails, until Ctrl-C.")
 @on_database
 def send(watch: bool) -> None:
     """Send all mails that wait, also those whose next try is later.
@@ -85,7 +85,7 @@ def _send(outbox: Outbox, *, due_only: bool) -> tuple[int, int]:
 
 @mail.command("list")
 @click.option("--all", "also_sent", is_flag=True, help="Those that were sent, too.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @on_database
 def list_mails(also_sent: bool, as_json: bool) -> None:
     """List the mails that wait or were given up, oldest first, and why they could not be sent.

@@ -46,8 +46,9 @@ class Moment(click.ParamType[int]):
 def release(products: tuple[str, ...], moment: int | None, cancels: bool) -> None:
     """Open the sale of products, by id or sku: every open tab shows the sizes at once.
 
-    All of them in one moment; releasing twice changes nothing. With --at they open by themselves
-    then, by the database's clock, as long as a server of the shop runs, and pages count down to it.
+    All of them open in one moment; releasing twice changes nothing. With --at they open by
+    themselves at that time, by the database's clock, as long as a server of the shop runs. Pages
+    count down to it.
     'bin/flask catalog list' shows their ids and skus.
 
     \b
@@ -73,7 +74,7 @@ def release(products: tuple[str, ...], moment: int | None, cancels: bool) -> Non
 def close_sale(products: tuple[str, ...]) -> None:
     """Take a release back: products are coming soon again, and nobody can buy them.
 
-    They stay in the carts that hold them, with a word. Closing twice changes nothing.
+    They stay in the carts that hold them, marked as not released. Closing twice changes nothing.
 
     \b
     Example:

@@ -87,7 +87,7 @@ def _harmless(cell: str) -> str:
 @click.command("packing")
 @on_database
 def packing() -> None:
-    """List what is paid and not shipped in the order of the shelf: size after size.
+    """List what is paid and not shipped yet, in the order of the shelf.
 
     \b
     Example:

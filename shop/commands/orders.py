@@ -27,7 +27,7 @@ from shop.money import format_money
 
 @click.group(cls=Group)
 def orders() -> None:
-    """List orders, and see each on its way."""
+    """List orders, and note what becomes of each."""
 
 
 for command in (*order_edits.COMMANDS, *order_files.COMMANDS):
@@ -35,7 +35,7 @@ for command in (*order_edits.COMMANDS, *order_files.COMMANDS):
 
 
 @orders.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @on_database
 @filters
 def list_orders(wanted: Wanted, as_json: bool) -> None:
@@ -92,7 +92,7 @@ def _line_row(line: Any) -> dict[str, object]:
 @click.argument("number")
 @on_database
 def resend(number: str) -> None:
-    """Have the mail of an order sent once more; not again while one waits.
+    """Send the mail of an order once more, unless one still waits.
 
     \b
     Example:
@@ -110,7 +110,7 @@ def resend(number: str) -> None:
 
 @orders.command("show")
 @click.argument("number")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @on_database
 def show_order(number: str, as_json: bool) -> None:
     """Show an order: what was bought, by whom, and where to.

@@ -67,8 +67,8 @@ def export_data(email: str) -> None:
 def erase(email: str, yes: bool) -> None:
     """Have the shop forget somebody: name, addresses and phone go, amounts and lines stay.
 
-    What is still to be sent can't be sent any more then. Backups are not changed: they go when
-    they are old.
+    Orders that were not shipped before can't be shipped then. Backups are not changed: they hold
+    it until they are deleted.
 
     \b
     Example:

@@ -32,7 +32,7 @@ _LONG = 1_000_000
 @click.option("--images", type=FOLDER, help="A folder with the pictures that the file names.")
 @click.option("--counts", type=FILE, help="Shopify's inventory, with counts by location.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @on_database(makes_shop=True)
 def import_products(
     file: Path, images: Path | None, counts: Path | None, dry_run: bool, as_json: bool
@@ -42,7 +42,7 @@ def import_products(
     It is Shopify's export of products, or has the columns product, brand, name, color, size,
     price, count, image, description, and a row for each size. Products that it doesn't name stay
     as they are. Pictures are taken from a folder by their names, and fetched where the file has
-    addresses; one that can't be had is named, and the rest is imported.
+    addresses. A picture that can't be had is named, and the rest is imported.
 
     \b
     Examples:

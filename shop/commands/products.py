@@ -69,7 +69,7 @@ def add_product(
 def edit_product(
     sku: str, sizes: str | None, images: tuple[Path, ...], **given: str | None
 ) -> None:
-    """Change one product. Its pictures give way to those that are named.
+    """Change one product. Pictures that are named replace those that it has.
 
     \b
     Example:
@@ -85,16 +85,16 @@ def edit_product(
 @click.argument("sku")
 @click.argument("files", metavar="FILE...", type=FILE, nargs=-1)
 @click.option("--alt", "alts", multiple=True, help="What is seen on a picture, in their order.")
-@click.option("--add", is_flag=True, help="Behind those that the product has.")
+@click.option("--add", is_flag=True, help="Add them behind those that it has.")
 @click.option("--none", is_flag=True, help="Take all pictures away.")
 @on_database
 def image_product(
     sku: str, files: tuple[Path, ...], alts: tuple[str, ...], add: bool, none: bool
 ) -> None:
-    """Give a product these pictures, in this order; those that it had give way.
+    """Give a product these pictures, in this order, in the place of those that it had.
 
-    JPEG, PNG, WebP and AVIF are taken, of up to 30 MB and 65 million pixels. They are made small
-    here, and nothing of them goes out but what is to be seen.
+    JPEG, PNG, WebP and AVIF are taken, of up to 30 MB and 65 million pixels. Shoppers
+    get small copies of them, without what a camera notes of time and place.
 
     \b
     Examples:

@@ -66,7 +66,7 @@ def sell(sku: str, count: int) -> None:
 def sell_out(per_tick: int, tick_ms: int, random_seed: int | None, yes: bool) -> None:
     """Sell random items that are for sale until nothing is left, to see a drop before it comes.
 
-    A shop that has orders is somebody's: there it refuses, unless --yes says that it is meant.
+    It refuses in a shop that has orders, unless you add --yes.
 
     \b
     Example:

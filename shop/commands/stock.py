@@ -34,12 +34,12 @@ def stock() -> None:
 
 
 @stock.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @on_database
 def list_stock(as_json: bool) -> None:
     """List every item with its product, its count and its level.
 
-    What is said of items takes their sku or their number (ITEM); 'release' takes a product's.
+    Commands for items take an item's sku or number (ITEM); 'release' takes a product's.
 
     \b
     Examples:
@@ -112,7 +112,7 @@ def add_stock(sku: str, count: int, reason: str) -> None:
 
 @stock.command("history")
 @click.argument("sku")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @on_database
 def show_history(sku: str, as_json: bool) -> None:
     """Show every movement of an item, the newest last: how many, why, by whom.

@@ -15,10 +15,10 @@ from shop.product_views import Levels
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Once, without the speed of sales.")
+@click.option("--once", is_flag=True, help="Print it once, without the speed of sales.")
 @click.option("--interval", type=Seconds(0.2, 3600), default=1.0, show_default=True,
-              metavar="SECONDS", help="From one to the next.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="For programs; a line each time.")
+              metavar="SECONDS", help="Time from one to the next.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line each time.")
 @on_database
 def watch(once: bool, interval: float, as_json: bool) -> None:
     """Watch the drop: what is left, how fast it sells, orders, open tabs and carts.
