@@ -147,13 +147,13 @@ class Live:
                 time.sleep(pause)
 
     def _turn(self) -> bool:
-        """Hear, read and notify once; return whether anything was sent."""
+        """Find what changed, read and notify once; return whether anything was sent."""
         self._metrics.gather()
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP
             with self._metrics.sweep.time():
                 self._heard |= self._unannounced.sweep()
-        self._listen()
+        self._find_unannounced()
         notified = self._notify()
         self._away = False
         return notified
@@ -166,7 +166,7 @@ class Live:
             log.warning("the database does not answer, tabs wait: %s", cause)
         self._away = True
 
-    def _listen(self) -> None:
+    def _find_unannounced(self) -> None:
         """Find out what other processes committed, if nobody announces it."""
         if EVERYTHING in self._heard:
             self._heard.discard(EVERYTHING)
