@@ -149,7 +149,7 @@ class OnDriver(Transaction):
 
 
 class Pooled:
-    """The engine's connections as the driver knows them, a few kept at hand for who needs one next.
+    """The engine's connections as the driver knows them, a few of them idle for the next user.
 
     To have the engine's pool hand one out, and take it back, takes longer than most questions.
     """

@@ -76,7 +76,7 @@ class Files:
         shutil.copy(self._stages[stage] / shop.database.name, shop.database)
 
     def put_away(self, settings: Mapping[str, str]) -> None:
-        """Leave the file to who made its folder."""
+        """Leave the file to the maker of its folder."""
 
 
 class Clusters:

@@ -78,7 +78,7 @@ class Service(ABC):
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                start_new_session=True,  # Ctrl-C is for who started it
+                start_new_session=True,  # Ctrl-C is for its starter
             )
         self._ended = guardian.watch(self._process.pid, self.gently)
         self._wait_until_it_answers(self._process)
