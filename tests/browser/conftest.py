@@ -11,11 +11,16 @@ from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
     Page,
+    Playwright,
     expect,
     sync_playwright,
 )
 
 CHROMIUM = "/usr/bin/chromium"
+
+#: The same engine, network and scripts, of the same version, without what a browser has around a
+#: page. That costs a test as much again.
+SHELL = "/usr/bin/chromium-headless-shell"
 
 #: How long a page may take to show what a test waits for, in milliseconds: on a busy machine a
 #: browser gets little done. What is there sooner is seen at once.
@@ -42,12 +47,18 @@ _LEFT = "WebSocket is closed before the connection is established"
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
     expect.set_options(timeout=TIMEOUT)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        yield browser
-        browser.close()
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    """One browser for the tests of a worker, but for those that want all of Chromium."""
+    browser = playwright.chromium.launch(executable_path=SHELL, args=SWITCHES)
+    yield browser
+    browser.close()
 
 
 class Complaints(list[str]):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from playwright.sync_api import BrowserContext
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Playwright
 
-from tests.browser.conftest import Complaints
+from tests.browser.conftest import CHROMIUM, SWITCHES, Complaints
 from tests.browser.test_scenarios import play_the_drop
 from tests.support.cluster import Cluster
 from tests.support.machines.nginx import Nginx
@@ -30,6 +31,14 @@ server {
     }
 }
 """
+
+
+@pytest.fixture(scope="module")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    """All of Chromium, as shoppers have it: most tests do without what is around a page."""
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+    yield browser
+    browser.close()
 
 
 class Behind:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import BrowserContext, Playwright, expect
 
 from tests.browser.conftest import CHROMIUM, SWITCHES, TIMEOUT, Complaints
 from tests.browser.shopper import size_button, visit
@@ -18,14 +18,14 @@ TABS = 7
 
 @pytest.fixture(scope="module")
 def refusing(
-    chromium: Browser, shared_complaints: Complaints, tmp_path_factory: pytest.TempPathFactory
+    playwright: Playwright, shared_complaints: Complaints, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BrowserContext]:
-    """A window of a browser that is set to block all cookies."""
+    """A window of all of Chromium, set to block all cookies."""
     blocked = {"profile": {"default_content_setting_values": {"cookies": 2}}}
     folder = tmp_path_factory.mktemp("refusing")
     (folder / "Default").mkdir()
     (folder / "Default" / "Preferences").write_text(json.dumps(blocked))
-    window = chromium.browser_type.launch_persistent_context(
+    window = playwright.chromium.launch_persistent_context(
         str(folder), executable_path=CHROMIUM, args=SWITCHES
     )
     window.set_default_timeout(TIMEOUT)
