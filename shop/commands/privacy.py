@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import click
 
@@ -13,6 +16,7 @@ from shop.commands.screen import count
 from shop.mail.outbox import FOLDER
 from shop.models.mail import ALERT
 from shop.models.personal import (
+    MailIsBeingSent,
     StillPaying,
     alerts_of,
     forget_alerts,
@@ -21,6 +25,11 @@ from shop.models.personal import (
     orders_of,
 )
 from shop.moments import moment_in_utc, second_in_utc
+
+#: For how long a mail that is being sent is waited for, in seconds.
+MAIL_TIMEOUT = 5.0
+
+T = TypeVar("T")
 
 
 class Email(click.ParamType[str]):
@@ -67,8 +76,8 @@ def export_data(email: str) -> None:
 def erase(email: str, yes: bool) -> None:
     """Have the shop forget somebody: name, addresses and phone go, amounts and lines stay.
 
-    Orders that were not shipped before can't be shipped then. Backups are not changed: they hold
-    it until they are deleted.
+    Orders that were not shipped before can't be shipped then. A mail that is being sent is waited
+    for. Backups are not changed: they hold it until they are deleted.
 
     \b
     Example:
@@ -81,7 +90,7 @@ def erase(email: str, yes: bool) -> None:
         )
     for order in orders:
         _erase(order)
-    alerts = services.database.transact(lambda tx: forget_alerts(tx, email))
+    alerts = _forget(partial(forget_alerts, email=email))
     for mail_id in alerts.mail_ids:
         _delete_mails(f"{ALERT}-{mail_id}")
     if alerts.items:
@@ -92,7 +101,7 @@ def erase(email: str, yes: bool) -> None:
 
 def _erase(order: Any) -> None:
     try:
-        services.database.transact(lambda tx: forget_buyer(tx, order.id))
+        _forget(partial(forget_buyer, order_id=order.id))
     except StillPaying as error:
         raise CannotBeDone(
             f"{error.number} is being paid for: cancel it first, or wait until that is over"
@@ -100,6 +109,21 @@ def _erase(order: Any) -> None:
     _delete_mails(f"{order.number}-*")
     unsent = " It was not shipped yet." if order.state in ("placed", "paid") else ""
     click.echo(f"{order.number}: its buyer is forgotten.{unsent}")
+
+
+def _forget(work: Callable[..., T]) -> T:
+    """Have something forgotten once no mail about it is being sent.
+
+    It would arrive, or lie in the folder, after all is said to be forgotten.
+    """
+    deadline = time.monotonic() + MAIL_TIMEOUT
+    while time.monotonic() < deadline:
+        try:
+            return services.database.transact(work)
+        except MailIsBeingSent:
+            time.sleep(0.1)
+    click.echo("Warning: a mail to them is being sent and may still arrive", err=True)
+    return services.database.transact(partial(work, even_now=True))
 
 
 def _delete_mails(names: str) -> None:

@@ -59,6 +59,12 @@ def hold_next(transaction: Transaction, *, due_only: bool = True) -> HeldMail | 
     return None
 
 
+def is_being_sent(held_until: int) -> bool:
+    """Tell whether somebody may be sending a mail that waits and is held until then."""
+    now = int(time.time())
+    return now < held_until <= now + 2 * LEASE
+
+
 def mark_sent(transaction: Transaction, mail_id: int) -> None:
     """Note that a mail was sent, whoever holds it now."""
     transaction.execute(_END, {"mail": mail_id, "end": SENT, "now": int(time.time()), "why": ""})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
@@ -13,6 +14,7 @@ from shop.models.catalog import Item
 from shop.models.customer import CustomerKey, same_mailbox, spellings
 from shop.models.ledger import SHOP
 from shop.models.mail import GIVEN_UP, WAITING, Mail
+from shop.models.mail_lease import is_being_sent
 from shop.models.order import Order, OrderLine
 from shop.models.order_state import HOLDING, OrderChange, record_state
 from shop.models.stock_alert import StockAlert
@@ -24,6 +26,10 @@ class StillPaying(Exception):
     def __init__(self, number: str) -> None:
         super().__init__(number)
         self.number = number
+
+
+class MailIsBeingSent(Exception):
+    """A mail to somebody who is to be forgotten is on its way at this moment."""
 
 
 def orders_of(database: Database, email: str) -> list[Any]:
@@ -63,32 +69,56 @@ class ForgottenAlerts(NamedTuple):
     mail_ids: list[int]
 
 
-def forget_alerts(transaction: Transaction, email: str) -> ForgottenAlerts:
-    """Forget that somebody asked to be told of anything; mails that wait are not sent any more."""
+def forget_alerts(
+    transaction: Transaction, email: str, *, even_now: bool = False
+) -> ForgottenAlerts:
+    """Forget that somebody asked to be told of anything; mails that wait are not sent any more.
+
+    Args:
+        even_now: also while a mail about it is being sent.
+
+    Raises:
+        MailIsBeingSent: one is.
+    """
     of_mailbox = {"of_mailbox": same_mailbox(email)}
-    mail_ids = [row.id for row in transaction.execute(_ALERT_MAILS, of_mailbox)]
+    mails = transaction.execute(_ALERT_MAILS, of_mailbox)
+    _refuse_while_sending(mails, even_now)
+    mail_ids = [row.id for row in mails]
     transaction.execute(_END_ALERT_MAILS, {**of_mailbox, "now": int(time.time())})
     return ForgottenAlerts(len(transaction.execute(_FORGET_ALERTS, of_mailbox)), mail_ids)
 
 
-def forget_buyer(transaction: Transaction, order_id: int) -> None:
+def forget_buyer(transaction: Transaction, order_id: int, *, even_now: bool = False) -> None:
     """Take out of an order who bought it and where it went; amounts, lines and states stay.
 
     Mails that wait are not sent any more.
 
+    Args:
+        even_now: also while a mail about it is being sent.
+
     Raises:
         StillPaying: it is being paid for.
+        MailIsBeingSent: one is.
     """
     of_order = {"of_order": order_id}
     ((number, state),) = transaction.execute(_LOCK, of_order)
     if state in HOLDING:
         raise StillPaying(number)
+    _refuse_while_sending(transaction.execute(_MAILS_TO_END, of_order), even_now)
     transaction.execute(_FORGET_KEYS, of_order)
     transaction.execute(_FORGET, of_order)
     transaction.execute(_END_MAILS, {**of_order, "now": int(time.time())})
     transaction.execute(_FORGET_ERRORS, of_order)
     record_state(transaction, order_id, state, state, who=SHOP, why="personal data erased")
     transaction.note(order_name(order_id))
+
+
+def _refuse_while_sending(mails: Sequence[Any], even_now: bool) -> None:
+    """Raise `MailIsBeingSent` if one of these is; they are locked, so that none will be."""
+    if not even_now and any(
+        row.state == WAITING and is_being_sent(row.held_until) for row in mails
+    ):
+        raise MailIsBeingSent
 
 
 def _same(column: Any) -> ColumnElement[bool]:
@@ -124,6 +154,11 @@ _MAILS = (
 _KEYS = select(CustomerKey.key).where(_same(CustomerKey.order_id))
 _FORGET_KEYS = delete(CustomerKey).where(_same(CustomerKey.order_id))
 _FORGET = update(Order).where(_same(Order.id)).values(**dict.fromkeys(_OWN, ""), tracking="")
+_MAILS_TO_END = (
+    select(Mail.id, Mail.state, Mail.held_until)
+    .where(_same(Mail.order_id), Mail.state == WAITING)
+    .with_for_update()
+)
 _END_MAILS = (
     update(Mail)
     .where(_same(Mail.order_id), Mail.state == WAITING)
@@ -146,7 +181,7 @@ _FORGET_ALERTS = (
     .returning(StockAlert.id)
 )
 _IS_THEIR_ALERT = Mail.alert_id.in_(select(StockAlert.id).where(_OF_MAILBOX))
-_ALERT_MAILS = select(Mail.id).where(_IS_THEIR_ALERT)
+_ALERT_MAILS = select(Mail.id, Mail.state, Mail.held_until).where(_IS_THEIR_ALERT).with_for_update()
 _END_ALERT_MAILS = (
     update(Mail)
     .where(_IS_THEIR_ALERT, Mail.state == WAITING)

@@ -93,9 +93,8 @@ def windows(chromium: Browser, complaints: Complaints) -> Iterator[OpenWindow]:
     opened: list[BrowserContext] = []
 
     def open_one(**options: object) -> BrowserContext:
-        still = {
-            "reduced_motion": "reduce"
-        }  # what moves is drawn sixty times a second, in all tabs
+        # What moves is drawn sixty times a second, in all tabs.
+        still = {"reduced_motion": "reduce"}
         window = chromium.new_context(**{**still, **options})  # type: ignore[arg-type]
         window.set_default_timeout(TIMEOUT)
         window.on("console", complaints.hear)

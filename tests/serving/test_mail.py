@@ -254,6 +254,29 @@ def test_a_mail_that_a_process_held_when_it_was_killed_is_sent_when_the_hold_has
     assert max(server.ids.values()) == 1
 
 
+def test_who_is_forgotten_while_a_mail_goes_out_gets_none_after_that(
+    mailing: RunningShop, server: MailServer
+) -> None:
+    server.delay = 0.5
+    buy(mailing)
+    eventually(lambda: server.connections)
+    said = mailing.flask("privacy", "erase", "kim@example.com", "--yes")
+    assert server.recipients == ["kim@example.com"], "it was on its way, and is waited for"
+    assert "its buyer is forgotten" in said.stdout and not said.stderr
+    assert mailing.sql("SELECT state FROM mails") == [("sent",)]
+
+
+def test_a_mail_that_hangs_holds_up_no_erasure(mailing: RunningShop, server: MailServer) -> None:
+    buy(mailing)
+    eventually(lambda: all_sent(mailing))
+    held_until = int(time.time()) + 900
+    mailing.sql("UPDATE mails SET state = 'waiting', ended = NULL, held_until = ?", held_until)
+    said = mailing.flask("privacy", "erase", "kim@example.com", "--yes")
+    assert "its buyer is forgotten" in said.stdout
+    assert said.stderr == "Warning: a mail to them is being sent and may still arrive\n"
+    assert mailing.sql("SELECT state FROM mails") == [("given up",)]
+
+
 def test_the_mail_of_a_purchase_that_failed_is_never_sent(
     mailing: RunningShop, server: MailServer
 ) -> None:
