@@ -15,8 +15,8 @@ from shop.text import clean, find_no_text
 #: The most that a product costs, in whole units of a currency.
 MOST_MONEY = 1_000_000_000
 
-#: How long a name, a size or a sku may be.
-LONGEST = 200
+#: How long a name, a size or a sku may be, in characters, and any text of the catalogue.
+LONGEST, LONGEST_CELL = 200, 100_000
 
 T = TypeVar("T")
 
@@ -69,14 +69,16 @@ def count_of(text: str) -> int:
 
 
 def check_text(text: str, line: int = 0) -> None:
-    """See that there is nothing in a text that is in none.
+    """See that a text is not too long, and that there is nothing in it that is in none.
 
     Args:
         line: of the file, counted from 1; 0: it comes from no file.
 
     Raises:
-        CatalogError: there is.
+        CatalogError: it is, or there is.
     """
+    if len(text) > LONGEST_CELL:
+        raise CatalogError(f"{text[:20]!r}… has over {LONGEST_CELL:,} letters", line)
     strange = find_no_text(text)
     if strange:
         raise CatalogError(f"the character {strange} is in no text", line)

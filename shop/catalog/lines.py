@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from shop.catalog.cells import check_text
+from shop.catalog.cells import LONGEST_CELL, check_text
 from shop.catalog.entries import CatalogError
 
 #: How long a file may be, in bytes, and how many rows it may have: some three times what the
@@ -18,9 +18,6 @@ MOST_ROWS = 300_000
 
 #: How long one line may be, in bytes: a description has some thousand.
 _LONGEST_LINE = 1_000_000
-
-#: How long a cell may be, in characters.
-LONGEST_CELL = 100_000
 
 #: What separates cells: Excel writes semicolons where commas are for decimals.
 _SEPARATORS = ",;\t"

@@ -11,7 +11,6 @@ import click
 
 from shop.catalog.cells import Money, check_text, short_text, sku_of
 from shop.catalog.entries import CatalogError, Picture, ProductEntry, SizeEntry
-from shop.catalog.lines import LONGEST_CELL
 from shop.catalog.obtaining import Sources
 from shop.command_services import command_services as services
 from shop.commands import WholeNumber, WrongCall, on_database
@@ -138,7 +137,8 @@ def _entry(
     sku: str, sizes: str | None, pieces: int | None, given: dict[str, str | None]
 ) -> ProductEntry:
     try:
-        entry = ProductEntry(sku_of(sku), description=_description(given["description"]))
+        check_text(given["description"] or "")
+        entry = ProductEntry(sku_of(sku), description=given["description"])
         for name in ("name", "brand", "color"):
             text = given[name]
             if text is not None:
@@ -151,13 +151,6 @@ def _entry(
         return entry
     except CatalogError as error:
         raise WrongCall(f"{error}; nothing was changed") from None
-
-
-def _description(text: str | None) -> str | None:
-    check_text(text or "")
-    if len(text or "") > LONGEST_CELL:
-        raise CatalogError(f"the description has over {LONGEST_CELL:,} letters")
-    return text
 
 
 def _sizes(text: str | None) -> list[str]:
