@@ -180,9 +180,10 @@ class Live:
         if self._hub and self._unannounced.may_be_some():
             self.moment += 1
             found = self._unannounced.find()
-            if EVERYTHING in found:
+            if found is None:
                 self._sweep_at = 0.0
-            self._heard |= found - {EVERYTHING}
+            else:
+                self._heard |= found
 
     def hear_stock(self, news: StockNews) -> None:
         """Note what shoppers see differently of the catalogue."""

@@ -7,7 +7,7 @@ message can get lost.
 from __future__ import annotations
 
 from shop.carts import Carts
-from shop.changes import EVERYTHING, cart_name, order_name
+from shop.changes import cart_name, order_name
 from shop.db import Database
 from shop.inventory import Inventory
 from shop.tab_contents import TabContents
@@ -31,12 +31,16 @@ class Unannounced:
         """Tell whether anything was committed since this was asked last."""
         return self._commits.happened()
 
-    def find(self) -> set[str]:
+    def find(self) -> set[str] | None:
         """Find the carts and orders that were changed since this was done last.
 
-        Everything, if it was not done before, nor since `pause`.
+        None: it was not done before, nor since `pause`. Only a sweep tells what was changed.
         """
-        return self._changed_carts() | set(map(order_name, self._contents.orders.changed()))
+        since = self._horizon.since
+        if since is None:
+            self._horizon.reached(last_number(self._database))
+            return None
+        return self._changed_carts(since) | set(map(order_name, self._contents.orders.changed()))
 
     def pause(self) -> None:
         """Note that changes are announced for now, so that nobody looks for them."""
@@ -56,11 +60,7 @@ class Unannounced:
         self._unswept = False
         return found
 
-    def _changed_carts(self) -> set[str]:
-        since = self._horizon.since
-        if since is None:
-            self._horizon.reached(last_number(self._database))
-            return {EVERYTHING}
+    def _changed_carts(self, since: int) -> set[str]:
         last, changed = self._carts.changed_since(since)
         self._horizon.reached(last)
         return {
