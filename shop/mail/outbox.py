@@ -81,6 +81,10 @@ class Outbox:
                 yield outcome
             if mail is not None:
                 self._put_back(mail, "")
+        except GeneratorExit:  # whoever sends stops before the last: the next one is for others
+            if mail is not None:
+                self._put_back(mail, "")
+            raise
         finally:
             self._carrier.close()
 

@@ -254,6 +254,21 @@ def test_a_mail_that_a_process_held_when_it_was_killed_is_sent_when_the_hold_has
     assert max(server.ids.values()) == 1
 
 
+def test_a_server_that_is_stopped_holds_none_of_the_mails_that_wait(
+    mailing: RunningShop, server: MailServer
+) -> None:
+    server.delay = 0.2
+    for _ in range(3):
+        buy(mailing)
+    eventually(lambda: server.connections)
+    mailing.stop()
+    server.delay = 0.0
+    left = mailing.sql("SELECT held_until FROM mails WHERE state = 'waiting'")
+    mailing.start()
+    assert left and set(left) == {(0,)}
+    eventually(lambda: all_sent(mailing))
+
+
 def test_who_is_forgotten_while_a_mail_goes_out_gets_none_after_that(
     mailing: RunningShop, server: MailServer
 ) -> None:
