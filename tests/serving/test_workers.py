@@ -115,11 +115,9 @@ def test_workers_greet_once_when_they_serve_and_say_nothing_else(
     released: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(released, tmp_path / "instance")
-    shop = RunningShop(folder, workers=3, SHOP_DEMO="off")
-    process = subprocess.Popen(
-        shop.command, env=shop.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    shop.process = process
+    shop = RunningShop(folder, workers=2, SHOP_DEMO="off")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    shop.process = process = preloaded.start(shop.command, shop.environ, **pipes, text=True)
     assert process.stdout and process.stderr
     with ExitStack() as stack:
         stack.enter_context(process.stdout)
@@ -128,7 +126,7 @@ def test_workers_greet_once_when_they_serve_and_say_nothing_else(
         while "open at" not in (line := process.stdout.readline()):
             assert process.poll() is None
         assert line == f"The shop is open at {shop.url}\n"
-        assert len(shop.workers()) == 3
+        assert len(shop.workers()) == 2
         assert Shopper(shop).get("/").status == 200
         process.terminate()
         said, complained = process.stdout.read(), process.stderr.read()
@@ -410,19 +408,20 @@ class Posting:
 
 
 @SERVERS
-@pytest.mark.parametrize("turn", range(3))
-def test_no_post_that_was_accepted_is_lost_when_the_shop_closes(
-    start: StartShop, workers: int | None, turn: int
+def test_no_post_that_was_accepted_is_lost_when_the_shop_closes_and_it_opens_again_at_once(
+    start: StartShop, workers: int | None
 ) -> None:
     shop = start(workers=workers, SHOP_DRAIN_SECONDS="1")
-    assert shop.process
-    with Posting(shop) as posting:
-        posting.more(100)
-        shop.process.send_signal(signal.SIGTERM)
-        assert shop.process.wait(15) == 0
-    print(f"{posting.answered}, {posting.refused} refused")
-    assert posting.lost == []
-    assert set(posting.answered) == {200} and posting.refused
+    for turn in range(3):
+        if turn:
+            shop.start()
+        with Posting(shop) as posting:
+            posting.more(100)
+            assert shop.stop() == 0
+            assert not listens(shop.port)
+        print(f"{posting.answered}, {posting.refused} refused")
+        assert posting.lost == []
+        assert set(posting.answered) == {200} and posting.refused
     assert "Traceback" not in "".join(shop.output)
 
 
@@ -657,14 +656,6 @@ def test_a_second_signal_ends_it_at_once(start: StartShop, workers: int | None) 
         assert shop.process.wait(30) != 0
         assert time.monotonic() - began < 10, "not after the drain of 60 s"
         until_gone(theirs)
-
-
-def test_a_shop_that_was_closed_can_be_opened_again_at_once(start: StartShop) -> None:
-    shop = start(workers=2)
-    assert shop.stop() == 0
-    assert not listens(shop.port)
-    shop.start()
-    assert shop.stop() == 0
 
 
 # --- A gunicorn that knows nothing of all this ----------------------------------------------
