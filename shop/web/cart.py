@@ -114,7 +114,7 @@ def _item_id_in_form() -> int:
 
 def _item_id(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        abort(400, "That is not the number of a size.")
+        abort(400, "A size is chosen by its number, and that is none.")
     number = int(text) if len(text) < 20 else LARGEST_ID + 1
     if number > LARGEST_ID:
         abort(404, "There is no such size here.")
