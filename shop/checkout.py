@@ -31,11 +31,11 @@ from shop.order_placing import Sale, place_order
 from shop.pictures.paths import path_of
 from shop.purchase import (
     BoughtBefore,
-    CartChanged,
-    CartClosed,
     CostsChanged,
-    EmptyCart,
+    ItemsChanged,
     LineItem,
+    NotForSale,
+    NothingToBuy,
     Offer,
     PriceChanged,
     Purchase,
@@ -54,8 +54,7 @@ def buy(
     time gives the order of the first.
 
     Raises:
-        EmptyCart, TooManyPairs, TooManyOfProduct, CartClosed, CartChanged, PriceChanged,
-        CostsChanged, NotDelivered, BoughtBefore: the transaction must be rolled back.
+        NotBought, NotDelivered: the transaction must be rolled back.
     """
     cart = CartEdit(transaction, cart_id)
     if (made := _made_before(transaction, cart, buyer, offer)) is not None:
@@ -126,12 +125,12 @@ def _line_item(picture: str | None, widths: str | None, *values: Any) -> LineIte
 def _check(lines: list[LineItem], offer: Offer, most: int) -> None:
     """Refuse early what can't be bought, and what isn't what the shopper saw."""
     if not lines:
-        raise EmptyCart
+        raise NothingToBuy
     if most and len(lines) > most:
         raise TooManyPairs(len(lines), most)
     _refuse_closed(lines, {line.id for line in lines if line.available > 0})
     if offer.prices.keys() != {line.id for line in lines}:
-        raise CartChanged
+        raise ItemsChanged
     changed = [line for line in lines if offer.prices[line.id] != line.price]
     if changed:
         raise PriceChanged(changed)
@@ -165,7 +164,7 @@ def _refuse_closed(lines: list[LineItem], there: Set[int]) -> None:
     open_ = [line for line in lines if line.released and not line.withdrawn]
     sold_out = [line for line in open_ if line.id not in there]
     if sold_out or not_released or withdrawn:
-        raise CartClosed(sold_out, not_released, withdrawn)
+        raise NotForSale(sold_out, not_released, withdrawn)
 
 
 _PRODUCTS = (

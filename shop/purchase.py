@@ -40,70 +40,88 @@ class LineItem:
         }
 
 
-class EmptyCart(Exception):
-    """There is nothing to buy."""
+class NotBought(Exception):
+    """Nothing was bought; `reason` says in a word why, for those who count that."""
+
+    reason: str
 
 
-class TooManyPairs(Exception):
-    """The cart holds more than one order may; nothing was bought."""
+class NothingToBuy(NotBought):
+    """The cart is empty."""
 
-    def __init__(self, held: int, most: int) -> None:
-        super().__init__()
-        self.held = held
-        self.most = most
+    reason = "empty"
 
 
-class TooManyOfProduct(Exception):
-    """The customer would have more pairs of a product than one may; nothing was bought."""
+@dataclass(eq=False)
+class TooManyPairs(NotBought):
+    """The cart holds more than one order may."""
 
-    def __init__(self, name: str, has: int, most: int) -> None:
-        super().__init__()
-        #: the product's
-        self.name = name
-        #: how many of it the customer has already, unpaid ones counted
-        self.has = has
-        self.most = most
+    reason = "too_many_pairs"
+
+    held: int
+    most: int
 
 
-class CartClosed(Exception):
-    """Items in the cart can't be bought now; nothing was."""
+@dataclass(eq=False)
+class TooManyOfProduct(NotBought):
+    """The customer would have more pairs of a product than one may."""
+
+    reason = "too_many_of_product"
+
+    #: the product's
+    name: str
+    #: how many of it the customer has already, unpaid ones counted
+    has: int
+    most: int
+
+
+class NotForSale(NotBought):
+    """Items in the cart can't be bought now."""
 
     def __init__(
         self, sold_out: list[LineItem], not_released: list[LineItem], withdrawn: list[LineItem]
     ) -> None:
-        super().__init__()
+        super().__init__(sold_out, not_released, withdrawn)
         self.sold_out = sold_out
         self.not_released = not_released
         self.withdrawn = withdrawn
+        others = "sold_out" if sold_out else "not_released"
+        self.reason = "withdrawn" if withdrawn else others
 
 
-class CartChanged(Exception):
-    """The cart is not the one that the shopper saw; nothing was bought."""
+class ItemsChanged(NotBought):
+    """The cart is not the one that the shopper saw."""
+
+    reason = "cart_changed"
 
 
-class PriceChanged(Exception):
-    """Prices are not those that the shopper saw; nothing was bought."""
+@dataclass(eq=False)
+class PriceChanged(NotBought):
+    """Prices are not those that the shopper saw."""
 
-    def __init__(self, items: list[LineItem]) -> None:
-        self.items = items
+    reason = "price_changed"
 
-
-class CostsChanged(Exception):
-    """Shipping or tax are not what the shopper saw; nothing was bought."""
-
-    def __init__(self, costs: Costs) -> None:
-        super().__init__()
-        #: as they are now
-        self.costs = costs
+    items: list[LineItem]
 
 
-class BoughtBefore(Exception):
-    """This purchase was made before, by a buyer with other details; nothing was bought now."""
+@dataclass(eq=False)
+class CostsChanged(NotBought):
+    """Shipping or tax are not what the shopper saw."""
 
-    def __init__(self, number: str) -> None:
-        super().__init__()
-        #: the order's; for nobody but those who have it already
-        self.number = number
+    reason = "costs_changed"
+
+    #: as they are now
+    costs: Costs
+
+
+@dataclass(eq=False)
+class BoughtBefore(NotBought):
+    """This purchase was made before, by a buyer with other details."""
+
+    reason = "bought_before"
+
+    #: the order's; for nobody but those who have it already
+    number: str
 
 
 @dataclass(frozen=True, slots=True)

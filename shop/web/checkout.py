@@ -12,7 +12,7 @@ from shop.checkout import buy
 from shop.costs import NotDelivered
 from shop.models import Order, UnknownOrder
 from shop.models.order_state import EXPIRED, HOLDING
-from shop.purchase import BoughtBefore, EmptyCart, Offer, Purchase
+from shop.purchase import BoughtBefore, NotBought, NothingToBuy, Offer, Purchase
 from shop.services import services
 from shop.web import checkout_form, draft, remembered
 from shop.web.budgets import PAIRS, take_of_address
@@ -24,7 +24,7 @@ from shop.web.pages import (
     show_page,
     wants_fragments,
 )
-from shop.web.refusals import BOUGHT_BEFORE, REFUSALS, reason_of, words_of
+from shop.web.refusals import words_of
 from shop.web.visitor import visitor
 
 bp = Blueprint("checkout", __name__)
@@ -55,13 +55,10 @@ def purchase() -> BaseResponse:
     except WrongDetails as error:
         services.metrics.refused("wrong_details")
         return _wrong_details(typed, error.messages)
-    except BoughtBefore as error:
-        if session.get(_RECEIPT) == error.number:  # by this very browser
-            return back_with(None, "/checkout/complete")
-        services.metrics.refused("bought_before")
-        return _refused(BOUGHT_BEFORE)
-    except REFUSALS as error:
-        services.metrics.refused(reason_of(error))
+    except NotBought as error:
+        if isinstance(error, BoughtBefore) and session.get(_RECEIPT) == error.number:
+            return back_with(None, "/checkout/complete")  # bought by this very browser
+        services.metrics.refused(error.reason)
         return _refused(words_of(error, services.terms.currency))
     return remembered.keep_or_forget(_bought(bought), typed)
 
@@ -104,7 +101,7 @@ def _buy(offer: Offer, buyer: Buyer) -> Purchase:
     take_of_address(PAIRS, len(offer.prices))
     try:
         return buy_cart(visitor.choose_cart())
-    except EmptyCart:  # or one that the database has lost, and has back by being looked at
+    except NothingToBuy:  # or one that the database has lost, and has back by being looked at
         found = visitor.find_cart()
         if not found.item_ids:
             raise

@@ -1,14 +1,15 @@
-"""Why nothing was bought, in a shopper's words and in those of metrics."""
+"""Why nothing was bought, in a shopper's words."""
 
 from __future__ import annotations
 
 from shop.money import format_money
 from shop.purchase import (
-    CartChanged,
-    CartClosed,
     CostsChanged,
-    EmptyCart,
+    ItemsChanged,
     LineItem,
+    NotBought,
+    NotForSale,
+    NothingToBuy,
     PriceChanged,
     TooManyOfProduct,
     TooManyPairs,
@@ -17,81 +18,47 @@ from shop.purchase import (
 #: How many items a notice names before it only counts them: it has to fit into a cookie.
 _MOST_NAMED = 5
 
-BOUGHT_BEFORE = (
+_NOTHING = "Nothing was bought."
+_LOOK_AGAIN = f"{_NOTHING} Look again, please."
+
+
+def words_of(error: NotBought, currency: str) -> str:
+    """Say to a shopper why nothing was bought, and what to do."""
+    match error:
+        case NothingToBuy():
+            return f"Your cart is empty. {_NOTHING}"
+        case TooManyPairs(held=held, most=most):
+            return f"One order may hold {most} at most, and your cart holds {held}. {_NOTHING}"
+        case TooManyOfProduct(name=name, has=has, most=most):
+            before = f", and has {has} already" if has else ""
+            return f"One customer may have {most} of {name} at most{before}. {_NOTHING}"
+        case NotForSale():
+            return f"{_closed(error)} {_NOTHING}"
+        case ItemsChanged():
+            return f"Your cart is not what it was on that page. {_LOOK_AGAIN}"
+        case PriceChanged(items=items):
+            return f"The price of {_listed(items)} has changed. {_LOOK_AGAIN}"
+        case CostsChanged(costs=costs):
+            total = format_money(costs.total, currency)
+            return f"With shipping and tax this is {total} now. {_LOOK_AGAIN}"
+        case _:  # BoughtBefore
+            return _BOUGHT_BEFORE
+
+
+_BOUGHT_BEFORE = (
     "This was bought before, with other details than these. Nothing was bought now. "
     "The same details as then lead to the receipt."
 )
 
 
-REFUSALS = (
-    EmptyCart,
-    TooManyPairs,
-    TooManyOfProduct,
-    CartClosed,
-    CartChanged,
-    PriceChanged,
-    CostsChanged,
-)
-
-Refusal = (
-    EmptyCart
-    | TooManyPairs
-    | TooManyOfProduct
-    | CartClosed
-    | CartChanged
-    | PriceChanged
-    | CostsChanged
-)
-
-
-def reason_of(error: Refusal) -> str:
-    """Name a refusal for those who count them."""
-    if isinstance(error, CartClosed):
-        if error.withdrawn:
-            return "withdrawn"
-        return "sold_out" if error.sold_out else "not_released"
-    return {
-        EmptyCart: "empty",
-        TooManyPairs: "too_many_pairs",
-        TooManyOfProduct: "too_many_of_product",
-        CartChanged: "cart_changed",
-        PriceChanged: "price_changed",
-        CostsChanged: "costs_changed",
-    }[type(error)]
-
-
-def words_of(error: Refusal, currency: str) -> str:
-    """Say to a shopper why nothing was bought."""
-    nothing = "Nothing was bought."
-    if isinstance(error, EmptyCart):
-        return f"Your cart is empty. {nothing}"
-    if isinstance(error, TooManyPairs):
-        return (
-            f"One order may hold {error.most} at most, and your cart holds {error.held}. {nothing}"
-        )
-    if isinstance(error, TooManyOfProduct):
-        before = f", and has {error.has} already" if error.has else ""
-        return f"One customer may have {error.most} of {error.name} at most{before}. {nothing}"
-    if isinstance(error, CartChanged):
-        return f"Your cart is not what it was on that page. {nothing} Look again, please."
-    if isinstance(error, PriceChanged):
-        return f"The price of {_listed(error.items)} has changed. {nothing} Look again, please."
-    if isinstance(error, CostsChanged):
-        total = format_money(error.costs.total, currency)
-        return f"With shipping and tax this is {total} now. {nothing} Look again, please."
-    return " ".join([*_closed(error), nothing])
-
-
-def _closed(error: CartClosed) -> list[str]:
+def _closed(error: NotForSale) -> str:
     """Name what can't be bought, by why."""
-    reasons = []
-    if error.sold_out:
-        reasons.append(f"Sold out: {_listed(error.sold_out)}.")
-    if error.withdrawn:
-        reasons.append(f"No longer sold: {_listed(error.withdrawn)}.")
-    if error.not_released:
-        reasons.append(f"Not released yet: {_listed(error.not_released)}.")
-    return reasons
+    reasons = {
+        "Sold out": error.sold_out,
+        "No longer sold": error.withdrawn,
+        "Not released yet": error.not_released,
+    }
+    return " ".join(f"{why}: {_listed(items)}." for why, items in reasons.items() if items)
 
 
 def _listed(items: list[LineItem]) -> str:

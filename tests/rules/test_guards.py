@@ -27,7 +27,7 @@ from shop.models.books import find_broken
 from shop.models.cart import new_cart_id
 from shop.models.ledger import Cause, Shift
 from shop.models.order_edit import CANCELLING, GivingBack, give_back
-from shop.purchase import CartClosed, Offer, Purchase, Terms, TooManyOfProduct
+from shop.purchase import NotForSale, Offer, Purchase, Terms, TooManyOfProduct
 from tests.support.contest import Contest, Work, let_many_write, unlock
 from tests.support.running import RunningShop
 
@@ -104,7 +104,7 @@ def broken_books(contest: Contest) -> set[str]:
 
 def faults(*outcomes: object) -> set[str]:
     """Return the names of exceptions that no rule of the shop's raises."""
-    refusals = (CartClosed, TooManyOfProduct)
+    refusals = (NotForSale, TooManyOfProduct)
     errors = [one for one in outcomes if isinstance(one, Exception)]
     return {type(error).__name__ for error in errors if not isinstance(error, refusals)}
 

@@ -19,7 +19,7 @@ from shop.models import set_stock
 from shop.models.books import find_broken
 from shop.models.cart import new_cart_id
 from shop.models.order_edit import CANCELLING, GivingBack, give_back
-from shop.purchase import CartClosed, Offer, Terms
+from shop.purchase import NotForSale, Offer, Terms
 from tests.support.running import RunningShop
 
 pytestmark = pytest.mark.both_databases
@@ -81,7 +81,7 @@ def test_purchases_cancellations_and_counts_set_at_once_leave_the_books_right(
         def act() -> object:
             try:
                 return bought(database, cart_id)
-            except CartClosed:
+            except NotForSale:
                 return None
 
         return act

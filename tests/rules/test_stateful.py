@@ -37,7 +37,7 @@ from shop.models.books import find_broken
 from shop.models.cart import new_cart_id
 from shop.models.order_edit import CANCELLING, RETURNING, GivingBack, fulfil, give_back, mark_paid
 from shop.models.order_state import WrongState
-from shop.purchase import CartClosed, EmptyCart, Offer, Terms
+from shop.purchase import NotForSale, NothingToBuy, Offer, Terms
 from tests.support.state_machines import folder_in_memory, run
 
 #: The items that are tried, all of one product, and its id.
@@ -112,7 +112,7 @@ class Shop(RuleBasedStateMachine):
         offer = Offer(state.purchases, dict.fromkeys(held, 12_000))
         try:
             done = self.write(lambda tx: buy(tx, self.carts[who], KIM, offer, Terms("USD")))
-        except (EmptyCart, CartClosed):
+        except (NothingToBuy, NotForSale):
             assert not possible
             return
         assert possible
