@@ -24,11 +24,6 @@ def is_ending(due: DuePayment) -> bool:
     return bool(due.ending) or (due.hold_ends is not None and due.hold_ends <= due.now)
 
 
-def was_never_asked(due: DuePayment) -> bool:
-    """Tell whether there can be no page, as none was ever asked for."""
-    return due.attempt == 0
-
-
 def call_of(due: DuePayment) -> str:
     """Name what a provider is asked first."""
     if due.session_id is None:

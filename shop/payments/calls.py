@@ -11,7 +11,7 @@ from shop.db import Transaction
 from shop.models.ledger import SHOP
 from shop.models.payment import NO_PAGE
 from shop.models.payment_queue import DuePayment, check_later, try_again
-from shop.payments.asking import Asking, is_ending, was_never_asked
+from shop.payments.asking import Asking, is_ending
 from shop.payments.holds import end_hold
 from shop.payments.provider import (
     PaymentSession,
@@ -20,7 +20,7 @@ from shop.payments.provider import (
     ProviderFailed,
     ProviderRefused,
 )
-from shop.payments.settling import Mismatch, Terms, doubt, end, settle
+from shop.payments.settling import Mismatch, Times, doubt, end, settle
 
 log = logging.getLogger(__name__)
 
@@ -40,22 +40,22 @@ _LONGEST_ERROR = 300
 class Calls:
     """Makes the calls of a shop's payments."""
 
-    def __init__(self, provider: Provider, asking: Asking, terms: Terms, lasts: int) -> None:
+    def __init__(self, provider: Provider, asking: Asking, times: Times, lasts: int) -> None:
         """Take for how long one is to be able to pay on a page, in seconds."""
         self._provider = provider
         self._asking = asking
-        self._terms = terms
+        self._times = times
         self._lasts = lasts
         #: whether the last call had no answer
         self.provider_is_away = False
 
     def check_every(self, milliseconds: int) -> None:
         """Say how often an open payment is looked at from now on."""
-        self._terms = self._terms._replace(every=milliseconds)
+        self._times = self._times._replace(every=milliseconds)
 
     def make(self, due: DuePayment) -> Work:
         """Ask the provider, outside every transaction; return what is to be written then."""
-        if is_ending(due) and was_never_asked(due):
+        if is_ending(due) and due.attempt == 0:  # no page was ever asked for
             return partial(end, order_id=due.order_id)
         try:
             session = self._asking.ask(due)
@@ -70,7 +70,7 @@ class Calls:
 
     def _settle(self, transaction: Transaction, due: DuePayment, session: PaymentSession) -> None:
         try:
-            settle(transaction, due.order_id, session, self._terms)
+            settle(transaction, due.order_id, session, self._times)
         except Mismatch as error:
             log.error("a payment is not what was asked for: %s", str(error))
             check_later(transaction, due.order_id, AGAIN[1], str(error)[:_LONGEST_ERROR])

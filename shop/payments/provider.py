@@ -32,9 +32,8 @@ class PaymentLine:
     """What a shopper pays for, as a line on the payment page."""
 
     name: str
-    #: of one, in minor units of the currency
+    #: in minor units of the currency
     amount: int
-    quantity: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,6 @@ class Message:
     """What a provider sends by itself, its signature found right."""
 
     id: str
-    kind: str
     #: of which session it tells; None: of none
     session_id: str | None
 

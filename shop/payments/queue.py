@@ -29,7 +29,7 @@ from shop.payments.asking import OPENING, Asking, call_of, is_ending
 from shop.payments.calls import Calls
 from shop.payments.holds import EXTENSION
 from shop.payments.provider import Provider
-from shop.payments.settling import Terms
+from shop.payments.settling import Times
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +63,9 @@ class PaymentQueue:
         self._database = database
         self._provider = provider
         self._lasts = hold_seconds + EXTENSION // 1000 + TO_SPARE
-        terms = Terms(hold_seconds * 1000, CHECK_EVERY)
+        times = Times(hold_seconds * 1000, CHECK_EVERY)
         #: makes them, one by one
-        self.calls = Calls(provider, Asking(database, provider, address), terms, self._lasts)
+        self.calls = Calls(provider, Asking(database, provider, address), times, self._lasts)
         self._lease = LEASE if provider.rate else LEASE_HERE
         self._wake = Event()
         self._stopping = False

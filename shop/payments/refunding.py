@@ -23,9 +23,8 @@ from shop.payments.provider import Provider, ProviderRefused
 class OtherProvider(Exception):
     """The order was paid through a provider that the shop doesn't have now."""
 
-    def __init__(self, number: str, provider: str) -> None:
-        super().__init__(number)
-        self.number = number
+    def __init__(self, provider: str) -> None:
+        super().__init__(provider)
         self.provider = provider
 
 
@@ -106,7 +105,7 @@ def _plan(
         return None
     (paid,) = rows
     if provider is None or provider.name != paid.provider:
-        raise OtherProvider(number, paid.provider)
+        raise OtherProvider(paid.provider)
     paybacks = _paybacks(transaction, ending, way, paid)
     for each in paybacks:
         want_refund(transaction, each.key, ending.order_id, each.line_id, each.amount, wanted.who)

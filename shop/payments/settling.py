@@ -41,7 +41,7 @@ from shop.payments.provider import PaymentSession
 log = logging.getLogger(__name__)
 
 
-class Terms(NamedTuple):
+class Times(NamedTuple):
     """How long pairs are held, and how often an open payment is looked at, in milliseconds."""
 
     hold: int
@@ -69,7 +69,7 @@ class _Known(NamedTuple):
     why: str
 
 
-def settle(transaction: Transaction, order_id: int, session: PaymentSession, terms: Terms) -> None:
+def settle(transaction: Transaction, order_id: int, session: PaymentSession, times: Times) -> None:
     """Bring an order to what the provider says of its payment; twice is the same as once.
 
     Raises:
@@ -82,9 +82,9 @@ def settle(transaction: Transaction, order_id: int, session: PaymentSession, ter
         return
     _compare(known, session)
     if session.state == "open":
-        _page_is_open(transaction, known, session, terms)
+        _page_is_open(transaction, known, session, times)
     elif session.state == "pending":
-        _money_is_coming(transaction, known, session, terms)
+        _money_is_coming(transaction, known, session, times)
     elif session.state == "paid":
         _paid(transaction, known, session)
     else:
@@ -141,23 +141,23 @@ def _compare(known: _Known, session: PaymentSession) -> None:
 
 
 def _page_is_open(
-    transaction: Transaction, known: _Known, session: PaymentSession, terms: Terms
+    transaction: Transaction, known: _Known, session: PaymentSession, times: Times
 ) -> None:
     """Give the page's address; the hold's clock starts when it is there, and never again."""
     values = {"of_order": known.order_id, "session": session.id, "address": session.url}
     if known.payment != WAITING or known.ending:
-        transaction.execute(_STILL_OPEN, {**values, "every": terms.every})
+        transaction.execute(_STILL_OPEN, {**values, "every": times.every})
         return
-    first_check = min(terms.every, terms.hold)
-    transaction.execute(_OPENED, {**values, "hold": terms.hold, "first_check": first_check})
+    first_check = min(times.every, times.hold)
+    transaction.execute(_OPENED, {**values, "hold": times.hold, "first_check": first_check})
     record_state(transaction, known.order_id, HELD, HELD, who=SHOP, why="the payment page is open")
     _show(transaction, known)
 
 
 def _money_is_coming(
-    transaction: Transaction, known: _Known, session: PaymentSession, terms: Terms
+    transaction: Transaction, known: _Known, session: PaymentSession, times: Times
 ) -> None:
-    values = {"of_order": known.order_id, "session": session.id, "every": terms.every}
+    values = {"of_order": known.order_id, "session": session.id, "every": times.every}
     transaction.execute(_PENDING, values)
     if known.state == HELD:
         why = "the money is on its way"

@@ -135,11 +135,11 @@ class StripeProvider:
         """Read a message that came by the web; see https://docs.stripe.com/webhooks/signature."""
         try:
             event = stripe.Webhook.construct_event(body, signature, self._webhook_secret)
-            kind, about = str(event.type), event.data.object
-            session_id = about["id"] if kind.startswith("checkout.session.") else None
+            is_of_session = event.type.startswith("checkout.session.")
+            session_id = event.data.object["id"] if is_of_session else None
             if bool(event.livemode) != self.live:
                 raise Forged
-            return Message(str(event.id), kind, session_id)
+            return Message(str(event.id), session_id)
         except (stripe.SignatureVerificationError, ValueError, KeyError, AttributeError, TypeError):
             raise Forged from None
 

@@ -43,19 +43,19 @@ def params(request: PaymentRequest) -> Any:
 
 
 def _line_items(request: PaymentRequest) -> list[dict[str, Any]]:
-    lines = [(line.name, line.amount, line.quantity) for line in request.lines]
+    lines = [(line.name, line.amount) for line in request.lines]
     if len(lines) > _MOST_LINES:
-        lines = [(f"Order {request.number}", request.amount, 1)]
+        lines = [(f"Order {request.number}", request.amount)]
     return [
         {
-            "quantity": quantity,
+            "quantity": 1,
             "price_data": {
                 "currency": request.currency.lower(),
                 "unit_amount": to_stripe(amount, request.currency),
                 "product_data": {"name": name},
             },
         }
-        for name, amount, quantity in lines
+        for name, amount in lines
     ]
 
 

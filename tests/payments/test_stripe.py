@@ -322,8 +322,7 @@ def signed(event: object, secret: str = SECRET, at: int | None = None) -> tuple[
 
 def test_a_message_tells_of_its_session(provider: StripeProvider) -> None:
     message = provider.verify(*signed(EVENT))
-    told = (message.id, message.kind, message.session_id)
-    assert told == ("evt_1", "checkout.session.completed", "cs_test_1")
+    assert (message.id, message.session_id) == ("evt_1", "cs_test_1")
     other = {**EVENT, "type": "charge.refunded"}
     assert provider.verify(*signed(other)).session_id is None
 
