@@ -35,7 +35,6 @@ CANCELLATION, RETURN = "cancellation", "return"
 
 #: The kinds that bring pairs in, or lose some. All others only move them.
 BRINGING_IN = (OPENING, IMPORT, CORRECTION, DEMO)
-KINDS = (*BRINGING_IN, SALE, COUNTER_SALE, HOLD, RELEASE, CANCELLATION, RETURN)
 
 #: Who acts where no operator does.
 SHOP = "shop"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sqlalchemy import bindparam, exists, select, update
+from sqlalchemy import ColumnElement, bindparam, exists, select, update
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from shop.changes import shelf_name
 from shop.db import Transaction
@@ -59,8 +60,7 @@ def take(
     advance(transaction)
     held = count if cause.kind == HOLD else 0
     shift = Shift(left=-count, held=held, sold=count - held)
-    values = {"item_ids": list(item_ids), "count": count}
-    values |= {"held_by": shift.held, "sold_by": shift.sold}
+    values = {"item_ids": list(item_ids), "count": count, **_values(shift)}
     taken = set()
     for item_id, product_id in transaction.execute(_TAKE, values):
         taken.add(item_id)
@@ -96,12 +96,15 @@ def move(transaction: Transaction, item_ids: Iterable[int], shift: Shift, cause:
     """
     advance(transaction)
     ids = list(item_ids)
-    by = {"left": shift.left, "held_by": shift.held, "sold_by": shift.sold}
-    for (product_id,) in transaction.execute(_MOVE, {"item_ids": ids, **by}):
+    for _, product_id in transaction.execute(_MOVE, {"item_ids": ids, **_values(shift)}):
         transaction.note(shelf_name(product_id))
     ledger.record(transaction, ids, shift, cause)
     if shift.left > 0:
         queue_alerts(transaction, ids, shift.left)
+
+
+def _values(shift: Shift) -> dict[str, int]:
+    return {"left_by": shift.left, "held_by": shift.held, "sold_by": shift.sold}
 
 
 def set_stock(
@@ -171,48 +174,32 @@ def check_for_sale(transaction: Transaction, item_id: int) -> None:
         raise OutOfStock(item_id)
 
 
-# Made once: making a statement takes longer than running it. The inner condition picks and locks
-# (FOR NO KEY UPDATE: who puts the item into a cart needn't wait; SQLite has no need of locks),
-# the outer one is looked at again by a database that had to wait for another buyer.
+def _shifted(*conditions: ColumnElement[bool]) -> ReturningUpdate[int, int]:
+    """Return what shifts the counts of these items, of those of which this is true.
+
+    The inner conditions pick and lock (FOR NO KEY UPDATE: who puts the item into a cart needn't
+    wait; SQLite has no need of locks), the outer ones are looked at again by a database that had
+    to wait for another buyer.
+    """
+    locked = (
+        select(Item.id)
+        .where(Item.id.in_(bindparam("item_ids")), *conditions)
+        .order_by(Item.id)
+        .with_for_update(key_share=True)
+    )
+    statement = update(Item).where(Item.id.in_(locked), *conditions)
+    return statement.values(
+        available=Item.available + bindparam("left_by"),
+        held=Item.held + bindparam("held_by"),
+        sold=Item.sold + bindparam("sold_by"),
+        version=next_version(Item.version),
+    ).returning(Item.id, Item.product_id)
+
+
+# Made once: making a statement takes longer than running it.
 _FOR_SALE_NOW = exists().where(Product.id == Item.product_id, ON_SALE)
-_ENOUGH = (Item.available >= bindparam("count")) & _FOR_SALE_NOW
-_TAKE = (
-    update(Item)
-    .where(
-        Item.id.in_(
-            select(Item.id)
-            .where(Item.id.in_(bindparam("item_ids")), _ENOUGH)
-            .order_by(Item.id)
-            .with_for_update(key_share=True)
-        ),
-        _ENOUGH,
-    )
-    .values(
-        available=Item.available - bindparam("count"),
-        held=Item.held + bindparam("held_by"),
-        sold=Item.sold + bindparam("sold_by"),
-        version=next_version(Item.version),
-    )
-    .returning(Item.id, Item.product_id)
-)
-_MOVE = (
-    update(Item)
-    .where(
-        Item.id.in_(
-            select(Item.id)
-            .where(Item.id.in_(bindparam("item_ids")))
-            .order_by(Item.id)
-            .with_for_update(key_share=True)
-        )
-    )
-    .values(
-        available=Item.available + bindparam("left"),
-        held=Item.held + bindparam("held_by"),
-        sold=Item.sold + bindparam("sold_by"),
-        version=next_version(Item.version),
-    )
-    .returning(Item.product_id)
-)
+_TAKE = _shifted(Item.available >= bindparam("count"), _FOR_SALE_NOW)
+_MOVE = _shifted()
 _FOR_SALE = (
     select(Product.released, Product.opens_at, WITHDRAWN, Item.available)
     .join(Item.product)
