@@ -10,8 +10,7 @@ from shop.models.stock_alert import ask_for_alert, still_waits, take_back_alerts
 from shop.product_views import ProductView
 from shop.services import services
 from shop.web.budgets import ALERTS, take_of_address
-from shop.web.pages import PROBLEM, Notice, back_with, show_page
-from shop.web.private import private
+from shop.web.pages import PROBLEM, Notice, back_with, show_page, show_private
 
 bp = Blueprint("alerts", __name__)
 
@@ -50,7 +49,7 @@ def note(sku: str) -> BaseResponse:
 @bp.get("/alerts/<token>")
 def show(token: str) -> BaseResponse:
     there = still_waits(services.database, token[:_LONGEST])
-    return private(show_page("alerts/take_back.html", there=there))
+    return show_private("alerts/take_back.html", there=there)
 
 
 @bp.post("/alerts/<token>")

@@ -22,6 +22,10 @@ EXPORT_COOKIE = "cart_export"
 #: can plant one (RFC 6265bis, 4.1.3.2).
 HOST_PREFIX = "__Host-"
 
+#: The most characters of a cookie's value, less than what browsers take (4,096 with its name
+#: and attributes, RFC 6265 6.1). They drop a longer one, and an older one stays in its place.
+MOST_CHARACTERS = 3900
+
 #: How long a browser keeps its cart, in seconds after its last change: 180 days.
 CART_MAX_AGE = 180 * 24 * 3600
 

@@ -8,8 +8,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from shop.payments.demo import DemoProvider
 from shop.payments.provider import ProviderRefused
 from shop.services import services
-from shop.web.pages import PROBLEM, Notice, back_with, show_page
-from shop.web.private import private
+from shop.web.pages import PROBLEM, Notice, back_with, show_private
 
 bp = Blueprint("demo_payments", __name__)
 
@@ -21,7 +20,7 @@ def show(session_id: str) -> BaseResponse:
         page, session = provider.page(session_id), provider.fetch(session_id)
     except ProviderRefused:
         abort(404)
-    return private(show_page("payments/demo.html", page=page, state=session.state))
+    return show_private("payments/demo.html", page=page, state=session.state)
 
 
 @bp.post("/demo-payments/<session_id>")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from typing import Any
 
 from flask import Blueprint, abort, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from shop.models import UnknownOrder
+from shop.models import Order, UnknownOrder
+from shop.orders import OrderView
 from shop.services import services
+from shop.web.app import Answer
 from shop.web.budgets import SEARCHES, take_of_address
-from shop.web.pages import Notice, back_with, show_page
-from shop.web.private import private
+from shop.web.pages import Notice, back_with, show_page, show_private
 
 bp = Blueprint("orders", __name__)
 
@@ -21,18 +22,22 @@ _LONGEST = 300
 
 @bp.get("/orders/<token>")
 def show(token: str) -> BaseResponse:
+    view = find_order(token)
+    order_html = services.fragments.order(view)
+    return show_order("orders/show.html", view.order, order_html=order_html)
+
+
+def find_order(token: str) -> OrderView:
+    """Return the order whose page has this name, or end with 404."""
     try:
-        view = services.orders.find(token)
+        return services.orders.find(token)
     except UnknownOrder:
         abort(404)
-    return private(
-        show_page(
-            "orders/show.html",
-            order=view.order,
-            order_html=services.fragments.order(view),
-            watched=f"?{urlencode({'order': token})}",
-        )
-    )
+
+
+def show_order(template: str, order: Order, **values: Any) -> Answer:
+    """Render a page of an order's, which follows its changes."""
+    return show_private(template, order=order, watched=f"?order={order.token}", **values)
 
 
 @bp.get("/orders")

@@ -17,7 +17,7 @@ from shop.catalog_views import Catalog
 from shop.db import DatabaseBusy
 from shop.render.page_cache import PersonalParts, key_of
 from shop.services import services
-from shop.web.app import Answer
+from shop.web.app import NO_REFERRER, Answer
 from shop.web.csrf import issue_token
 from shop.web.visitor import visitor
 
@@ -85,6 +85,14 @@ def show_page(
     """
     personal = _personal_parts(visitor.view_cart() if cart is None else cart, notices)
     return Answer(_render(template, personal, **values), status)
+
+
+def show_private(template: str, **values: Any) -> Answer:
+    """Render a page whose address is a secret: no search engine and no other site learns it."""
+    answer = show_page(template, **values)
+    answer.headers["X-Robots-Tag"] = "noindex, nofollow"
+    answer.headers.add(*NO_REFERRER)
+    return answer
 
 
 def show_products(

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from flask import Blueprint, Response, abort, redirect, request
 from werkzeug.wrappers import Response as BaseResponse
 
 from shop.db import Transaction
-from shop.models import UnknownOrder
 from shop.models.ledger import SHOP
 from shop.models.payment import RELEASED, check_now, is_new_message
-from shop.orders import OrderView
 from shop.payments.holds import end_hold, extend
 from shop.payments.provider import Forged
 from shop.services import services
-from shop.web.pages import PROBLEM, Notice, back_with, show_page
-from shop.web.private import private
+from shop.web.orders import find_order, show_order
+from shop.web.pages import PROBLEM, Notice, back_with
 
 bp = Blueprint("payments", __name__)
 
 
 @bp.get("/orders/<token>/pay")
 def show(token: str) -> BaseResponse:
-    view = _find(token)
+    view = find_order(token)
     if view.payment is None:  # it is paid outside
         return redirect(f"/orders/{token}", 303)
     if "returned" in request.args and view.payment.session_id is not None:
         _check_now(view.payment.session_id)
-    return private(
-        show_page(
-            "orders/pay.html",
-            order=view.order,
-            hold_html=services.fragments.hold(view),
-            # A page without script reloads by itself until there is something to do.
-            waits=view.waits or ("returned" in request.args and view.is_held),
-            watched=f"?{urlencode({'order': token})}",
-        )
+    return show_order(
+        "orders/pay.html",
+        view.order,
+        hold_html=services.fragments.hold(view),
+        # A page without script reloads by itself until there is something to do.
+        waits=view.waits or ("returned" in request.args and view.is_held),
     )
 
 
 @bp.post("/orders/<token>/extend")
 def hold_longer(token: str) -> BaseResponse:
-    order_id = _find(token).order.id
+    order_id = find_order(token).order.id
     longer = services.database.transact(lambda tx: extend(tx, order_id))
     notice = Notice(_LONGER) if longer else Notice(_NOT_LONGER, PROBLEM)
     return back_with(notice, f"/orders/{token}/pay")
@@ -50,7 +43,7 @@ def hold_longer(token: str) -> BaseResponse:
 
 @bp.post("/orders/<token>/release")
 def give_back(token: str) -> BaseResponse:
-    order_id, why = _find(token).order.id, "given back by the shopper"
+    order_id, why = find_order(token).order.id, "given back by the shopper"
     services.database.transact(lambda tx: end_hold(tx, order_id, RELEASED, who=SHOP, why=why))
     return back_with(None, f"/orders/{token}/pay?returned=1")
 
@@ -74,13 +67,6 @@ def take_message() -> Response:
 
     services.database.transact(work)
     return Response(status=204)
-
-
-def _find(token: str) -> OrderView:
-    try:
-        return services.orders.find(token)
-    except UnknownOrder:
-        abort(404)
 
 
 def _check_now(session_id: str) -> None:

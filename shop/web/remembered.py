@@ -16,6 +16,7 @@ from werkzeug.wrappers import Response
 
 from shop.buyer import LIMITS
 from shop.services import services
+from shop.web.cookies import CART_MAX_AGE, MOST_CHARACTERS
 from shop.web.visitor import visitor
 
 #: The form's checkbox.
@@ -23,12 +24,6 @@ FIELD = "remember"
 
 _NAME = "checkout_details"
 _PATH = "/checkout"
-
-#: For how long, in seconds after the last purchase: as long as a cart.
-_MAX_AGE = 180 * 24 * 3600
-
-#: What browsers take with name and attributes (4,096, RFC 6265 6.1).
-_MOST_CHARACTERS = 3900
 
 _Answer = TypeVar("_Answer", bound=Response)
 
@@ -56,11 +51,11 @@ def keep_or_forget(answer: _Answer, typed: Mapping[str, str]) -> _Answer:
     if FIELD not in request.form:
         return forget(answer)
     text = _serializer().dumps((visitor.ref, dict(typed)))
-    if len(text) > _MOST_CHARACTERS:
+    if len(text) > MOST_CHARACTERS:
         return forget(answer)
     secure = services.settings.https
     answer.set_cookie(
-        *(_NAME, str(text), _MAX_AGE), path=_PATH, httponly=True, samesite="Lax", secure=secure
+        *(_NAME, str(text), CART_MAX_AGE), path=_PATH, httponly=True, samesite="Lax", secure=secure
     )
     return answer
 

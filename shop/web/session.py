@@ -9,7 +9,7 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, Se
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from shop.services import Services
-from shop.web.cookies import HOST_PREFIX
+from shop.web.cookies import HOST_PREFIX, MOST_CHARACTERS
 from shop.web.draft import DRAFT
 from shop.web.visitor import carries_over
 
@@ -27,10 +27,6 @@ def install(app: Flask) -> None:
     )
     app.session_interface = Sessions()
 
-
-#: The most characters of a session's cookie, less than what browsers take (4,096 with its name
-#: and attributes, RFC 6265 6.1). They drop a longer one, and an older one stays in its place.
-MOST_CHARACTERS = 3900
 
 #: What a session can do without, in this order.
 _SPARED = (DRAFT, "_flashes")
