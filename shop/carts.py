@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -143,18 +144,23 @@ class Carts:
 
         return self._database.transact(work, durable=False, timeout=PAGE_TIMEOUT)
 
-    def prune(self, before: int) -> int:
-        """Delete some carts that nobody has changed since a moment, in one short step.
+    def prune(self, age: int, pause: float = 0.0) -> int:
+        """Delete the carts that nobody has changed for so long, in short steps.
 
         Args:
-            before: seconds since 1970.
+            age: in seconds.
+            pause: between two steps, in seconds; all others go on in it.
 
         Returns:
-            How many: none when none is left.
+            How many.
         """
-        return self._database.transact(
-            lambda transaction: delete_untouched(transaction, before, _STEP), durable=False
-        )
+        before, deleted = int(time.time()) - age, 0
+        while step := self._database.transact(
+            lambda tx: delete_untouched(tx, before, _STEP), durable=False
+        ):
+            deleted += step
+            time.sleep(pause)
+        return deleted
 
     def _change(
         self,

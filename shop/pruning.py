@@ -53,9 +53,6 @@ class Pruning:
             time.sleep(random.uniform(*EVERY))
 
     def _prune(self) -> None:
-        deleted, before = 0, int(time.time()) - self._keep_days * _DAY
-        while step := self._carts.prune(before):
-            deleted += step
-            time.sleep(PAUSE)
+        deleted = self._carts.prune(self._keep_days * _DAY, PAUSE)
         if deleted:
             log.info("carts deleted that nobody touched for %d days: %d", self._keep_days, deleted)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from contextlib import suppress
 from datetime import datetime
 
@@ -100,11 +99,7 @@ def prune(age: int) -> None:
     """
     from shop.carts import Carts
 
-    before, deleted = int(time.time()) - age, 0
-    carts = Carts(services.database)
-    while step := carts.prune(before):
-        deleted += step
-    click.echo(f"{count(deleted, 'cart')} deleted")
+    click.echo(f"{count(Carts(services.database).prune(age), 'cart')} deleted")
 
 
 def _json_line() -> list[str]:
