@@ -9,10 +9,9 @@ class CatalogError(ValueError):
     """What was said of products can't be used; nothing was changed."""
 
     def __init__(self, why: str, line: int = 0, column: str = "") -> None:
-        """Take what is wrong, and where: a line of the file, counted from 1, and a column."""
-        place = [f"line {line}"] * bool(line) + [f"column {column}"] * bool(column)
-        super().__init__(f"{', '.join(place)}: {why}" if place else why)
-        self.line = line
+        """Take what is wrong and, in a file, where: a line, counted from 1, and a column."""
+        place = f"line {line}, column {column}" if column else f"line {line}"
+        super().__init__(f"{place}: {why}" if line else why)
 
 
 @dataclass(frozen=True, slots=True)

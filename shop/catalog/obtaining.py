@@ -153,7 +153,7 @@ def _check_number(entries: Sequence[ProductEntry]) -> None:
     for entry in entries:
         if len(entry.pictures or ()) > _MOST_PICTURES:
             why = f"{entry.sku} has more than {_MOST_PICTURES} pictures"
-            raise CatalogError(why, entry.line, "image" * bool(entry.line))
+            raise CatalogError(why, entry.line, "image")
 
 
 def _misplaced(entries: Sequence[ProductEntry]) -> list[str]:
@@ -203,7 +203,7 @@ class _Search:
                 self.obtained.keep(self._database, content, reference)
                 return
         except PictureError as error:
-            self._bad.append(CatalogError(str(error), entry.line, "image" * bool(entry.line)))
+            self._bad.append(CatalogError(str(error), entry.line, "image"))
             return
         if reference not in self._failed:
             self._take_elsewhere(entry, reference)
