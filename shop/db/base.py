@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Executable, Select, bindparam
+from sqlalchemy import Executable, Select, bindparam, text
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 
@@ -28,6 +28,8 @@ T = TypeVar("T")
 Done = tuple[T, frozenset[str]]
 
 _NOTHING: frozenset[str] = frozenset()
+
+_PING = text("SELECT 1 FROM products LIMIT 1")
 
 
 class Base(DeclarativeBase):
@@ -195,9 +197,10 @@ class Database(ABC):
     def watch(self) -> CommitWatch:
         """Return a new watch for commits, for one user of it."""
 
-    @abstractmethod
     def ping(self) -> None:
         """Ask the database for something, raising what it raises when it does not answer."""
+        self.check_in_place()
+        self.rows(_PING)
 
     @abstractmethod
     def in_use(self) -> bool:

@@ -149,9 +149,6 @@ class PostgreSQL(Database):
         """Look less often while others' commits are announced; see `Database.relay_changed`."""
         self.poll_gap = POLL_WITH_RELAY if up else POLL
 
-    def ping(self) -> None:
-        self.rows(text("SELECT 1 FROM products LIMIT 1"))
-
     def in_use(self) -> bool:
         return bool(self.rows(_OTHERS))
 

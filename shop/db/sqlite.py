@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Executable, text
+from sqlalchemy import Executable
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
@@ -39,9 +39,6 @@ from shop.db.transaction import Transaction, Values
 #: Where SQLite's locks lie in a file, for programs of all kinds to see. See
 #: https://www.sqlite.org/lockingv3.html and `SHARED_FIRST` in SQLite's source, src/os.h.
 _SHARED_FIRST, _SHARED_SIZE = 0x4000_0002, 510
-
-#: Made once, as `execute` keeps what it is given.
-_PING = text("SELECT 1 FROM products LIMIT 1")
 
 #: What SQLite says of a file that can't be written at present, by its primary result codes.
 _UNFIT = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
@@ -109,10 +106,6 @@ class SQLite(Database):
 
     def watch(self) -> DataVersion:
         return DataVersion(self, READ_WAIT)
-
-    def ping(self) -> None:
-        self.check_in_place()
-        self.rows(_PING)
 
     def check_in_place(self) -> None:
         """See to it that the open connections are to the file that stands there now.
