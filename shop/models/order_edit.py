@@ -84,15 +84,16 @@ class Ending(NamedTuple):
 
 
 def mark_paid(transaction: Transaction, number: str, who: str) -> bool:
-    """Note that an order was paid by hand; see `change_state`.
+    """Note that an order was paid by hand; return whether it wasn't before.
 
     Raises:
+        UnknownOrder, WrongState: see `order_state`.
         StillHeld: it is being paid for, and becomes paid by that alone.
     """
     order_id, state = lock_order(transaction, number)
     if state in HOLDING:
         raise StillHeld(order_id)
-    return change_state(transaction, number, PAID, who=who)
+    return change_state(transaction, order_id, state, PAID, who=who)
 
 
 def fulfil(transaction: Transaction, number: str, who: str, tracking: str = "") -> bool:
@@ -105,13 +106,13 @@ def fulfil(transaction: Transaction, number: str, who: str, tracking: str = "") 
         Whether anything changed.
 
     Raises:
-        UnknownOrder, WrongState: see `change_state`.
+        UnknownOrder, WrongState: see `order_state`.
         BeingRefunded: it is being paid back.
     """
-    order_id, _ = lock_order(transaction, number)
+    order_id, state = lock_order(transaction, number)
     if is_being_refunded(transaction, order_id):
         raise BeingRefunded(number)
-    changed = change_state(transaction, number, FULFILLED, who=who, why=tracking)
+    changed = change_state(transaction, order_id, state, FULFILLED, who=who, why=tracking)
     if tracking:
         values = {"shipped": order_id, "parcel": tracking}
         if transaction.execute(_TRACK, values) and not changed:
@@ -138,12 +139,12 @@ def give_back(transaction: Transaction, number: str, wanted: GivingBack, way: Wa
         WrongState: it can't end like this.
         StillHeld: it is being paid for.
     """
-    order_id, _, lines, is_all = ending_lines(transaction, number, wanted, way)
+    order_id, state, lines, is_all = ending_lines(transaction, number, wanted, way)
     end_lines(transaction, order_id, lines, way.end, who=wanted.who, why=wanted.why)
     if lines:
         _put_back(transaction, order_id, [line.item_id for line in lines], wanted, way)
     if is_all and lines:
-        change_state(transaction, number, way.end, who=wanted.who, why=wanted.why)
+        change_state(transaction, order_id, state, way.end, who=wanted.who, why=wanted.why)
     transaction.note(order_name(order_id))
     return [line.sku for line in lines]
 
@@ -168,7 +169,7 @@ def ending_lines(transaction: Transaction, number: str, wanted: GivingBack, way:
     if state in HOLDING and way is CANCELLING:
         raise StillHeld(order_id)
     if state not in way.possible:
-        raise WrongState(number, state, way.end)
+        raise WrongState(state, way.end)
     is_all = all(line.ended or line in ending for line in lines)
     return Ending(order_id, state, ending, is_all)
 

@@ -44,9 +44,8 @@ SELLING = (PLACED, PAID, FULFILLED, RETURNED)
 class WrongState(Exception):
     """What was asked for can't be done to an order in its state; nothing was changed."""
 
-    def __init__(self, number: str, state: str, wanted: str) -> None:
-        super().__init__(number)
-        self.number = number
+    def __init__(self, state: str, wanted: str) -> None:
+        super().__init__(state, wanted)
         self.state = state
         #: the state that it was to come to
         self.wanted = wanted
@@ -104,9 +103,9 @@ def lock_order_id(transaction: Transaction, order_id: int) -> str:
 
 
 def change_state(
-    transaction: Transaction, number: str, wanted: str, *, who: str, why: str = ""
+    transaction: Transaction, order_id: int, before: str, after: str, *, who: str, why: str = ""
 ) -> bool:
-    """Bring an order to another state, and note it for the tabs that show the order.
+    """Bring an order that this transaction has locked to another state, as its tabs will show.
 
     Counts are no part of it: see `order_edit`.
 
@@ -114,16 +113,14 @@ def change_state(
         Whether anything changed; not if the order is in that state.
 
     Raises:
-        UnknownOrder: there is none with this number.
         WrongState: this state can't follow the one that it is in.
     """
-    order_id, state = lock_order(transaction, number)
-    if state == wanted:
+    if before == after:
         return False
-    if wanted not in FOLLOWING[state]:
-        raise WrongState(number, state, wanted)
-    transaction.execute(_CHANGE, {"changed": order_id, "wanted": wanted})
-    record_state(transaction, order_id, state, wanted, who=who, why=why)
+    if after not in FOLLOWING[before]:
+        raise WrongState(before, after)
+    transaction.execute(_CHANGE, {"changed": order_id, "wanted": after})
+    record_state(transaction, order_id, before, after, who=who, why=why)
     transaction.note(order_name(order_id))
     return True
 

@@ -104,7 +104,7 @@ def _end(transaction: Transaction, known: _Known) -> None:
     cancelled = known.ending == CANCELLING
     who, why = known.who or SHOP, known.why or "not paid in time"
     wanted = CANCELLED if cancelled else EXPIRED
-    change_state(transaction, known.number, wanted, who=who, why=why)
+    change_state(transaction, order_id, known.state, wanted, who=who, why=why)
     lines = _lines(transaction, order_id)
     item_ids = [line.item_id for line in lines]
     if cancelled:
@@ -121,7 +121,7 @@ def doubt(transaction: Transaction, order_id: int, why: str) -> None:
     """Note that nobody knows whether an order can still be paid: its pairs stay held."""
     known = _lock(transaction, order_id)
     if known.payment in ACTIVE and known.state == HELD:
-        change_state(transaction, known.number, IN_DOUBT, who=SHOP, why=why)
+        change_state(transaction, known.order_id, HELD, IN_DOUBT, who=SHOP, why=why)
 
 
 def _lock(transaction: Transaction, order_id: int) -> _Known:
@@ -161,13 +161,14 @@ def _money_is_coming(
     transaction.execute(_PENDING, values)
     if known.state == HELD:
         why = "the money is on its way"
-        change_state(transaction, known.number, IN_DOUBT, who=SHOP, why=why)
+        change_state(transaction, known.order_id, HELD, IN_DOUBT, who=SHOP, why=why)
 
 
 def _paid(transaction: Transaction, known: _Known, session: PaymentSession) -> None:
     values = {"of_order": known.order_id, "session": session.id, "named": session.payment}
     transaction.execute(_PAID, values)
-    change_state(transaction, known.number, PAID, who=SHOP, why="the provider has the money")
+    why = "the provider has the money"
+    change_state(transaction, known.order_id, known.state, PAID, who=SHOP, why=why)
     _show(transaction, known)
     item_ids = [line.item_id for line in _lines(transaction, known.order_id)]
     move(transaction, item_ids, Shift(held=-1, sold=1), Cause(SALE, known.order_id))
