@@ -59,12 +59,9 @@ def seed(transaction: Transaction, random_seed: int | None = None, who: str = SH
     for at in chance.sample(range(len(counts)), len(counts) // 10):
         counts[at] = 0
     left = iter(counts)
-    apply(transaction, [_with_counts(each, left) for each in products], cause=Cause(DEMO, who=who))
+    counted = [_with_counts(each, left) for each in products]
+    apply(transaction, counted, {}, Cause(DEMO, who=who))
 
 
 def _with_counts(product: ProductEntry, counts: Iterator[int]) -> ProductEntry:
-    sizes = [
-        replace(size, sku=f"{product.sku}-{int(float(size.size) * 10):03}", count=next(counts))
-        for size in product.sizes
-    ]
-    return replace(product, sizes=sizes)
+    return replace(product, sizes=[replace(size, count=next(counts)) for size in product.sizes])

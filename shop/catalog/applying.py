@@ -18,15 +18,15 @@ from shop.models.catalog_edit import (
     change_product,
     edit_alone,
 )
-from shop.models.ledger import IMPORT, Cause
+from shop.models.ledger import Cause
 from shop.models.picture import PictureUse, ProductPicture, set_pictures
 
 
 def apply(
     transaction: Transaction,
     entries: Sequence[ProductEntry],
-    pictures: Mapping[str, str] | None = None,
-    cause: Cause = Cause(IMPORT),  # noqa: B008
+    pictures: Mapping[str, str],
+    cause: Cause,
 ) -> list[Change]:
     """Create or update products, by sku, as they are said to be.
 

@@ -70,7 +70,7 @@ def is_shipped(picture: Picture) -> bool:
 def plan(
     entries: Iterable[ProductEntry],
     known: Iterable[KnownProduct],
-    pictures: Mapping[str, str] | None = None,
+    pictures: Mapping[str, str],
 ) -> list[Change]:
     """Return what becomes of each of these products, in their order.
 
@@ -86,8 +86,7 @@ def plan(
         for product in products.values()
         for item in product.items
     }
-    found = pictures or {}
-    changes = [_change(entry, products.get(entry.sku.casefold()), found) for entry in entries]
+    changes = [_change(entry, products.get(entry.sku.casefold()), pictures) for entry in entries]
     _refuse_taken(changes, owners)
     return changes
 

@@ -121,7 +121,7 @@ def _row(mail: Any) -> dict[str, object]:
 
 
 def _line(mail: Any) -> str:
-    tries = f", {count(mail.attempts, 'try').replace('trys', 'tries')}" if mail.attempts else ""
+    tries = f", {count(mail.attempts, 'try', 'tries')}" if mail.attempts else ""
     why = f": {mail.error}" if mail.error else ""
     what = f"{mail.number or '-':<9}  {second_in_utc(mail.queued)}  {mail.kind:<7}  {mail.email}"
     return f"{what}  {mail.state}{tries}{why}"

@@ -36,9 +36,9 @@ def warning(text: str) -> str:
     return click.style(cut(f"! {text}"), fg="yellow", bold=True)
 
 
-def count(number: int, what: str) -> str:
-    """Return a count with its noun, as in '1 tab' and '2,011 tabs'."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+def count(number: int, what: str, many: str = "") -> str:
+    """Return a count with its noun, as in '1 tab' and '2,011 tabs'; `many` if no s makes it so."""
+    return f"{number:,} {what if number == 1 else many or f'{what}s'}"
 
 
 def keep_showing(frame: Callable[[], list[str]], interval: float) -> None:

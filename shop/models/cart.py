@@ -88,9 +88,6 @@ class Cart:
         """
         return self.remove(old_id).add(new_id)
 
-    def __len__(self) -> int:
-        return len(self.item_ids)
-
 
 def new_cart_id() -> str:
     """Return a cart id that nobody can guess: 384 random bits as 64 URL-safe characters."""

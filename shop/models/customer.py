@@ -12,6 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from shop.db import Base, Transaction
 from shop.models.catalog import Item
 from shop.models.order import Order, OrderLine
+from shop.models.order_state import CANCELLED, EXPIRED, RETURNED
 
 #: Providers that take dots in a name for nothing, and what they are called otherwise.
 _DOTLESS = {"gmail.com": "gmail.com", "googlemail.com": "gmail.com"}
@@ -22,9 +23,8 @@ _PLUS = frozenset(
     | {"proton.me", "protonmail.com", "pm.me", "fastmail.com"}
 )
 
-
 #: States of orders whose pairs nobody has or holds any more.
-_OVER = ["cancelled", "expired", "returned"]
+_OVER = [CANCELLED, EXPIRED, RETURNED]
 
 
 class CustomerKey(Base):

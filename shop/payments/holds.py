@@ -13,6 +13,7 @@ from shop.db import Transaction
 from shop.db.clock import now_in_ms
 from shop.models import CartEdit
 from shop.models.cart_snapshot import NOT_STARTED
+from shop.models.ledger import SHOP
 from shop.models.order import Order
 from shop.models.order_state import HELD, HOLDING, lock_order_id, record_state
 from shop.models.payment import IS_ACTIVE, OPEN, Payment
@@ -32,7 +33,7 @@ def extend(transaction: Transaction, order_id: int) -> bool:
     rows = transaction.execute(_EXTEND, {"of_order": order_id, "longer": EXTENSION})
     if not rows:
         return False
-    record_state(transaction, order_id, HELD, HELD, who="shop", why="held for longer")
+    record_state(transaction, order_id, HELD, HELD, who=SHOP, why="held for longer")
     cart = cart_with_hold(transaction, rows[0].cart_id)
     cart.save(cart.held)
     transaction.note(order_name(order_id))

@@ -60,7 +60,7 @@ def test_what_was_exported_changes_nothing(shop: tuple[str, list[KnownProduct]])
         with file.open("w", encoding="utf-8", newline="") as out:
             write_products(out, [row for product in known for row in _rows(product, money)])
         entries = read_catalog(file, currency)
-    changes = plan(entries.products, known)
+    changes = plan(entries.products, known, {})
     assert len(changes) == len(known)
     assert all(change.is_empty for change in changes), changes
 

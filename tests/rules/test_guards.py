@@ -25,7 +25,7 @@ from shop.db import Transaction
 from shop.models import Item, close, ledger, set_stock, stock
 from shop.models.books import find_broken
 from shop.models.cart import new_cart_id
-from shop.models.ledger import Cause, Shift
+from shop.models.ledger import IMPORT, Cause, Shift
 from shop.models.order_edit import CANCELLING, GivingBack, give_back
 from shop.purchase import NotForSale, Offer, Purchase, Terms, TooManyOfProduct
 from tests.support.contest import Contest, Work, let_many_write, unlock
@@ -78,7 +78,7 @@ def setting(count: int) -> Work:
 
 
 def importing(*entries: ProductEntry) -> Work:
-    return lambda tx: apply(tx, entries)
+    return lambda tx: apply(tx, entries, {}, Cause(IMPORT))
 
 
 # --- What goes wrong ---------------------------------------------------------------------------
