@@ -211,6 +211,12 @@ def current_services() -> Services:
     return found
 
 
+def services_of(app: Flask) -> Services:
+    """Return the services of an app."""
+    found: Services = app.extensions["shop"]
+    return found
+
+
 class _Current:
     """Stands for the services of the current app; werkzeug's proxy takes three times as long."""
 

@@ -10,7 +10,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.utils import cached_property
 
-from shop.services import Services
+from shop.services import services_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -85,8 +85,7 @@ class ShopApp(Flask):
 
     def count_streams(self) -> int:
         """Return how many connections the server has lost to event streams."""
-        services: Services = self.extensions["shop"]
-        return services.hub.statistics.event_streams
+        return services_of(self).hub.statistics.event_streams
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function: none here is asynchronous, and each is asked for in each request."""

@@ -12,7 +12,6 @@ from collections import Counter
 from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv6Address
-from typing import cast
 
 from flask import Flask, current_app, request
 from flask_limiter import Limiter
@@ -21,7 +20,7 @@ from limits.strategies import RateLimiter
 from werkzeug.exceptions import TooManyRequests
 
 from shop.config import Settings
-from shop.services import Services, services
+from shop.services import services, services_of
 from shop.shared_table import SharedTable
 from shop.web.address import read_address
 from shop.web.rate_limit_storage import storage_uri
@@ -105,7 +104,7 @@ _BUDGETS = "shop.budgets"
 
 def install(app: Flask) -> None:
     """Give the app its budgets."""
-    settings = cast(Services, app.extensions["shop"]).settings
+    settings = services_of(app).settings
     app.extensions[_BUDGETS] = Budgets(settings, _counting(app, settings))
 
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Flask, Response, abort, current_app, request
 
 from shop.db import DatabaseReadOnly
 from shop.metrics.counters import DATABASE, REDIS
-from shop.services import Services, services
+from shop.services import services, services_of
 from shop.web.address import read_address
 
 bp = Blueprint("health", __name__)
@@ -63,7 +63,7 @@ class Check:
 
 def install(app: Flask) -> None:
     """Make the checks of an app."""
-    built: Services = app.extensions["shop"]
+    built = services_of(app)
     checks = [Check(DATABASE, built.servers.check)]
     if built.relay is not None:
         checks.append(Check(REDIS, built.relay.ping))

@@ -138,7 +138,7 @@ def _render(template: str, personal: PersonalParts, **values: Any) -> str:
     )
 
 
-def show_cart(status: int = 200, notice: Notice | None = None) -> Answer:
+def show_cart(status: int, notice: Notice | None) -> Answer:
     """Answer HTMX with the visitor's cart, and with a notice or with those before taken away."""
     notices = services.fragments.notices_message([notice] if notice else [])
     return Answer(services.fragments.cart_message(visitor.view_cart()).text + notices, status)

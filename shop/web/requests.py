@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from flask import Flask, Request, Response, request
 
 from shop.logs import log_answer, request_id
-from shop.services import Services, services
+from shop.services import services, services_of
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,7 @@ _began: ContextVar[float | None] = ContextVar("began", default=None)
 
 def install(app: Flask) -> None:
     """Tell of every request. To be installed first: what comes first is done last."""
-    built: Services = app.extensions["shop"]
-    app.before_request(_name_as_the_proxy_does if built.settings.https else _name)
+    app.before_request(_name_as_the_proxy_does if services_of(app).settings.https else _name)
     app.after_request(_end)
     app.teardown_request(_forget)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from flask import Response
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shop.config import MAX_BODY
-from shop.services import Services
+from shop.services import services_of
 from shop.web.app import HeaderList, ShopApp
 from shop.web.requests import current_request
 
@@ -39,7 +39,7 @@ _OWN_MACHINE = ("localhost", "127.0.0.1")
 
 def install(app: ShopApp) -> None:
     """Set limits, cookies' attributes and headers."""
-    settings = cast(Services, app.extensions["shop"]).settings
+    settings = services_of(app).settings
     app.secret_key = settings.secret_key
     app.config.update(
         SECRET_KEY_FALLBACKS=[*settings.secret_keys[:-1]],

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from flask import Flask, Request, Response, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from shop.services import Services
+from shop.services import services_of
 from shop.web.cookies import HOST_PREFIX, MOST_CHARACTERS
 from shop.web.draft import DRAFT
 from shop.web.visitor import carries_over
@@ -18,7 +16,7 @@ _NAME = "shop_session"
 
 def install(app: Flask) -> None:
     """Keep sessions in a cookie with the shop's attributes."""
-    settings = cast(Services, app.extensions["shop"]).settings
+    settings = services_of(app).settings
     app.config.update(
         SESSION_COOKIE_NAME=f"{HOST_PREFIX}{_NAME}" if settings.https else _NAME,
         SESSION_COOKIE_HTTPONLY=True,
