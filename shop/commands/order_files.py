@@ -93,12 +93,11 @@ def packing() -> None:
     Example:
       bin/flask orders packing
     """
-    with services.database.reading() as session:
-        rows = [tuple(row) for row in session.execute(_TO_PACK)]
+    rows = services.database.rows(_TO_PACK)
     if not rows:
         click.echo("There is nothing to pack.")
         return
-    click.echo("\n".join(table([("SKU", "PRODUCT", "SIZE", "ORDER", "NAME"), *rows])))
+    click.echo("\n".join(table([("SKU", "PRODUCT", "SIZE", "ORDER", "NAME"), *map(tuple, rows)])))
 
 
 _TO_PACK = (

@@ -64,7 +64,7 @@ def _free_name(file: Path, taken: set[str]) -> str:
     return free
 
 
-def obtain_pictures(entries: Sequence[ProductEntry], sources: Sources, where: str = "") -> Obtained:
+def obtain_pictures(entries: Sequence[ProductEntry], sources: Sources, where: str) -> Obtained:
     """Have the pictures that products are said to have, and show how far that is.
 
     Args:
@@ -84,9 +84,8 @@ def obtain_pictures(entries: Sequence[ProductEntry], sources: Sources, where: st
 
 def own_pictures(product: Product) -> tuple[Picture, ...]:
     """Return the pictures that a product has, as an operator's file would say them."""
-    with services.database.reading() as session:
-        rows = session.execute(_OF_PRODUCT, {"product": product.id})
-        pictures = [Picture(row.reference, row.alt) for row in rows]
+    rows = services.database.rows(_OF_PRODUCT, {"product": product.id})
+    pictures = [Picture(row.reference, row.alt) for row in rows]
     return (*[Picture(product.main_image)] * bool(product.main_image), *pictures)
 
 

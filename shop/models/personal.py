@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Update, bindparam, delete, func, select, update
 
 from shop.changes import order_name
 from shop.db import Database, Transaction
@@ -126,6 +126,11 @@ def _same(column: Any) -> ColumnElement[bool]:
     return same
 
 
+def _give_up(which: ColumnElement[bool]) -> Update:
+    waiting = update(Mail).where(which, Mail.state == WAITING)
+    return waiting.values(state=GIVEN_UP, ended=bindparam("now"), error="")
+
+
 #: What of an order is somebody's own.
 _OWN = ("email", "name", "address", "street", "street2", "postcode", "town", "country", "phone")
 
@@ -159,11 +164,7 @@ _MAILS_TO_END = (
     .where(_same(Mail.order_id), Mail.state == WAITING)
     .with_for_update()
 )
-_END_MAILS = (
-    update(Mail)
-    .where(_same(Mail.order_id), Mail.state == WAITING)
-    .values(state=GIVEN_UP, ended=bindparam("now"), error="")
-)
+_END_MAILS = _give_up(_same(Mail.order_id))
 _OF_MAILBOX = StockAlert.mailbox == bindparam("of_mailbox")
 _ALERTS = (
     select(Item.sku, StockAlert.email, StockAlert.asked_at, StockAlert.mailed_at)
@@ -182,9 +183,5 @@ _FORGET_ALERTS = (
 )
 _IS_THEIR_ALERT = Mail.alert_id.in_(select(StockAlert.id).where(_OF_MAILBOX))
 _ALERT_MAILS = select(Mail.id, Mail.state, Mail.held_until).where(_IS_THEIR_ALERT).with_for_update()
-_END_ALERT_MAILS = (
-    update(Mail)
-    .where(_IS_THEIR_ALERT, Mail.state == WAITING)
-    .values(state=GIVEN_UP, ended=bindparam("now"), error="")
-)
+_END_ALERT_MAILS = _give_up(_IS_THEIR_ALERT)
 _FORGET_ERRORS = update(Mail).where(_same(Mail.order_id)).values(error="")
