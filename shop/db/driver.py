@@ -7,7 +7,6 @@ rows are of, and opens the connections.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from sqlalchemy import ClauseElement, Executable, PoolProxiedConnection
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from shop.db.transaction import Transaction, Values
 
@@ -30,11 +30,6 @@ _DIALECT = sqlite_dialect(paramstyle="named")
 #: How many connections are kept at hand; the pool has the others, for those who come by it.
 _MOST_IDLE = 4
 
-#: Where a list of values belongs in what SQLAlchemy compiles.
-_LIST = re.compile(r"__\[POSTCOMPILE_(\w+)\]")
-
-_NOTHING = "SELECT NULL WHERE FALSE"
-
 
 class Prepared:
     """A statement, its text, and how its rows are read."""
@@ -45,13 +40,12 @@ class Prepared:
         Args:
             shape: the names of its values; for each list how many are in it.
         """
-        names = [name for name, _ in shape]
+        given = {name: None if size is None else [None] * size for name, size in shape}
         text = cast(ClauseElement, statement)
-        compiled = text.compile(dialect=_DIALECT, column_keys=names)
-        sizes = dict(shape)
-        self._sql = _LIST.sub(lambda found: _places(found[1], sizes[found[1]]), str(compiled))
+        compiled = cast(SQLCompiler, text.compile(dialect=_DIALECT, column_keys=[*given]))
+        self._sql = compiled.construct_expanded_state(given).statement
         #: what stands in the statement itself
-        self._own = {k: v for k, v in compiled.params.items() if k not in sizes}
+        self._own = {k: v for k, v in compiled.params.items() if k not in given}
         self._reads = _reads(statement)
         self._row: Callable[[Sequence[Any]], Any] | None = None
 
@@ -83,10 +77,6 @@ def _row_type(names: list[str]) -> Any:
     return kind("Row", names, rename=True)
 
 
-def _places(name: str, size: int | None) -> str:
-    return ", ".join(f":{name}_{n}" for n in range(size or 0)) or _NOTHING
-
-
 def _reads(statement: Executable) -> list[tuple[int, Callable[[Any], Any]]]:
     """Return the columns whose values the driver gives otherwise than they are, and the way."""
     columns = enumerate(getattr(statement, "exported_columns", ()))
@@ -116,7 +106,7 @@ def execute(
         if isinstance(value, list):
             del given[name]
             padded = _padded(value)
-            given.update((f"{name}_{n}", each) for n, each in enumerate(padded))
+            given.update((f"{name}_{n}", each) for n, each in enumerate(padded, 1))
             shape.append((name, len(padded)))
         else:
             shape.append((name, None))
