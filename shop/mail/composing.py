@@ -53,6 +53,20 @@ class Letter(NamedTuple):
     needs_utf8: bool
 
 
+class _Content(NamedTuple):
+    """What differs between mails."""
+
+    #: see `Letter`
+    name: str
+    subject: str
+    #: a secret by which the mail is known; see `_message_id`
+    secret: str
+    template: str
+    #: what the template names
+    known: Mapping[str, object]
+    headers: Mapping[str, str] = {}
+
+
 class Composer:
     """Writes mails."""
 
@@ -67,7 +81,9 @@ class Composer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._jinja.globals.update(money=format_money, shop_name=settings.name)
+        self._jinja.globals.update(
+            money=format_money, shop_name=settings.name, shop_url=f"{self._url}/"
+        )
 
     def compose(self, mail: HeldMail, about: Order | StockAlert) -> Letter:
         """Write a mail about an order, or about an item that is back.
@@ -76,16 +92,60 @@ class Composer:
             CannotBeWritten: there is no address any more.
         """
         recipient, needs_utf8 = self._recipient(about.email)
-        message = EmailMessage(policy=_POLICY.clone(utf8=needs_utf8))
-        self._address(message, mail, about, recipient)
         if isinstance(about, Order):
-            self._fill(message, "link" if mail.kind == LINK else "receipt", self._known(about))
-            name = f"{about.number}-{mail.kind}-{mail.id}"
+            content = self._of_order(mail, about)
         else:
-            self._fill_alert(message, about)
-            name = f"{mail.kind}-{mail.id}"
-        content = message.as_bytes()
-        return Letter(name, self._sender.address, recipient, content, needs_utf8)
+            content = self._of_alert(mail, about)
+        message = EmailMessage(policy=_POLICY.clone(utf8=needs_utf8))
+        local, _, domain = recipient.rpartition("@")
+        message["From"] = Address(self._sender.name, addr_spec=self._sender.address)
+        message["To"] = Address("", local, domain)
+        message["Subject"] = content.subject
+        message["Date"] = format_datetime(datetime.fromtimestamp(mail.queued, UTC))
+        message["Message-ID"] = self._message_id(mail, content.secret)
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody answers it by a machine
+        for name, value in content.headers.items():
+            message[name] = value
+        text, html = (
+            self._jinja.get_template(f"{content.template}.{kind}").render(content.known)
+            for kind in ("txt", "html")
+        )
+        message.set_content(text)
+        message.add_alternative(html, subtype="html")
+        return Letter(content.name, self._sender.address, recipient, message.as_bytes(), needs_utf8)
+
+    def _of_order(self, mail: HeldMail, order: Order) -> _Content:
+        is_link = mail.kind == LINK
+        what = "The page of your order" if is_link else "Your order"
+        return _Content(
+            name=f"{order.number}-{mail.kind}-{mail.id}",
+            subject=f"{what} {order.number} at {self._shop}",
+            secret=f"{order.token}:{order.number}",
+            template="link" if is_link else "receipt",
+            known={
+                "order": order,
+                "order_url": f"{self._url}/orders/{order.token}" if order.token else "",
+            },
+        )
+
+    def _of_alert(self, mail: HeldMail, alert: StockAlert) -> _Content:
+        item, address = alert.item, f"{self._url}/alerts/{alert.token}"
+        subject = f"Back: {item.product.name}, size {item.size}, at {self._shop}"
+        return _Content(
+            name=f"{mail.kind}-{mail.id}",
+            subject=on_one_line(subject),
+            secret=f"{alert.token}:{alert.id}",
+            template="alert",
+            known={
+                "item": item,
+                "product_url": f"{self._url}/products/{quote(item.product.sku, safe='')}",
+                "take_back_url": address,
+            },
+            headers={
+                "List-Unsubscribe": f"<{address}>",  # by one click: RFC 8058
+                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            },
+        )
 
     def _recipient(self, email: str) -> tuple[str, bool]:
         """Return an address as servers know it: its domain in ASCII, and all of it if it can be."""
@@ -99,47 +159,7 @@ class Composer:
             return checked.ascii_email, False
         return f"{checked.local_part}@{checked.ascii_domain}", True
 
-    def _address(
-        self, message: EmailMessage, mail: HeldMail, about: Order | StockAlert, recipient: str
-    ) -> None:
-        local, _, domain = recipient.rpartition("@")
-        message["From"] = Address(self._sender.name, addr_spec=self._sender.address)
-        message["To"] = Address("", local, domain)
-        message["Subject"] = self._subject(mail, about)
-        message["Date"] = format_datetime(datetime.fromtimestamp(mail.queued, UTC))
-        message["Message-ID"] = self._message_id(mail, about)
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody answers it by a machine
-
-    def _subject(self, mail: HeldMail, about: Order | StockAlert) -> str:
-        if isinstance(about, Order):
-            what = "The page of your order" if mail.kind == LINK else "Your order"
-            return f"{what} {about.number} at {self._shop}"
-        item = about.item
-        return on_one_line(f"Back: {item.product.name}, size {item.size}, at {self._shop}")
-
-    def _message_id(self, mail: HeldMail, about: Order | StockAlert) -> str:
+    def _message_id(self, mail: HeldMail, secret: str) -> str:
         """Return what a mail is known by, the same at each try: mailboxes show it once."""
-        number = about.number if isinstance(about, Order) else about.id
-        seed = f"{about.token}:{number}:{mail.id}"
-        name = blake2b(seed.encode(), digest_size=12).hexdigest()
+        name = blake2b(f"{secret}:{mail.id}".encode(), digest_size=12).hexdigest()
         return f"<{mail.id}.{name}@{self._sender.address.rpartition('@')[2]}>"
-
-    def _fill_alert(self, message: EmailMessage, alert: StockAlert) -> None:
-        address = f"{self._url}/alerts/{alert.token}"
-        message["List-Unsubscribe"] = f"<{address}>"  # by one click: RFC 8058
-        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-        product = f"{self._url}/products/{quote(alert.item.product.sku, safe='')}"
-        known = {"item": alert.item, "product_url": product, "take_back_url": address}
-        self._fill(message, "alert", {**known, "shop_url": f"{self._url}/"})
-
-    def _fill(self, message: EmailMessage, template: str, known: Mapping[str, object]) -> None:
-        message.set_content(self._jinja.get_template(f"{template}.txt").render(known))
-        html = self._jinja.get_template(f"{template}.html").render(known)
-        message.add_alternative(html, subtype="html")
-
-    def _known(self, order: Order) -> Mapping[str, object]:
-        return {
-            "order": order,
-            "order_url": f"{self._url}/orders/{order.token}" if order.token else "",
-            "shop_url": f"{self._url}/",
-        }
