@@ -27,6 +27,9 @@ _CACHE_SIZE = 256
 
 _DIALECT = sqlite_dialect(paramstyle="named")
 
+#: Stands for what is given with each call.
+_GIVEN = object()
+
 #: How many connections are kept at hand; the pool has the others, for those who come by it.
 _MOST_IDLE = 4
 
@@ -40,12 +43,13 @@ class Prepared:
         Args:
             shape: the names of its values; for each list how many are in it.
         """
-        given = {name: None if size is None else [None] * size for name, size in shape}
+        given = {name: _GIVEN if size is None else [_GIVEN] * size for name, size in shape}
         text = cast(ClauseElement, statement)
         compiled = cast(SQLCompiler, text.compile(dialect=_DIALECT, column_keys=[*given]))
-        self._sql = compiled.construct_expanded_state(given).statement
+        expanded = compiled.construct_expanded_state(given)
+        self._sql = expanded.statement
         #: what stands in the statement itself
-        self._own = {k: v for k, v in compiled.params.items() if k not in given}
+        self._own = {k: v for k, v in expanded.parameters.items() if v is not _GIVEN}
         self._reads = _reads(statement)
         self._row: Callable[[Sequence[Any]], Any] | None = None
 

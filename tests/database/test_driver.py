@@ -30,6 +30,7 @@ QUESTIONS: list[tuple[Executable, dict[str, Any]]] = [
     (select(Item.id, Product.id, Item.version).join(Item.product).order_by(Item.id), {}),
     (select(Item.id, literal("it's 100%")).where(Item.size == "9.5").order_by(Item.id), {}),
     (select(Item.id).where(Item.sku == bindparam("sku")), {"sku": "none"}),
+    (select(Item.id).where(Item.size.in_(("9", "9.5"))).order_by(Item.id), {}),
     (text("SELECT count(*) AS items FROM items WHERE available >= :least"), {"least": 300}),
 ]
 
