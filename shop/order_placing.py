@@ -14,7 +14,7 @@ from shop.costs import Costs
 from shop.db import Transaction
 from shop.models import CartEdit, Order, OrderLine, queue_receipt
 from shop.models.ledger import HOLD, SALE, SHOP
-from shop.models.order import new_order_number, new_order_token
+from shop.models.order import new_order_number, new_token
 from shop.models.order_state import HELD, PLACED, record_state
 from shop.purchase import LineItem, Terms
 
@@ -66,7 +66,7 @@ def place_order(
     transaction: Transaction, cart: CartEdit, sale: Sale, buyer: Buyer, terms: Terms
 ) -> Placed:
     """Write an order with its lines, under a number of its own, and have its mail sent."""
-    state, token = PLACED if terms.provider is None else HELD, new_order_token()
+    state, token = PLACED if terms.provider is None else HELD, new_token()
     order = {
         "state": state,
         "token": token,

@@ -36,8 +36,8 @@ def new_order_number() -> str:
     return f"{text[:4]}-{text[4:]}"
 
 
-def new_order_token() -> str:
-    """Return what an order's page is at and nobody can guess: 192 bits in hexadecimal digits.
+def new_token() -> str:
+    """Return what names a page of somebody's and nobody can guess: 192 bits in hexadecimal digits.
 
     Mail programs take nothing of it for the end of a sentence.
     """
@@ -54,7 +54,7 @@ class Order(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     number: Mapped[str] = mapped_column(unique=True, default=new_order_number)
     #: names its page to its buyer only; None: a release before made the order, and knew of none
-    token: Mapped[str | None] = mapped_column(unique=True, default=new_order_token)
+    token: Mapped[str | None] = mapped_column(unique=True, default=new_token)
     #: fingerprint of the cart, whose id nobody but its visitor may know
     cart_ref: Mapped[str]
     #: which purchase of that cart, counted from 0

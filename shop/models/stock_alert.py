@@ -16,7 +16,7 @@ from shop.db import Base, Database, Transaction
 from shop.models.catalog import Item
 from shop.models.customer import same_mailbox
 from shop.models.mail import queue_alert
-from shop.models.order import new_order_token
+from shop.models.order import new_token
 
 #: How many sizes one mailbox may wait for: nobody wants more.
 MOST_OF_MAILBOX = 50
@@ -53,7 +53,7 @@ def ask_for_alert(transaction: Transaction, item_id: int, email: str) -> None:
     if asked >= MOST_OF_MAILBOX:
         return
     values = {"of_item": item_id, "to": email, "of_mailbox": mailbox}
-    values |= {"named": new_order_token(), "now": int(time.time())}
+    values |= {"named": new_token(), "now": int(time.time())}
     transaction.execute(_ASK, values)
 
 
