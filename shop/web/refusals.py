@@ -19,7 +19,7 @@ from shop.purchase import (
 _MOST_NAMED = 5
 
 _NOTHING = "Nothing was bought."
-_LOOK_AGAIN = f"{_NOTHING} Look again, please."
+_REVIEW = f"{_NOTHING} Look again, please."
 
 
 def words_of(error: NotBought, currency: str) -> str:
@@ -35,12 +35,12 @@ def words_of(error: NotBought, currency: str) -> str:
         case NotForSale():
             return f"{_closed(error)} {_NOTHING}"
         case ItemsChanged():
-            return f"Your cart is not what it was on that page. {_LOOK_AGAIN}"
+            return f"Your cart is not what it was on that page. {_REVIEW}"
         case PriceChanged(items=items):
-            return f"The price of {_listed(items)} has changed. {_LOOK_AGAIN}"
+            return f"The price of {_listed(items)} has changed. {_REVIEW}"
         case CostsChanged(costs=costs):
             total = format_money(costs.total, currency)
-            return f"With shipping and tax this is {total} now. {_LOOK_AGAIN}"
+            return f"With shipping and tax this is {total} now. {_REVIEW}"
         case _:  # BoughtBefore
             return _BOUGHT_BEFORE
 
