@@ -103,7 +103,12 @@ class Crowd:
 
 @contextmanager
 def open_crowd(
-    tabs: int, path: str, rate: float = RATE, marked: bool = False, **settings: str
+    tabs: int,
+    path: str,
+    rate: float = RATE,
+    marked: bool = False,
+    both: bool = True,
+    **settings: str,
 ) -> Iterator[Crowd]:
     """Open a shop, and so many tabs, each with a cart of its own.
 
@@ -112,12 +117,14 @@ def open_crowd(
         rate: of adds and removes meanwhile, a second.
         marked: whether each cart has a size of the second product marked, which is closed.
             Without, it has two lines, of which one is of the same item for all.
+        both: whether these lines may be of either product; else they are of the first.
         settings: of the shop.
     """
     with open_shop(settings) as shop, LoadClient(nice=10) as client, LoadClient() as visitors:
         click.echo(f"{tabs:,} tabs open …", err=True)
         crowd = Crowd(shop, client, visitors, tabs, rate)
-        contents = shop.pairs(tabs, holding=crowd.scarce["id"])
+        without = None if both else crowd.other["product"]
+        contents = shop.pairs(tabs, holding=crowd.scarce["id"], without=without)
         if marked:
             shop.command("close", "2")
             tomorrow = datetime.now(UTC) + timedelta(days=1)  # it has to be announced

@@ -114,15 +114,18 @@ class Shop:
         counts = cycle((FEW, PLENTY))
         return lambda: self.set_stock(sku, next(counts))
 
-    def pairs(self, count: int, holding: int | None = None) -> list[list[int]]:
+    def pairs(
+        self, count: int, holding: int | None = None, without: str | None = None
+    ) -> list[list[int]]:
         """Return what `count` two-line carts hold, as different as the demo catalogue allows.
 
         The last two sizes are left out: they are for what happens meanwhile.
 
         Args:
             holding: an item that each of them holds.
+            without: a product of which they hold nothing.
         """
-        items = [item["id"] for item in self.items()][:-2]
+        items = [item["id"] for item in self.items()[:-2] if item["product"] != without]
         different = [[*pair] for pair in combinations(items, 2) if holding in (None, *pair)]
         return list(islice(cycle(different), count))
 
