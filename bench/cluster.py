@@ -139,7 +139,7 @@ def _read_books(
     """Compare the database with what was answered and shown, once nothing happens any more."""
     deadline = time.monotonic() + _SETTLE
     while True:
-        shown = shoppers.do("shoppers.look", after=1.0)
+        shown = shoppers.do("shoppers.report", after=1.0)
         books = _balance(shop, purchases, shown)
         if not any(books.wrong.values()) or time.monotonic() > deadline:
             break

@@ -81,9 +81,9 @@ class Crowd:
 
     def share(self) -> Observed:
         """Tell all tabs of a level of an item: a fragment that is the same for all."""
-        return self.tell(self._change_level, partial(product_fragment, product=2))
+        return self.observe(self._change_level, partial(product_fragment, product=2))
 
-    def tell(self, change: Callable[[], float], finds: Finds) -> Observed:
+    def observe(self, change: Callable[[], float], finds: Finds) -> Observed:
         """Change something, and wait until all tabs show it, while visitors act.
 
         The arguments are those of `LoadClient.reach`.

@@ -73,7 +73,7 @@ def _open(there: crowd.Crowd, shows: Finds) -> tuple[crowd.Observed, float]:
     there.tabs.reach(announce, _SHOWS)
     if opens - time.monotonic() < 2.0:
         raise click.ClickException("announcing the moment took too long: try fewer tabs")
-    observed = there.tell(lambda: opens, shows)
+    observed = there.observe(lambda: opens, shows)
     with closing(sqlite3.connect(there.shop.server.database)) as database:
         question = "SELECT opened_at FROM products WHERE id = ?"  # milliseconds since 1970
         opened = database.execute(question, (_OPENS,)).fetchone()[0] / 1e3

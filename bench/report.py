@@ -182,8 +182,8 @@ class Report:
         scale, rows = _SCALES.get(column.unit, 1), self.medians().items()
         bars = {name: row[column.key] * scale for name, row in rows if column.key in row}
         style = CleanStyle(background="white", plot_background="white")
-        looks = {"style": style, "js": [], "show_legend": False, "print_values": True}
-        chart = pygal.HorizontalBar(**looks, height=90 + 45 * len(bars))
+        options = {"style": style, "js": [], "show_legend": False, "print_values": True}
+        chart = pygal.HorizontalBar(**options, height=90 + 45 * len(bars))
         chart.title, chart.value_formatter = column.heading, number
         chart.x_labels = [*bars]
         chart.add("", [*bars.values()])

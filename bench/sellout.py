@@ -68,6 +68,6 @@ def _sell_out(there: crowd.Crowd) -> crowd.Observed:
     """Have the item sell out that all carts hold, and be there again."""
     sku, item = there.scarce["sku"], there.scarce["id"]
     set_stock = partial(there.shop.set_stock, sku)
-    observed = there.tell(partial(set_stock, 0), partial(own_cart, struck=item))
+    observed = there.observe(partial(set_stock, 0), partial(own_cart, struck=item))
     there.tabs.reach(partial(set_stock, PLENTY), partial(own_cart, struck=None))
     return observed

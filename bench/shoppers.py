@@ -175,7 +175,7 @@ class Shoppers:
         self._tabs.listen(_LAST_NEWS, lambda: all(one.awaited is None for one in self._shoppers))
         return {"purchases": purchases, "busy": busy, "times": dict(times), "cpu": cpu}
 
-    def look(self, after: float) -> dict[str, Any]:
+    def report(self, after: float) -> dict[str, Any]:
         """Return what tabs show some seconds later: lines in carts, items sold out by tab.
 
         Besides, for each item that sold out, when each tab showed that first.

@@ -1,4 +1,4 @@
-"""`bin/bench streams`: what open tabs cost, held and told, beside servers that do nothing else."""
+"""`bin/bench streams`: what open tabs cost, idle and notified, beside other servers."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ FRONT_PAGE = "/stream?product=1&product=2"
 #: Visitors who fill carts at the same time; and tabs that wait for their first message.
 _FILL_AT_ONCE, _OPEN_AT_ONCE = 16, 64
 
-#: Seconds to sleep after each look at what has come. A client that always waits at the sockets is
+#: Seconds to sleep after each check of what has come. A client that always waits at the sockets is
 #: woken by nearly every message, and waking it is on the server's account.
 _PAUSE = 0.001
 
@@ -193,7 +193,7 @@ class Tabs:
 
     def prepare(self) -> None:
         """Read whatever there is by now."""
-        while self._look():
+        while self._receive():
             pass
 
     def expect(self, finds: Finds) -> dict[str, float]:
@@ -259,7 +259,7 @@ class Tabs:
         """Read what comes for some seconds, or until something is done; return whether it is."""
         until = time.monotonic() + seconds
         while not done() and time.monotonic() < until:
-            self._look()
+            self._receive()
             gevent.sleep(_PAUSE)
         return done()
 
@@ -268,7 +268,7 @@ class Tabs:
         if not self.listen(WORK_TIMEOUT, lambda: self._missing <= most):
             raise RuntimeError(f"{self._missing} tabs did not get what was sent in time")
 
-    def _look(self) -> int:
+    def _receive(self) -> int:
         """Read what has come, and return of how many tabs."""
         ready = self._epoll.poll(0, 1024)
         for descriptor, _ in ready:

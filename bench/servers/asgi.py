@@ -40,12 +40,12 @@ async def messages() -> AsyncIterator[bytes]:
 
 
 async def publish(request: Request) -> Response:
-    """Make the request's body the present state, and tell every stream."""
+    """Make the request's body the present state, and notify every stream."""
     global present
     present = event_of((await request.body()).decode())
     for queue in queues:
         queue.put_nowait(present)
-    return PlainTextResponse("told")
+    return PlainTextResponse("notified")
 
 
 app = Starlette(routes=[Route("/stream", stream), Route("/publish", publish, methods=["POST"])])

@@ -46,11 +46,11 @@ def stream() -> Response:
 
 @app.post("/publish")
 def publish() -> str:
-    """Make the request's body the present state, and tell every stream."""
+    """Make the request's body the present state, and notify every stream."""
     global present
     present = Message(request.get_data(as_text=True))
     hub.send(TOPIC, present)
-    return "told"
+    return "notified"
 
 
 serve(app, Server)

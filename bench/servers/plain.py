@@ -38,12 +38,12 @@ def messages() -> Iterator[bytes]:
 
 @app.post("/publish")
 def publish() -> str:
-    """Make the request's body the present state, and tell every stream."""
+    """Make the request's body the present state, and notify every stream."""
     global present
     present = event_of(request.get_data(as_text=True))
     for queue in queues:
         queue.put(present)
-    return "told"
+    return "notified"
 
 
 serve(app, WSGIServer)
