@@ -103,14 +103,10 @@ _SUMS = (
 )
 
 
-def _or_none(column: Any) -> Any:
-    return func.coalesce(column, 0)
-
-
 _ENTERED = ("left", "holding", "selling", "came_in", "till")
 _COUNTS = select(
     *(Item.id, Item.sku, Item.available, Item.held, Item.sold),
-    *(_or_none(_SUMS.c[name]).label(name) for name in _ENTERED),
+    *(func.coalesce(_SUMS.c[name], 0).label(name) for name in _ENTERED),
 ).outerjoin(_SUMS, _SUMS.c.item_id == Item.id)
 
 # All lines, and those of orders in certain states, which an index finds: to look up the order of
