@@ -12,12 +12,13 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import cached_property
 from time import time_ns
-from typing import Any, cast
+from typing import cast
 
 from flask import Flask, Response, g, request
 
 from shop.cart_views import CartView
 from shop.catalog_views import Catalog
+from shop.command_services import Current
 from shop.db import DatabaseBusy
 from shop.models import CartSnapshot
 from shop.models.cart import cart_ref, new_cart_id
@@ -188,14 +189,7 @@ def current_visitor() -> Visitor:
     return found
 
 
-class _Current:
-    """Stands for the visitor of the current request, as `services` does for the services."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(current_visitor(), name)
-
-
-visitor = cast(Visitor, _Current())
+visitor = cast(Visitor, Current(current_visitor))
 
 
 def install(app: Flask) -> None:
