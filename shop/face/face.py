@@ -37,7 +37,7 @@ class Face:
         self._folder = instance
         self._name = name
         self._seen: object = None
-        self._files: list[Path] = []
+        self._files: list[str] = []
         self._present = Appearance(Brand(name))
 
     def check(self) -> None:
@@ -63,11 +63,12 @@ class Face:
         """Return what differs once a file was changed, added or taken away; some microseconds."""
         return tuple([_stamp(path) for path in self._watched()])
 
-    def _watched(self) -> list[Path]:
+    def _watched(self) -> list[str]:
         if not self._files:
             brand, texts = self._folder / BRAND, self._folder / TEXTS
             brand_files = [brand / name for name in ("brand.toml", *LOGOS)]
-            self._files = [brand, texts, *(f for f in brand_files if f.exists()), *files_in(texts)]
+            there = [brand, texts, *(f for f in brand_files if f.exists()), *files_in(texts)]
+            self._files = [*map(str, there)]
         return self._files
 
     def _read(self, brand: Brand) -> Appearance:
@@ -78,7 +79,7 @@ class Face:
         return Appearance(brand, texts, digest.hexdigest(), brand.stylesheet())
 
 
-def _stamp(path: Path) -> object:
+def _stamp(path: str) -> object:
     try:
         found = os.stat(path)  # noqa: PTH116  (asked for each page, at half the time)
     except OSError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 from itsdangerous import BadData, URLSafeTimedSerializer
@@ -18,6 +19,9 @@ CART_ID_LENGTH = 64
 
 #: How long an exported cart is good for, in seconds: 7 days.
 EXPORT_MAX_AGE = 7 * 24 * 3600
+
+#: How many fingerprints are kept: a request asks four times for its cart's.
+_REFS = 256
 
 
 class AlreadyInCart(Exception):
@@ -94,6 +98,7 @@ def new_cart_id() -> str:
     return secrets.token_urlsafe(CART_ID_LENGTH * 6 // 8)
 
 
+@lru_cache(maxsize=_REFS)
 def cart_ref(cart_id: str) -> str:
     """Return a cart's public fingerprint, from which its id can't be found."""
     return blake2b(cart_id.encode(), digest_size=9, person=b"cart-ref").hexdigest()

@@ -16,7 +16,7 @@ from shop.cart_views import CartView
 from shop.catalog_views import Catalog
 from shop.db import DatabaseBusy
 from shop.render.page_cache import PersonalParts, key_of
-from shop.services import services
+from shop.services import current_services, services
 from shop.web.app import NO_REFERRER, Answer
 from shop.web.csrf import issue_token
 from shop.web.visitor import visitor
@@ -112,15 +112,17 @@ def show_products(
             template, personal, watched=f"?{watched}", products_html=products_html, **values
         )
 
-    key = key_of(template, request.path, products_html, services.face.current().key)
-    return Answer(services.pages.page(key, render, _personal_parts(seen.cart, seen.notices)))
+    shop = current_services()
+    key = key_of(template, request.path, products_html, shop.face.current().key)
+    return Answer(shop.pages.page(key, render, _personal_parts(seen.cart, seen.notices)))
 
 
 def _personal_parts(cart: CartView, notices: Iterable[Notice]) -> PersonalParts:
     flashed = cast(list[tuple[str, str]], get_flashed_messages(with_categories=True))
     notices_of_action = [*(Notice(text, kind) for kind, text in flashed), *notices]
-    fragments = services.fragments
-    action_notices, now = fragments.notices(notices_of_action), str(services.clock.now())
+    shop = current_services()
+    fragments, now = shop.fragments, str(shop.clock.now())
+    action_notices = fragments.notices(notices_of_action)
     return PersonalParts(issue_token(), action_notices, fragments.cart(cart), now)
 
 

@@ -82,7 +82,7 @@ def _headers_of(always: HeaderList, environ: WSGIEnvironment) -> HeaderList:
 def _refuse_large_bodies() -> None:
     # Flask would refuse one when it is read, and not everything reads it.
     asked = current_request()
-    if "CONTENT_LENGTH" in asked.environ and (asked.content_length or 0) > MAX_BODY:
+    if asked.environ.get("CONTENT_LENGTH", "0") != "0" and (asked.content_length or 0) > MAX_BODY:
         raise RequestEntityTooLarge
 
 
