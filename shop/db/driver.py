@@ -148,8 +148,8 @@ class Pooled:
     To have the engine's pool hand one out, and take it back, takes longer than most questions.
     """
 
-    def __init__(self, engine: Engine, prepare: str) -> None:
-        """Take an engine, and what is to be executed on a connection before it is handed out."""
+    def __init__(self, engine: Engine, *prepare: str) -> None:
+        """Take an engine, and what is executed once on a connection before it is handed out."""
         self._engine = engine
         self._prepare = prepare
         self._idle: list[PoolProxiedConnection] = []
@@ -183,7 +183,8 @@ class Pooled:
 
     def _opened(self) -> PoolProxiedConnection:
         pooled = self._engine.raw_connection()
-        cast(sqlite3.Connection, pooled.driver_connection).execute(self._prepare)
+        for statement in self._prepare:
+            cast(sqlite3.Connection, pooled.driver_connection).execute(statement)
         return pooled
 
     def let_go(self) -> None:

@@ -26,12 +26,13 @@ from shop.db.base import Database, DatabaseBusy, Done
 from shop.db.commits import DataVersion
 from shop.db.driver import OnDriver, Pooled, execute
 from shop.db.sqlite_connections import (
+    BEGIN,
     IMPATIENT,
     PATIENT,
     READ_WAIT,
-    begin_writing,
     is_busy,
     reading_engine,
+    synchronous,
     writing_engine,
 )
 from shop.db.transaction import Transaction, Values
@@ -56,7 +57,11 @@ class SQLite(Database):
         super().__init__(url, writers=1)
         self.engine = reading_engine(url) if read_only else writing_engine(url)
         self._readers = Pooled(self.engine, PATIENT)
-        self._writer = Pooled(self.engine, IMPATIENT)
+        #: by whether what they write outlasts a power cut
+        self._writing = {
+            durable: Pooled(self.engine, IMPATIENT, synchronous(_mode(durable)))
+            for durable in (True, False)
+        }
         self._read_only = read_only
         self._path = str(url.database)
         self._inode: int | None = None
@@ -84,8 +89,8 @@ class SQLite(Database):
         self, deadline: float, work: Callable[[Transaction], T], durable: bool
     ) -> Done[T]:
         """Work in one transaction past SQLAlchemy's connection; see `_write_by`."""
-        with self._unfit_let_go(), self._writer.pooled() as connection:
-            _begin(partial(begin_writing, connection, _mode(durable)), deadline)
+        with self._unfit_let_go(), self._writing[durable].pooled() as connection:
+            _begin(partial(connection.execute, BEGIN), deadline)
             transaction = OnDriver(connection)
             result = work(transaction)
             connection.execute("COMMIT")
@@ -137,16 +142,18 @@ class SQLite(Database):
 
     def close(self) -> None:
         """Put everything into the one file, as far as nobody else uses it, and let it go."""
-        self._readers.let_go()
-        self._writer.let_go()
+        self._let_go_idle()
         if not self._read_only:
             self._put_into_one_file()
         self.engine.dispose()
 
     def _let_go(self) -> None:
-        self._readers.let_go()
-        self._writer.let_go()
+        self._let_go_idle()
         self.engine.dispose()
+
+    def _let_go_idle(self) -> None:
+        for pooled in (self._readers, *self._writing.values()):
+            pooled.let_go()
 
     def _put_into_one_file(self) -> None:
         with suppress(DatabaseError), self.engine.connect() as connection:

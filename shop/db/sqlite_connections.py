@@ -19,6 +19,9 @@ READ_WAIT = 100
 PATIENT = f"PRAGMA busy_timeout={READ_WAIT}"
 IMPATIENT = "PRAGMA busy_timeout=0"
 
+#: Takes the write lock, or is refused at once.
+BEGIN = "BEGIN IMMEDIATE"
+
 #: What keeps tabs and buyers from waiting for each other needs memory that processes share by a
 #: file: https://www.sqlite.org/wal.html, "All processes using a database must be on the same host".
 _NO_WAL = (
@@ -98,24 +101,19 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
 
 
 def _emit_begin(connection: Connection) -> None:
-    synchronous = connection.get_execution_options().get("shop_write")
+    mode = connection.get_execution_options().get("shop_write")
     # Past SQLAlchemy, which would take ten times as long for these as SQLite does.
     sqlite = connection.connection.driver_connection
     if sqlite is None:
         raise RuntimeError("a transaction begins on a connection that is closed")
-    if synchronous:
-        sqlite.execute(IMPATIENT)
-        begin_writing(sqlite, synchronous)
+    if mode:
+        for statement in (IMPATIENT, synchronous(mode), BEGIN):
+            sqlite.execute(statement)
     else:
         sqlite.execute(PATIENT)
         sqlite.execute("BEGIN")
 
 
-def begin_writing(connection: sqlite3.Connection, synchronous: str) -> None:
-    """Take the write lock, or be refused at once.
-
-    Args:
-        synchronous: "FULL" to outlast a power cut, "NORMAL" to be quicker.
-    """
-    connection.execute(f"PRAGMA synchronous={synchronous}")
-    connection.execute("BEGIN IMMEDIATE")
+def synchronous(mode: str) -> str:
+    """Return what has writes outlast a power cut ("FULL"), or be quicker ("NORMAL")."""
+    return f"PRAGMA synchronous={mode}"
