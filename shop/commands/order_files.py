@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from sqlalchemy import select
 from shop.command_services import command_services as services
 from shop.commands import on_database
 from shop.commands.order_filters import filters
-from shop.commands.places import NEW_FILE
+from shop.commands.places import NEW_FILE, replacing
 from shop.commands.screen import count
 from shop.commands.tables import table
 from shop.costs import percent
@@ -46,19 +45,9 @@ def export_orders(file: Path, wanted: Wanted) -> None:
     Example:
       bin/flask orders export labels.csv --state paid
     """
-    place = file.resolve()  # what a link leads to is replaced, and not the link
-    beside = place.with_name(f".{place.name}.{os.getpid()}")
-    try:
-        with open(beside, "w", encoding="utf-8", newline="", opener=_closed) as out:
-            number = _write(out, wanted)
-        beside.replace(place)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(file, 0o600) as out:
+        number = _write(out, wanted)
     click.echo(f"{count(number, 'order')} written to {file}")
-
-
-def _closed(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _write(out: TextIO, wanted: Wanted) -> int:

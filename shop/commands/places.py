@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -49,6 +53,27 @@ def _is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+@contextmanager
+def replacing(file: Path, mode: int = 0o666) -> Iterator[TextIO]:
+    """Give a file to write CSV into, that takes this one's place once it is whole.
+
+    Args:
+        mode: who may open it, before the umask.
+    """
+    place = file.resolve()  # what a link leads to is replaced, and not the link
+    beside = place.with_name(f".{place.name}.{os.getpid()}")
+
+    def opener(path: str, flags: int) -> int:
+        return os.open(path, flags, mode)
+
+    try:
+        with open(beside, "w", encoding="utf-8", newline="", opener=opener) as out:
+            yield out
+        beside.replace(place)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 NEW_FILE = NewPlace("file")

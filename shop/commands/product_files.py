@@ -17,7 +17,7 @@ from shop.catalog.planning import Change
 from shop.catalog.reading import read_catalog
 from shop.command_services import command_services as services
 from shop.commands import WrongCall, on_database
-from shop.commands.places import FILE, FOLDER, NEW_FILE
+from shop.commands.places import FILE, FOLDER, NEW_FILE, replacing
 from shop.commands.product_changes import apply_entries, line_of
 from shop.commands.screen import count
 from shop.models import Product, ProductPicture
@@ -116,7 +116,7 @@ def export_products(file: Path) -> None:
         for product_id, reference in session.execute(_REFERENCES):
             pictures[product_id].append(reference)
         rows = [row for each in products for row in _rows(each, pictures[each.id], currency)]
-    with file.open("w", encoding="utf-8", newline="") as out:
+    with replacing(file) as out:
         write_products(out, rows)
     click.echo(f"{count(len(products), 'product')} written to {file}")
 

@@ -144,13 +144,19 @@ def test_an_export_holds_no_formulas_and_is_closed_to_others(
     assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
 
 
+@pytest.mark.parametrize("what", ["orders", "catalog"])
 def test_an_export_replaces_what_a_link_leads_to_and_not_the_link(
-    served: RunningShop, operate: Operate, number: str, tmp_path: Path
+    served: RunningShop, operate: Operate, number: str, tmp_path: Path, what: str
 ) -> None:
+    before = tmp_path / "file.csv"
+    before.write_text("of yesterday")
     link = tmp_path / "link"
-    link.symlink_to(tmp_path / "labels.csv")
-    assert operate("orders", "export", link).exit_code == 0
-    assert link.is_symlink() and number in (tmp_path / "labels.csv").read_text()
+    link.symlink_to(before)
+    with before.open() as opened:
+        assert operate(what, "export", link).exit_code == 0
+        assert opened.read() == "of yesterday", "who reads it meanwhile has all of the one before"
+    assert link.is_symlink()
+    assert (number if what == "orders" else served.sku(1).rpartition("-")[0]) in before.read_text()
 
 
 def test_what_is_packed_comes_size_after_size(served: RunningShop, operate: Operate) -> None:

@@ -124,7 +124,7 @@ def let_many_write(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away that SQLite has one writer at a time: each statement is a transaction."""
 
     def write_by_statements(self: SQLite, _: float, work: Work, __: bool) -> Any:
-        with self._writer.pooled() as connection:
+        with self._writing[False].pooled() as connection:
             connection.execute("PRAGMA busy_timeout=20000")
             connection.execute("PRAGMA synchronous=OFF")
             transaction = OnDriver(connection)
