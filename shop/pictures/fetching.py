@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
+from shop.ipv4 import ipv4_within
 from shop.pictures.originals import MOST_BYTES, PictureError
 
 #: How long one attempt may take, in seconds, and connecting alone.
@@ -34,9 +35,6 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _IN_QUERIES = "/%:@!$&()*+,;=~-._?"
 _TOO_LARGE = f"it has more than {MOST_BYTES // 1_000_000} MB"
 
-#: Networks in which an IPv4 address stands in the last bytes of one of IPv6 (RFC 6052).
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -51,9 +49,7 @@ class _TryAgain(NotFetched):
 def is_public(address: Address) -> bool:
     """Tell whether an address is one of the public internet."""
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        inner = ipv4_within(address) or address.sixtofour
         if inner is not None:
             return is_public(inner)
         if address.teredo is not None or address.is_site_local:

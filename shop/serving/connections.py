@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_network
 from typing import Any, Protocol
 
+from shop.ipv4 import ipv4_within
+
 #: The most connections, beside streams and WebSockets; each has a greenlet, of some 20 KB.
 MOST = 16_384
 
@@ -121,5 +123,5 @@ def _source(connection: Connection) -> str:
     host = str(address[0])
     if ":" not in host:
         return host
-    mapped = IPv6Address(host.partition("%")[0]).ipv4_mapped
-    return str(mapped or ip_network((host.partition("%")[0], 64), strict=False))
+    own = IPv6Address(host.partition("%")[0])
+    return str(ipv4_within(own) or ip_network((own, 64), strict=False))

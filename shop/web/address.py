@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from shop.ipv4 import ipv4_within
 
 #: An address as proxies write it: some add the port, and IPv6 is then in brackets (RFC 7239, 6).
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d{1,5})?|([\d.]+):\d{1,5}")
-
-#: Where translators put the IPv4 world (RFC 6052, 2.1).
-_NAT64 = IPv6Network("64:ff9b::/96")
 
 
 @lru_cache(maxsize=1024)
@@ -22,9 +21,4 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
         address = ip_address(text.strip())
     except ValueError:
         return None
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return address.ipv4_mapped
-        if address in _NAT64:
-            return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address
+    return (isinstance(address, IPv6Address) and ipv4_within(address)) or address
