@@ -14,9 +14,7 @@ import time
 from _queue import Empty, SimpleQueue  # the thread's own: gevent replaces the one in `queue`
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TextIO
-
-from gevent.monkey import get_original
+from typing import Any, TextIO
 
 #: How many bytes may wait to be written; what comes beyond that is dropped and counted.
 MOST_WAITING = 1024 * 1024
@@ -90,7 +88,7 @@ class Output:
         if not self._writes:
             self._writes = True
             # A real thread, also where gevent has put greenlets into the place of threads.
-            get_original("_thread", "start_new_thread")(self._write_all, ())
+            _own("_thread", "start_new_thread")(self._write_all, ())
 
     def flush(self, timeout: float = TIMEOUT) -> None:
         """Wait until everything is written, but not for long."""
@@ -137,4 +135,11 @@ class Output:
 
 def _sleep(seconds: float) -> None:
     """Sleep as a thread does, not as a greenlet."""
-    get_original("time", "sleep")(seconds)
+    _own("time", "sleep")(seconds)
+
+
+def _own(module: str, name: str) -> Any:
+    """Return what a module of Python's has itself, whatever gevent has put into its place."""
+    from gevent.monkey import get_original  # commands do without, and start sooner
+
+    return get_original(module, name)

@@ -9,6 +9,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -148,6 +149,16 @@ def test_a_running_shop_follows_its_operators(drop: RunningShop) -> None:
     assert ref_in(after) == ref_in(before)
     assert version_in(after) > version_in(before)
     assert shopper.get("/checkout").status in (200, 303)
+
+
+@pytest.mark.sqlite_only
+def test_a_command_starts_without_what_only_servers_need(closed_drop: RunningShop) -> None:
+    environ = {**closed_drop.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-X", "importtime", "-m", "shop.commands", "stock", "list"]
+    told = subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stderr
+    loaded = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    assert "flask" in loaded
+    assert not {"gevent", "psycopg", "redis", "prometheus_client", "PIL", "shop.web"} & loaded
 
 
 def test_several_processes_sell_the_last_pieces_at_once(closed_drop: RunningShop) -> None:
