@@ -7,10 +7,11 @@ from functools import lru_cache
 
 from flask import render_template, request
 from markupsafe import Markup
+from sqlalchemy import bindparam, select
 
 from shop.buyer import IS_IT_WHOLE, LIMITS
 from shop.costs import CostTable
-from shop.models import Order, UnknownOrder
+from shop.models import Order
 from shop.models.order_state import CANCELLED, EXPIRED, HOLDING
 from shop.postal import (
     POSTCODE_WORDS,
@@ -47,11 +48,11 @@ def typed_before(receipt: str) -> Mapping[str, str]:
 
 
 def _is_done(number: str) -> bool:
-    try:
-        with services.database.reading() as reading:
-            return Order.find(reading, number).state not in _MAY_BE_MADE_ANEW
-    except UnknownOrder:
-        return True
+    rows = services.database.rows(_STATE, {"number": number})
+    return not rows or rows[0].state not in _MAY_BE_MADE_ANEW
+
+
+_STATE = select(Order.state).where(Order.number == bindparam("number"))
 
 
 def show(
